@@ -1,0 +1,227 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Federation.Protocol.OpenAi;
+
+/// <summary>Folds the tokens of one answer's JSON into <see cref="AnswerFacts"/>. Knows where it is, keeps nothing else.</summary>
+internal struct AnswerFold
+{
+    /// <summary>Deeper than the deepest place that says anything, <c>choices[].delta.tool_calls[].function.arguments</c>.</summary>
+    private const int PathDepth = 8;
+
+    private const int FinishReasonBytesMax = 64;
+
+    private Path path;
+    private int depth;
+    private Place next;
+    private int? promptTokens;
+    private int? completionTokens;
+    private string? finishReason;
+    private int choices;
+    private long textBytes;
+    private bool isError;
+
+    public AnswerFold() => choices = -1;
+
+    private enum Place : byte
+    {
+        Elsewhere,
+        Answer,
+        Choices,
+        Choice,
+        Message,
+        ToolCalls,
+        ToolCall,
+        Function,
+        Usage,
+        PromptTokens,
+        CompletionTokens,
+        FinishReason,
+        Text,
+        Error,
+    }
+
+    public readonly AnswerFacts Facts => new(
+        promptTokens is { } prompt ? new TokenUsage(prompt, completionTokens ?? 0) : null,
+        finishReason,
+        choices,
+        textBytes,
+        isError);
+
+    /// <summary>Takes the token that <paramref name="reader"/> has just read.</summary>
+    public void Take(ref Utf8JsonReader reader)
+    {
+        switch (reader.TokenType)
+        {
+            case JsonTokenType.PropertyName:
+                next = Property(Container, reader.ValueSpan);
+                break;
+            case JsonTokenType.StartObject:
+                Open(ValuePlace());
+                break;
+            case JsonTokenType.StartArray:
+                Open(ValuePlace(), isArray: true);
+                break;
+            case JsonTokenType.EndObject:
+            case JsonTokenType.EndArray:
+                depth--;
+                break;
+            default:
+                TakeValue(ValuePlace(), ref reader);
+                break;
+        }
+    }
+
+    private readonly Place Container => depth is > 0 and <= PathDepth ? path[depth - 1] : Place.Elsewhere;
+
+    /// <summary>The place of the value that begins: its property's, or that of an element of the array around it.</summary>
+    private Place ValuePlace()
+    {
+        if (depth == 0)
+        {
+            return Place.Answer;
+        }
+
+        var place = Container switch
+        {
+            Place.Choices => Place.Choice,
+            Place.ToolCalls => Place.ToolCall,
+            _ => next,
+        };
+        next = Place.Elsewhere;
+        return place;
+    }
+
+    private void Open(Place place, bool isArray = false)
+    {
+        // An array where an object belongs, or the other way round, says nothing.
+        if (isArray != (place is Place.Choices or Place.ToolCalls))
+        {
+            isError |= place == Place.Error;
+            place = Place.Elsewhere;
+        }
+
+        switch (place)
+        {
+            case Place.Choices:
+                choices = 0;
+                break;
+            case Place.Choice:
+                choices++;
+                break;
+            case Place.Usage:
+                (promptTokens, completionTokens) = (null, null);
+                break;
+            case Place.Error:
+                isError = true;
+                break;
+        }
+
+        if (depth < PathDepth)
+        {
+            path[depth] = place;
+        }
+
+        depth++;
+    }
+
+    private void TakeValue(Place place, ref Utf8JsonReader reader)
+    {
+        switch (place)
+        {
+            case Place.PromptTokens:
+                promptTokens = Count(ref reader);
+                break;
+            case Place.CompletionTokens:
+                completionTokens = Count(ref reader);
+                break;
+            case Place.FinishReason when reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= FinishReasonBytesMax:
+                finishReason = Encoding.UTF8.GetString(reader.ValueSpan);
+                break;
+            case Place.Text when reader.TokenType == JsonTokenType.String:
+                textBytes += reader.ValueIsEscaped ? UnescapedLength(reader.ValueSpan) : reader.ValueSpan.Length;
+                break;
+            case Place.Error when reader.TokenType != JsonTokenType.Null:
+                isError = true;
+                break;
+        }
+    }
+
+    private static int? Count(ref Utf8JsonReader reader) =>
+        reader.TokenType == JsonTokenType.Number && reader.TryGetInt32(out var count) && count >= 0 ? count : null;
+
+    private static Place Property(Place container, ReadOnlySpan<byte> name) => container switch
+    {
+        Place.Answer when name.SequenceEqual("choices"u8) => Place.Choices,
+        Place.Answer when name.SequenceEqual("usage"u8) => Place.Usage,
+        Place.Answer when name.SequenceEqual("error"u8) => Place.Error,
+        Place.Usage when name.SequenceEqual("prompt_tokens"u8) => Place.PromptTokens,
+        Place.Usage when name.SequenceEqual("completion_tokens"u8) => Place.CompletionTokens,
+        Place.Choice when name.SequenceEqual("delta"u8) || name.SequenceEqual("message"u8) => Place.Message,
+        Place.Choice when name.SequenceEqual("finish_reason"u8) => Place.FinishReason,
+        Place.Choice when name.SequenceEqual("text"u8) => Place.Text,
+        Place.Message when name.SequenceEqual("tool_calls"u8) => Place.ToolCalls,
+        Place.Message when name.SequenceEqual("function_call"u8) => Place.Function,
+        Place.Message when name.SequenceEqual("content"u8) || name.SequenceEqual("refusal"u8)
+            || name.SequenceEqual("reasoning_content"u8) || name.SequenceEqual("reasoning"u8) => Place.Text,
+        Place.ToolCall when name.SequenceEqual("function"u8) => Place.Function,
+        Place.Function when name.SequenceEqual("name"u8) || name.SequenceEqual("arguments"u8) => Place.Text,
+        _ => Place.Elsewhere,
+    };
+
+    /// <summary>
+    /// UTF-8 bytes of a JSON string after unescaping. Counted by hand since the reader's own unescaping throws on a lone surrogate, which
+    /// engines do write when they cut an emoji between two chunks; it counts as the three bytes of U+FFFD.
+    /// </summary>
+    private static long UnescapedLength(ReadOnlySpan<byte> json)
+    {
+        long length = 0;
+        for (var i = 0; i < json.Length; length++, i++)
+        {
+            if (json[i] != '\\')
+            {
+                continue;
+            }
+
+            if (json[++i] != 'u')
+            {
+                continue;
+            }
+
+            var unit = HexUnit(json, i + 1);
+            i += 4;
+            if (unit < 0x80)
+            {
+                continue;
+            }
+
+            length += unit < 0x800 ? 1 : 2;
+            if (char.IsHighSurrogate((char)unit) && json.Length - i > 6 && json[i + 1] == '\\' && json[i + 2] == 'u'
+                && char.IsLowSurrogate((char)HexUnit(json, i + 3)))
+            {
+                length++;
+                i += 6;
+            }
+        }
+
+        return length;
+    }
+
+    /// <summary>The four hexadecimal digits at <paramref name="start"/>; the reader has checked that they are there.</summary>
+    private static int HexUnit(ReadOnlySpan<byte> json, int start)
+    {
+        var unit = 0;
+        foreach (var digit in json.Slice(start, 4))
+        {
+            unit = (unit << 4) | (digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
+        }
+
+        return unit;
+    }
+
+    [System.Runtime.CompilerServices.InlineArray(PathDepth)]
+    private struct Path
+    {
+        private Place first;
+    }
+}
