@@ -1,0 +1,104 @@
+using System.Collections.Immutable;
+
+namespace Federation.Contracts.Jobs;
+
+/// <summary>
+/// One unit of work. The grain is the job's fence: of all its attempts exactly one is settled. The key is the job's id.
+/// </summary>
+[Alias("Federation.Job")]
+public interface IJobGrain : IGrainWithStringKey
+{
+    /// <summary>
+    /// Records how the job ended. When this returns, the record is on disk. Settling again with the same attempt gives the same
+    /// answer; with another attempt it is refused.
+    /// </summary>
+    [Alias("Settle")]
+    Task<Settlement> Settle(JobOutcome outcome);
+}
+
+/// <summary>What kind of work a job is.</summary>
+[GenerateSerializer, Alias("Federation.JobKind")]
+public enum JobKind
+{
+    /// <summary>A chat answer.</summary>
+    Chat = 0,
+
+    /// <summary>A text continuation.</summary>
+    Completion = 1,
+
+    /// <summary>Vectors of texts.</summary>
+    Embedding = 2,
+}
+
+/// <summary>How a job ended.</summary>
+[GenerateSerializer, Alias("Federation.JobStatus")]
+public enum JobStatus
+{
+    /// <summary>The whole answer was delivered.</summary>
+    Succeeded = 0,
+
+    /// <summary>The client left; what was delivered counts.</summary>
+    Cancelled = 1,
+
+    /// <summary>The answer broke off.</summary>
+    Failed = 2,
+}
+
+/// <summary>Everything the record of a finished job needs. Times are the hub's clock.</summary>
+/// <param name="NodeId">Who answered.</param>
+/// <param name="OutputHash">SHA-256 of what the engine answered, as the hub saw it.</param>
+[GenerateSerializer, Immutable, Alias("Federation.JobOutcome")]
+public sealed record JobOutcome(
+    [property: Id(0)] string JobId,
+    [property: Id(1)] int Attempt,
+    [property: Id(2)] string AccountId,
+    [property: Id(3)] string KeyId,
+    [property: Id(4)] JobKind Kind,
+    [property: Id(5)] string Model,
+    [property: Id(6)] string ModelDigest,
+    [property: Id(7)] long ModelSizeBytes,
+    [property: Id(8)] string NodeId,
+    [property: Id(9)] JobStatus Status,
+    [property: Id(10)] string FinishReason,
+    [property: Id(11)] long PromptTokens,
+    [property: Id(12)] long CompletionTokens,
+    [property: Id(13)] ImmutableArray<byte> RequestHash,
+    [property: Id(14)] ImmutableArray<byte> OutputHash,
+    [property: Id(15)] long QueuedMs,
+    [property: Id(16)] long DispatchMs,
+    [property: Id(17)] long FirstMs,
+    [property: Id(18)] long LastMs);
+
+/// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>
+/// <param name="Settled">This attempt is the job's one settled attempt.</param>
+[GenerateSerializer, Immutable, Alias("Federation.Settlement")]
+public sealed record Settlement([property: Id(0)] bool Settled, [property: Id(1)] int SettledAttempt);
+
+/// <summary>The answer to <see cref="Nodes.INodeGrain.Book"/>.</summary>
+/// <param name="Attempt">The attempt the job is booked under; another than asked when an earlier one was first.</param>
+[GenerateSerializer, Immutable, Alias("Federation.Booking")]
+public sealed record Booking([property: Id(0)] int Attempt);
+
+/// <summary>The answer to a receipt's signature.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.ReceiptSigning")]
+public sealed record ReceiptSigning(
+    [property: Id(0)] ReceiptSigningStatus Status,
+    [property: Id(1)] ImmutableArray<byte> HubSignature,
+    [property: Id(2)] long CreditedMicrocredits);
+
+/// <summary>The outcome of a receipt's signature.</summary>
+[GenerateSerializer, Alias("Federation.ReceiptSigningStatus")]
+public enum ReceiptSigningStatus
+{
+    /// <summary>Signed by both; credited as pending. The same answer when it was so already.</summary>
+    Issued = 0,
+
+    /// <summary>The node objects; kept for the operator, nothing is credited.</summary>
+    Disputed = 1,
+
+    /// <summary>No such receipt was offered to this node.</summary>
+    Unknown = 2,
+
+    /// <summary>The signature is not this node's over this receipt.</summary>
+    WrongSignature = 3,
+}

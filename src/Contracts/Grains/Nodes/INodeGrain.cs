@@ -1,0 +1,165 @@
+using System.Collections.Immutable;
+using Federation.Contracts.Jobs;
+
+namespace Federation.Contracts.Nodes;
+
+/// <summary>
+/// One contributor's machine: who owns it, whether it is connected, what it has, and the chain of its receipts.
+/// The key is the node's id, <c>nd_…</c>.
+/// </summary>
+[Alias("Federation.Node")]
+public interface INodeGrain : IGrainWithStringKey
+{
+    /// <summary>Makes the node known, or refreshes it when the same account enrols the same key again.</summary>
+    [Alias("Enrol")]
+    Task<EnrolmentStatus> Enrol(NodeEnrolment enrolment);
+
+    /// <summary>The key a connection must be proved with; <see langword="null"/> when the node is unknown.</summary>
+    [Alias("GetIdentity")]
+    Task<NodeIdentity?> GetIdentity();
+
+    /// <summary>A proved connection takes over; the one before, if any, is closed.</summary>
+    [Alias("Connect")]
+    Task<ConnectionStatus> Connect(NodeConnection connection);
+
+    /// <summary>The connection ended. Ignored unless <paramref name="sessionId"/> is the current one.</summary>
+    [Alias("Disconnect")]
+    Task Disconnect(string sessionId);
+
+    /// <summary>What the node said last; sent by its session.</summary>
+    [Alias("Report")]
+    Task Report(string sessionId, NodeReport report);
+
+    /// <summary>
+    /// Books a finished lease: usage and receipt are on disk when this returns. The same job twice gives the first booking.
+    /// </summary>
+    [Alias("Book")]
+    Task<Booking> Book(JobOutcome outcome);
+
+    /// <summary>The node's answer to a receipt it was offered. A valid signature credits the owner's pending balance.</summary>
+    [Alias("SignReceipt")]
+    Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection);
+
+    /// <summary>The node as its owner and the operator see it; <see langword="null"/> when it is unknown.</summary>
+    [Alias("GetView")]
+    Task<NodeView?> GetView();
+
+    /// <summary>Sets the standing by an operator's decision; a banned node is disconnected.</summary>
+    [Alias("SetStanding")]
+    Task<bool> SetStanding(Standing standing);
+}
+
+/// <summary>What a hub thinks of a node.</summary>
+[GenerateSerializer, Alias("Federation.Standing")]
+public enum Standing
+{
+    /// <summary>New: everything is checked.</summary>
+    Probation = 0,
+
+    /// <summary>Checked often enough.</summary>
+    Trusted = 1,
+
+    /// <summary>Takes no paid work until an operator or evidence clears it.</summary>
+    Quarantined = 2,
+
+    /// <summary>May not connect.</summary>
+    Banned = 3,
+}
+
+/// <summary>A key pair that asks to become a node, already proved.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.NodeEnrolment")]
+public sealed record NodeEnrolment(
+    [property: Id(0)] string AccountId,
+    [property: Id(1)] ImmutableArray<byte> PublicKey,
+    [property: Id(2)] string DisplayName,
+    [property: Id(3)] ImmutableArray<byte> Hardware);
+
+/// <summary>The outcome of <see cref="INodeGrain.Enrol"/>.</summary>
+[GenerateSerializer, Alias("Federation.EnrolmentStatus")]
+public enum EnrolmentStatus
+{
+    /// <summary>The node is new.</summary>
+    Enrolled = 0,
+
+    /// <summary>The same account enrolled this key before.</summary>
+    AlreadyEnrolled = 1,
+
+    /// <summary>Another account owns this key. A retry cannot help.</summary>
+    OwnedByAnotherAccount = 2,
+
+    /// <summary>The key is banned. A retry cannot help.</summary>
+    Banned = 3,
+}
+
+/// <summary>Who a node is.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.NodeIdentity")]
+public sealed record NodeIdentity(
+    [property: Id(0)] string AccountId,
+    [property: Id(1)] ImmutableArray<byte> PublicKey,
+    [property: Id(2)] Standing Standing);
+
+/// <summary>A connection that was proved.</summary>
+/// <param name="SessionId">Names this connection; a later one has another.</param>
+/// <param name="Session">Reaches the silo that holds the stream.</param>
+/// <param name="Report">What the node's hello said.</param>
+[GenerateSerializer, Immutable, Alias("Federation.NodeConnection")]
+public sealed record NodeConnection(
+    [property: Id(0)] string SessionId,
+    [property: Id(1)] INodeSession Session,
+    [property: Id(2)] NodeReport Report);
+
+/// <summary>The outcome of <see cref="INodeGrain.Connect"/>.</summary>
+[GenerateSerializer, Alias("Federation.ConnectionStatus")]
+public enum ConnectionStatus
+{
+    /// <summary>The session is the node's current one.</summary>
+    Connected = 0,
+
+    /// <summary>No such node. It must enrol first.</summary>
+    Unknown = 1,
+
+    /// <summary>The node is banned.</summary>
+    Banned = 2,
+}
+
+/// <summary>What a node says of itself. Hardware is the protobuf message as it came.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.NodeReport")]
+public sealed record NodeReport(
+    [property: Id(0)] string AgentVersion,
+    [property: Id(1)] ImmutableArray<byte> Hardware,
+    [property: Id(2)] ImmutableArray<EngineReport> Engines,
+    [property: Id(3)] int RunningLeases,
+    [property: Id(4)] bool AcceptsWork,
+    [property: Id(5)] string WhyNot);
+
+/// <summary>One engine of a node.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.EngineReport")]
+public sealed record EngineReport(
+    [property: Id(0)] string Name,
+    [property: Id(1)] string Kind,
+    [property: Id(2)] string Version,
+    [property: Id(3)] int Slots,
+    [property: Id(4)] ImmutableArray<ModelReport> Models);
+
+/// <summary>One model of an engine. Empty text and 0 stand for unknown.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.ModelReport")]
+public sealed record ModelReport(
+    [property: Id(0)] string Name,
+    [property: Id(1)] string Digest,
+    [property: Id(2)] long SizeBytes,
+    [property: Id(3)] bool Loaded,
+    [property: Id(4)] int ContextLength,
+    [property: Id(5)] ImmutableArray<string> Capabilities,
+    [property: Id(6)] string Quantization);
+
+/// <summary>A node as people see it.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.NodeView")]
+public sealed record NodeView(
+    [property: Id(0)] string NodeId,
+    [property: Id(1)] string AccountId,
+    [property: Id(2)] string DisplayName,
+    [property: Id(3)] Standing Standing,
+    [property: Id(4)] string HardwareClass,
+    [property: Id(5)] bool Connected,
+    [property: Id(6)] DateTimeOffset? LastSeen,
+    [property: Id(7)] NodeReport? Report);

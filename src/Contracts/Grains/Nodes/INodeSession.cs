@@ -1,0 +1,158 @@
+using System.Collections.Immutable;
+using Federation.Contracts.Jobs;
+
+namespace Federation.Contracts.Nodes;
+
+/// <summary>
+/// The far end of a node's connection, on whichever silo holds it. Soft: it dies with the stream.
+/// </summary>
+public interface INodeSession : IGrainObserver
+{
+    /// <summary>Sends the lease to the node; its events go to <paramref name="sink"/>, in order.</summary>
+    Task<AssignStatus> Assign(LeaseAssignment assignment, ILeaseSink sink);
+
+    /// <summary>The consumer of a lease took this many bytes; the node may send as many more.</summary>
+    Task Grant(string leaseId, int bytes);
+
+    /// <summary>Stops a lease: the client left, or its time is up.</summary>
+    Task Cancel(string leaseId, string reason);
+
+    /// <summary>Offers the node a receipt to sign.</summary>
+    Task OfferReceipt(ImmutableArray<byte> payload);
+
+    /// <summary>Ends the connection.</summary>
+    Task Close(SessionEnd reason);
+}
+
+/// <summary>Why a hub ends a connection.</summary>
+[GenerateSerializer, Alias("Federation.SessionEnd")]
+public enum SessionEnd
+{
+    /// <summary>The node connected anew.</summary>
+    Superseded = 0,
+
+    /// <summary>The node was banned.</summary>
+    Banned = 1,
+
+    /// <summary>The silo stops; the node should dial another.</summary>
+    Stopping = 2,
+}
+
+/// <summary>The outcome of <see cref="INodeSession.Assign"/>.</summary>
+[GenerateSerializer, Alias("Federation.AssignStatus")]
+public enum AssignStatus
+{
+    /// <summary>Sent; events follow.</summary>
+    Sent = 0,
+
+    /// <summary>The engine has no free slot now.</summary>
+    NoSlot = 1,
+
+    /// <summary>The connection is gone or draining.</summary>
+    Gone = 2,
+}
+
+/// <summary>One attempt of a job on one node.</summary>
+/// <param name="LeaseId">Names the attempt; messages about another lease do not count for it.</param>
+/// <param name="Body">The OpenAI request body as the client sent it.</param>
+/// <param name="TimeLeft">Until the hub gives the lease up.</param>
+[GenerateSerializer, Immutable, Alias("Federation.LeaseAssignment")]
+public sealed record LeaseAssignment(
+    [property: Id(0)] string LeaseId,
+    [property: Id(1)] string JobId,
+    [property: Id(2)] JobKind Kind,
+    [property: Id(3)] string Model,
+    [property: Id(4)] string Engine,
+    [property: Id(5)] ReadOnlyMemory<byte> Body,
+    [property: Id(6)] bool Stream,
+    [property: Id(7)] TimeSpan TimeLeft);
+
+/// <summary>Where the events of one lease go: the silo that serves the client.</summary>
+public interface ILeaseSink : IGrainObserver
+{
+    /// <summary>Some events, in order. The next batch is sent when this one was taken.</summary>
+    Task Take(LeaseEvents events);
+}
+
+/// <summary>What a node said about a lease, in order.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.LeaseEvents")]
+public sealed record LeaseEvents([property: Id(0)] ImmutableArray<LeaseEvent> Items);
+
+/// <summary>One thing a node, or the loss of it, said about a lease.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.LeaseEvent")]
+public abstract record LeaseEvent
+{
+    private LeaseEvent()
+    {
+    }
+
+    /// <summary>The node does not take the lease.</summary>
+    [GenerateSerializer, Immutable, Alias("Federation.LeaseEvent.Refused")]
+    public sealed record Refused([property: Id(0)] LeaseRefusal Reason) : LeaseEvent;
+
+    /// <summary>The engine's answer begins.</summary>
+    [GenerateSerializer, Immutable, Alias("Federation.LeaseEvent.Head")]
+    public sealed record Head([property: Id(0)] int Status, [property: Id(1)] string ContentType) : LeaseEvent;
+
+    /// <summary>Bytes of the engine, untouched.</summary>
+    [GenerateSerializer, Immutable, Alias("Federation.LeaseEvent.Chunk")]
+    public sealed record Chunk([property: Id(0)] ReadOnlyMemory<byte> Data) : LeaseEvent;
+
+    /// <summary>The engine finished. The node's own counts, which the hub does not take for granted.</summary>
+    [GenerateSerializer, Immutable, Alias("Federation.LeaseEvent.Done")]
+    public sealed record Done(
+        [property: Id(0)] int PromptTokens,
+        [property: Id(1)] int CompletionTokens,
+        [property: Id(2)] ImmutableArray<byte> OutputHash,
+        [property: Id(3)] string FinishReason) : LeaseEvent;
+
+    /// <summary>The node gave the lease up.</summary>
+    [GenerateSerializer, Immutable, Alias("Federation.LeaseEvent.Failed")]
+    public sealed record Failed([property: Id(0)] LeaseFailure Reason, [property: Id(1)] string Detail) : LeaseEvent;
+}
+
+/// <summary>Why a node does not take a lease. Another node may.</summary>
+[GenerateSerializer, Alias("Federation.LeaseRefusal")]
+public enum LeaseRefusal
+{
+    /// <summary>The node did not say.</summary>
+    Unspecified = 0,
+
+    /// <summary>No free slot.</summary>
+    NoSlot = 1,
+
+    /// <summary>The model is no longer there.</summary>
+    ModelGone = 2,
+
+    /// <summary>The owner paused the node.</summary>
+    Paused = 3,
+
+    /// <summary>The node is leaving.</summary>
+    Draining = 4,
+}
+
+/// <summary>Why a lease ended without an answer.</summary>
+[GenerateSerializer, Alias("Federation.LeaseFailure")]
+public enum LeaseFailure
+{
+    /// <summary>The node did not say.</summary>
+    Unspecified = 0,
+
+    /// <summary>The engine does not answer.</summary>
+    EngineUnreachable = 1,
+
+    /// <summary>The engine broke off.</summary>
+    EngineError = 2,
+
+    /// <summary>The hub cancelled it.</summary>
+    Cancelled = 3,
+
+    /// <summary>Its time was up.</summary>
+    Deadline = 4,
+
+    /// <summary>The node's connection is gone.</summary>
+    NodeLost = 5,
+
+    /// <summary>The node broke the protocol.</summary>
+    ProtocolViolation = 6,
+}
