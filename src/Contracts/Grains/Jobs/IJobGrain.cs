@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Federation.Protocol.OpenAi;
 
 namespace Federation.Contracts.Jobs;
 
@@ -14,20 +15,6 @@ public interface IJobGrain : IGrainWithStringKey
     /// </summary>
     [Alias("Settle")]
     Task<Settlement> Settle(JobOutcome outcome);
-}
-
-/// <summary>What kind of work a job is.</summary>
-[GenerateSerializer, Alias("Federation.JobKind")]
-public enum JobKind
-{
-    /// <summary>A chat answer.</summary>
-    Chat = 0,
-
-    /// <summary>A text continuation.</summary>
-    Completion = 1,
-
-    /// <summary>Vectors of texts.</summary>
-    Embedding = 2,
 }
 
 /// <summary>How a job ended.</summary>

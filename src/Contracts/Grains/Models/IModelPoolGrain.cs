@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
-using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
+using Federation.Protocol.OpenAi;
 
 namespace Federation.Contracts.Models;
 

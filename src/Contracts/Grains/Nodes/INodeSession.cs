@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using Federation.Contracts.Jobs;
+using Federation.Protocol.OpenAi;
 
 namespace Federation.Contracts.Nodes;
 
