@@ -1,0 +1,104 @@
+using System.Text.Json;
+
+namespace Federation.NodeAgent.Configuration;
+
+/// <summary>
+/// Reads and writes <see cref="AgentConfig"/> as JSON with comments and trailing commas allowed. The file is readable by its owner
+/// only, since it may hold keys of engines.
+/// </summary>
+public static class AgentConfigFile
+{
+    private const int MaxBytes = 1 << 20;
+
+    /// <summary>Reads the settings; a missing file gives the defaults.</summary>
+    /// <exception cref="AgentConfigException">Something in the file is wrong; the exception names all of it.</exception>
+    /// <exception cref="IOException">The file could not be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">This user may not read the file.</exception>
+    public static AgentConfig Load(string path)
+    {
+        byte[] json;
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            json = PrivateFile.Read(file, MaxBytes);
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return new AgentConfig();
+        }
+        catch (InvalidDataException)
+        {
+            throw new AgentConfigException(path, [new ConfigProblem("", $"the file is larger than {MaxBytes >> 20} MiB")]);
+        }
+
+        return Parse(json, path);
+    }
+
+    /// <summary>Reads the settings from the text of a file.</summary>
+    /// <param name="json">UTF-8.</param>
+    /// <param name="source">How messages call the file.</param>
+    /// <exception cref="AgentConfigException">Something in it is wrong; the exception names all of it.</exception>
+    public static AgentConfig Parse(ReadOnlyMemory<byte> json, string source)
+    {
+        ReadOnlySpan<byte> byteOrderMark = [0xEF, 0xBB, 0xBF];
+        if (json.Span.StartsWith(byteOrderMark))
+        {
+            json = json[byteOrderMark.Length..];
+        }
+
+        JsonDocument document;
+        try
+        {
+            document = JsonDocument.Parse(json, new JsonDocumentOptions
+            {
+                CommentHandling = JsonCommentHandling.Skip,
+                AllowTrailingCommas = true,
+                AllowDuplicateProperties = false,
+            });
+        }
+        catch (JsonException exception)
+        {
+            throw new AgentConfigException(source, [SyntaxProblem(exception)]);
+        }
+
+        using (document)
+        {
+            IReadOnlyList<ConfigProblem> problems = ConfigShape.Check(document.RootElement, AgentConfigJson.Default.AgentConfig);
+            if (problems.Count > 0)
+            {
+                throw new AgentConfigException(source, problems);
+            }
+
+            AgentConfig config = document.RootElement.Deserialize(AgentConfigJson.Default.AgentConfig)!;
+            problems = AgentConfigRules.Check(config);
+            return problems.Count == 0 ? config : throw new AgentConfigException(source, problems);
+        }
+    }
+
+    /// <summary>Checks the settings, then replaces the file in one step. Makes the directory if it is not there.</summary>
+    /// <exception cref="AgentConfigException">The settings are wrong; nothing was written.</exception>
+    /// <exception cref="IOException">The file could not be written; the old one is untouched.</exception>
+    /// <exception cref="UnauthorizedAccessException">This user may not write there.</exception>
+    public static void Save(string path, AgentConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        IReadOnlyList<ConfigProblem> problems = AgentConfigRules.Check(config);
+        if (problems.Count > 0)
+        {
+            throw new AgentConfigException(path, problems);
+        }
+
+        // People keep such files in a repository and link to them; the link should survive.
+        var file = new FileInfo(path);
+        string target = file.LinkTarget is null ? file.FullName : file.ResolveLinkTarget(returnFinalTarget: true)!.FullName;
+        PrivateFile.EnsureDirectory(Path.GetDirectoryName(target)!);
+        PrivateFile.Replace(target, [.. JsonSerializer.SerializeToUtf8Bytes(config, AgentConfigJson.Default.AgentConfig), (byte)'\n']);
+    }
+
+    private static ConfigProblem SyntaxProblem(JsonException exception)
+    {
+        // The library appends the place in its own, zero-based words.
+        string reason = exception.Message.Split(" LineNumber:")[0];
+        return new ConfigProblem("", $"line {exception.LineNumber + 1}, column {exception.BytePositionInLine + 1} is not valid JSON: {reason}");
+    }
+}
