@@ -1,0 +1,240 @@
+using System.Collections.Immutable;
+using System.Data.Common;
+using Federation.Silo.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Accounts.Ledger;
+
+/// <summary>The ledger on the hub's database.</summary>
+/// <remarks>
+/// One commit, for all units that wait:
+/// <code>
+///   open accounts ─▶ which accounts do the holds name? ─▶ lock accounts, in the order of ids ─▶ read ids and holds
+///                                                                                                     │
+///   callers hear ◀─ COMMIT ◀─ transfers, holds, accounts, rows: one round trip ◀─ apply in memory ◀───┘
+/// </code>
+/// The accounts' locks are what keeps several silos right: whoever wants to change an account waits for the other's commit, and
+/// everything read after the lock is as that commit left it.
+/// </remarks>
+public sealed class SqlLedger : ILedger, IAsyncDisposable
+{
+    private readonly HubDatabase database;
+    private readonly LedgerTables tables;
+    private readonly TimeProvider time;
+    private readonly LedgerInstruments instruments;
+    private readonly GroupCommitter<LedgerUnit, LedgerUnitResult> committer;
+    private readonly int batchMax;
+
+    /// <summary>Creates the ledger on a database whose schema is up to date, and starts its committer.</summary>
+    public SqlLedger(
+        HubDatabase database, IOptions<LedgerOptions> options, TimeProvider time, LedgerInstruments instruments, ILogger<SqlLedger> logger)
+    {
+        ArgumentNullException.ThrowIfNull(database);
+        ArgumentNullException.ThrowIfNull(options);
+        this.database = database;
+        this.time = time;
+        this.instruments = instruments;
+        tables = new LedgerTables(database.Dialect);
+        batchMax = options.Value.BatchMax;
+        committer = new GroupCommitter<LedgerUnit, LedgerUnitResult>(
+            CommitAsync, new GroupCommitLimits(options.Value.BatchMax, options.Value.QueueMax), logger);
+    }
+
+    /// <inheritdoc/>
+    public Task OpenAsync(LedgerAccountId account, CancellationToken cancellationToken) =>
+        SubmitAsync(new LedgerUnit { Open = [account] }, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<TransferResult> SubmitAsync(Transfer transfer, CancellationToken cancellationToken) =>
+        (await SubmitAsync(LedgerUnit.Of(transfer), cancellationToken)).Transfers[0];
+
+    /// <inheritdoc/>
+    public Task<LedgerUnitResult> SubmitAsync(LedgerUnit unit, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(unit);
+        return committer.CommitAsync(unit.Validated(), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public async Task<LedgerAccount?> GetAccountAsync(LedgerAccountId account, CancellationToken cancellationToken) =>
+        (await GetAccountsAsync([account], cancellationToken)).SingleOrDefault();
+
+    /// <inheritdoc/>
+    public Task<ImmutableArray<LedgerAccount>> GetAccountsAsync(IReadOnlyCollection<LedgerAccountId> accounts, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(accounts);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(accounts.Count, 1000);
+        return database.ReadAsync(
+            connection => tables.ReadAccountsAsync(connection, null, accounts, toChange: false, cancellationToken), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public async Task<RecordedTransfer?> GetTransferAsync(TransferId id, CancellationToken cancellationToken) =>
+        (await database.ReadAsync(connection => tables.ReadTransfersAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
+
+    /// <inheritdoc/>
+    public async Task<LedgerHold?> GetHoldAsync(TransferId id, CancellationToken cancellationToken) =>
+        (await database.ReadAsync(connection => tables.ReadHoldsAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
+
+    /// <inheritdoc/>
+    public async Task<StatementPage> GetStatementAsync(StatementQuery query, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        ArgumentOutOfRangeException.ThrowIfLessThan(query.Limit, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(query.Limit, StatementQuery.LimitMax);
+        var entries = await database.ReadAsync(
+            connection => LedgerTables.ReadStatementAsync(connection, query, cancellationToken), cancellationToken);
+        if (entries.Length <= query.Limit)
+            return new StatementPage(entries, null);
+
+        entries = entries[..query.Limit];
+        return new StatementPage(entries, entries[^1].Sequence);
+    }
+
+    /// <inheritdoc/>
+    public async Task<int> ExpireHoldsAsync(int holdsMax, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(holdsMax, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(holdsMax, 10_000);
+        var due = await database.ReadAsync(
+            connection => LedgerTables.ReadDueExpiriesAsync(connection, time.GetUtcNow(), holdsMax, cancellationToken), cancellationToken);
+
+        // Each for itself: another silo, or a settlement in the last moment, may have ended some of them meanwhile.
+        var ended = 0;
+        foreach (var chunk in due.Chunk(batchMax))
+        {
+            var results = await Task.WhenAll(chunk.Select(expiry => SubmitAsync(expiry, cancellationToken)));
+            ended += results.Count(static result => result.Status is TransferStatus.Created);
+        }
+
+        return ended;
+    }
+
+    /// <inheritdoc/>
+    public Task<LedgerAudit> AuditAsync(CancellationToken cancellationToken) => database.ReadSnapshotAsync(
+        async (connection, transaction) =>
+        {
+            LedgerReplay replay = new(await LedgerTables.ReadAllAccountsAsync(connection, transaction, cancellationToken));
+            await foreach (var recorded in LedgerTables.ReadAllTransfersAsync(connection, transaction, cancellationToken))
+                replay.Add(recorded);
+            return replay.CompareWith(await LedgerTables.ReadPendingHoldsAsync(connection, transaction, cancellationToken));
+        },
+        cancellationToken);
+
+    /// <summary>Writes what was accepted and takes no more.</summary>
+    public ValueTask DisposeAsync() => committer.DisposeAsync();
+
+    private async Task<ImmutableArray<LedgerUnitResult>> CommitAsync(ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
+    {
+        var started = time.GetTimestamp();
+        var results = await database.WriteAsync(
+            (connection, transaction) => ApplyAsync(connection, transaction, units, cancellationToken), cancellationToken);
+        instruments.OnCommitted(results, time.GetElapsedTime(started));
+        return results;
+    }
+
+    private async Task<ImmutableArray<LedgerUnitResult>> ApplyAsync(
+        DbConnection connection, DbTransaction transaction, ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
+    {
+        var before = await LoadAsync(connection, transaction, units, cancellationToken);
+        var now = time.GetUtcNow();
+        var state = before;
+        var results = ImmutableArray.CreateBuilder<LedgerUnitResult>(units.Length);
+        List<RecordedTransfer> created = [];
+        List<SqlStatement> rows = [];
+        for (var i = 0; i < units.Length; i++)
+        {
+            var unit = units.Span[i];
+            (state, var transfers) = state.Apply(unit.Transfers, now);
+            LedgerUnitResult result = new(transfers);
+            results.Add(result);
+            if (!result.IsRecorded)
+                continue;
+
+            foreach (var (transfer, outcome) in unit.Transfers.Zip(transfers))
+            {
+                if (outcome.Status is TransferStatus.Created)
+                    created.Add(state.Transfers[transfer.Id]);
+            }
+
+            rows.AddRange(unit.Rows);
+        }
+
+        await database.Dialect.ExecuteAsync(connection, transaction, [.. Changes(before, state, created), .. rows], cancellationToken);
+        return results.MoveToImmutable();
+    }
+
+    // As much of the ledger as the units touch, its accounts locked.
+    private async Task<LedgerState> LoadAsync(
+        DbConnection connection, DbTransaction transaction, ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
+    {
+        HashSet<LedgerAccountId> accounts = [];
+        SortedDictionary<string, LedgerAccountId> opened = new(StringComparer.Ordinal);
+        HashSet<TransferId> transfers = [];
+        HashSet<TransferId> holds = [];
+        foreach (var unit in units.Span)
+        {
+            foreach (var account in unit.Open)
+                opened[account.Value] = account;
+            foreach (var transfer in unit.Transfers)
+            {
+                transfers.Add(transfer.Id);
+                if (transfer.DebitAccount is { } debit)
+                    accounts.Add(debit);
+                if (transfer.CreditAccount is { } credit)
+                    accounts.Add(credit);
+                if (transfer.HoldId is { } hold)
+                    holds.Add(hold);
+            }
+        }
+
+        if (opened.Count > 0)
+        {
+            var now = time.GetUtcNow();
+            await database.Dialect.ExecuteAsync(
+                connection, transaction, [.. opened.Values.Select(account => LedgerTables.Open(account, now))], cancellationToken);
+        }
+
+        if (transfers.Count == 0)
+            return LedgerState.Empty;
+
+        // A hold's accounts never change, so they can be read before they are locked; its state must be read after.
+        if (holds.Count > 0)
+        {
+            var named = await tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken);
+            holds = [.. named.Select(static hold => hold.Id)];
+            foreach (var hold in named)
+            {
+                accounts.Add(hold.DebitAccount);
+                accounts.Add(hold.CreditAccount);
+            }
+        }
+
+        var locked = await tables.ReadAccountsAsync(connection, transaction, accounts, toChange: true, cancellationToken);
+        var recorded = await tables.ReadTransfersAsync(connection, transaction, transfers, cancellationToken);
+        var held = holds.Count > 0 ? await tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken) : [];
+        return new LedgerState
+        {
+            Accounts = locked.ToImmutableDictionary(static account => account.Id),
+            Transfers = recorded.ToImmutableDictionary(static transfer => transfer.Transfer.Id),
+            Holds = held.ToImmutableDictionary(static hold => hold.Id),
+        };
+    }
+
+    private static IEnumerable<SqlStatement> Changes(LedgerState before, LedgerState after, List<RecordedTransfer> created)
+    {
+        foreach (var recorded in created)
+            yield return LedgerTables.Insert(recorded);
+        foreach (var (id, hold) in after.Holds)
+        {
+            if (before.Holds.GetValueOrDefault(id) != hold)
+                yield return LedgerTables.Upsert(hold);
+        }
+
+        foreach (var (id, account) in after.Accounts)
+        {
+            if (before.Accounts[id] != account)
+                yield return LedgerTables.Update(account);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+using System.Data.Common;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Storage;
+
+/// <summary>
+/// The hub's one database: SQLite in the data directory, or PostgreSQL when <see cref="StorageOptions.Postgres"/> is set.
+/// Safe to use from any thread. Every failure of the database surfaces as a <see cref="StorageException"/>.
+/// </summary>
+public sealed class HubDatabase : IAsyncDisposable
+{
+    private readonly TimeProvider time;
+    private readonly ILogger<HubDatabase> logger;
+
+    /// <summary>Creates the database's client; connects to nothing yet.</summary>
+    public HubDatabase(IOptions<StorageOptions> options, TimeProvider time, ILogger<HubDatabase> logger)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        Dialect = options.Value.UsesPostgres ? new PostgresDialect(options.Value) : new SqliteDialect(options.Value);
+        this.time = time;
+        this.logger = logger;
+    }
+
+    /// <summary>What SQL may be written in two ways.</summary>
+    public SqlDialect Dialect { get; }
+
+    /// <summary>
+    /// Opens a connection for the caller to dispose. <see cref="ReadAsync"/>, <see cref="ReadSnapshotAsync"/> and
+    /// <see cref="WriteAsync{T}"/> are better where they fit: they also translate failures.
+    /// </summary>
+    public ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken) =>
+        new(GuardAsync(async () => await Dialect.OpenAsync(cancellationToken)));
+
+    /// <summary>Runs queries, each of which sees the latest commit.</summary>
+    public Task<T> ReadAsync<T>(Func<DbConnection, Task<T>> read, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(read);
+        return GuardAsync(async () =>
+        {
+            await using var connection = await Dialect.OpenAsync(cancellationToken);
+            return await read(connection);
+        });
+    }
+
+    /// <summary>Runs queries that all see the same moment, whatever is committed meanwhile.</summary>
+    public Task<T> ReadSnapshotAsync<T>(Func<DbConnection, DbTransaction, Task<T>> read, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(read);
+        return GuardAsync(async () =>
+        {
+            await using var connection = await Dialect.OpenAsync(cancellationToken);
+            await using var transaction = await Dialect.BeginSnapshotAsync(connection, cancellationToken);
+            return await read(connection, transaction);
+        });
+    }
+
+    /// <summary>
+    /// Runs <paramref name="write"/> in one transaction and commits it; when the task has completed it is on disk. Nothing is
+    /// written if it throws.
+    /// </summary>
+    /// <exception cref="StorageException">
+    /// The database failed. Only with <see cref="StorageFailure.OutcomeUnknown"/> may the work have been written all the same.
+    /// </exception>
+    public Task<T> WriteAsync<T>(Func<DbConnection, DbTransaction, Task<T>> write, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(write);
+        return GuardAsync(async () =>
+        {
+            using var turn = await Dialect.WaitForTurnAsync(cancellationToken);
+            await using var connection = await Dialect.OpenAsync(cancellationToken);
+            await using var transaction = await Dialect.BeginWriteAsync(connection, cancellationToken);
+            var result = await write(connection, transaction);
+            await CommitAsync(transaction);
+            return result;
+        });
+    }
+
+    /// <inheritdoc cref="WriteAsync{T}"/>
+    public Task WriteAsync(Func<DbConnection, DbTransaction, Task> write, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(write);
+        return WriteAsync(
+            async (connection, transaction) =>
+            {
+                await write(connection, transaction);
+                return true;
+            },
+            cancellationToken);
+    }
+
+    /// <summary>Brings the schema up to date. Silos that start together take turns.</summary>
+    /// <exception cref="StorageException">The database failed.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The database was made by a newer hub, or a migration it has applied is not the one this hub knows by that number.
+    /// </exception>
+    public Task MigrateAsync(CancellationToken cancellationToken) =>
+        new SchemaMigrator(this, time, logger).MigrateAsync(cancellationToken);
+
+    /// <summary>Closes the pool.</summary>
+    public ValueTask DisposeAsync() => Dialect.DisposeAsync();
+
+    private async Task CommitAsync(DbTransaction transaction)
+    {
+        try
+        {
+            // Not cancellable: half-way through a commit there is no way back, only a way not to know.
+            await transaction.CommitAsync(CancellationToken.None);
+        }
+        catch (Exception e) when (Dialect.Classify(e) is { } failure)
+        {
+            // A refusal (a deferred constraint, a deadlock) is an answer; a lost connection is none.
+            var known = failure is StorageFailure.Rejected or StorageFailure.Conflict;
+            throw new StorageException(known ? failure : StorageFailure.OutcomeUnknown, $"The commit failed: {e.Message}", e);
+        }
+    }
+
+    private async Task<T> GuardAsync<T>(Func<Task<T>> work)
+    {
+        try
+        {
+            // A blocking driver must not hold the thread of a grain's scheduler while the disk turns.
+            return Dialect.Blocks ? await Task.Run(work) : await work();
+        }
+        catch (Exception e) when (Dialect.Classify(e) is { } failure)
+        {
+            throw new StorageException(failure, $"The {Dialect.Name} database failed ({failure}): {e.Message}", e);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+using System.Data.Common;
+
+namespace Federation.Silo.Storage;
+
+/// <summary>
+/// Everything in which the two databases differ. All other code writes one SQL: columns are text, bigint and bytea, times are
+/// unix milliseconds, and truth is 0 or 1.
+/// </summary>
+public abstract class SqlDialect : IAsyncDisposable
+{
+    private protected SqlDialect()
+    {
+    }
+
+    /// <summary>"sqlite" or "postgres", for logs and the console.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>Ends a SELECT inside a write: keeps other silos from changing these rows before our commit.</summary>
+    public abstract string ForUpdate { get; }
+
+    /// <summary>The type of a column that numbers its rows 1, 2, 3… by itself; stands for <c>{identity}</c> in migrations.</summary>
+    public abstract string Identity { get; }
+
+    /// <summary>Whether the driver blocks the calling thread while the database works.</summary>
+    internal abstract bool Blocks { get; }
+
+    /// <summary>A condition on <paramref name="column"/>: its value is in the set bound to <paramref name="parameter"/> by <see cref="Set"/>.</summary>
+    /// <param name="column">A column of type text.</param>
+    /// <param name="parameter">The parameter's name, without the @.</param>
+    public abstract string In(string column, string parameter);
+
+    /// <summary>The value of a parameter that <see cref="In"/> uses, so that one SQL text serves sets of every size.</summary>
+    public abstract object Set(IEnumerable<string> values);
+
+    /// <summary>Opens a connection from the pool, ready to use.</summary>
+    internal abstract ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken);
+
+    /// <summary>Waits until this silo may write; dispose what is returned when the write has ended.</summary>
+    internal abstract ValueTask<IDisposable?> WaitForTurnAsync(CancellationToken cancellationToken);
+
+    /// <summary>Begins a transaction that reads the latest commit and will write.</summary>
+    internal abstract ValueTask<DbTransaction> BeginWriteAsync(DbConnection connection, CancellationToken cancellationToken);
+
+    /// <summary>Begins a transaction in which every read sees the same moment.</summary>
+    internal abstract ValueTask<DbTransaction> BeginSnapshotAsync(DbConnection connection, CancellationToken cancellationToken);
+
+    /// <summary>Makes silos that start together migrate one after the other; held to the end of the transaction.</summary>
+    internal abstract Task LockMigrationsAsync(DbConnection connection, DbTransaction transaction, CancellationToken cancellationToken);
+
+    /// <summary>Runs the statements in their order, in as few round trips as the driver can.</summary>
+    internal abstract Task ExecuteAsync(
+        DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken);
+
+    /// <summary>What a failure before the commit means; null when it did not come from the database.</summary>
+    internal abstract StorageFailure? Classify(Exception exception);
+
+    /// <inheritdoc/>
+    public abstract ValueTask DisposeAsync();
+}

@@ -1,0 +1,142 @@
+using System.Data.Common;
+using System.Text.Json;
+using Microsoft.Data.Sqlite;
+
+namespace Federation.Silo.Storage;
+
+/// <summary>SQLite in the data directory: nothing to set up, one process.</summary>
+internal sealed class SqliteDialect : SqlDialect
+{
+    private readonly string connectionString;
+    private readonly string pragmas;
+
+    // SQLite has one writer at a time. Our own writers queue here, in order, instead of spinning on SQLITE_BUSY.
+    private readonly SemaphoreSlim writer = new(1, 1);
+
+    public SqliteDialect(StorageOptions options)
+    {
+        var directory = Directory.CreateDirectory(options.DataDirectory);
+        connectionString = new SqliteConnectionStringBuilder
+        {
+            DataSource = Path.Combine(directory.FullName, "hub.db"),
+            Mode = SqliteOpenMode.ReadWriteCreate,
+            ForeignKeys = true,
+            Pooling = true,
+            DefaultTimeout = (int)options.CommandTimeout.TotalSeconds,
+        }.ToString();
+
+        // FULL: the write-ahead log is synced before a commit returns, so what was acknowledged survives a power cut.
+        pragmas = $"PRAGMA busy_timeout = {(long)options.CommandTimeout.TotalMilliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+        SQLitePCL.Batteries_V2.Init();
+    }
+
+    public override string Name => "sqlite";
+
+    // The writer holds the whole database already.
+    public override string ForUpdate => "";
+
+    public override string Identity => "integer PRIMARY KEY AUTOINCREMENT";
+
+    internal override bool Blocks => true;
+
+    public override string In(string column, string parameter) => $"{column} IN (SELECT value FROM json_each(@{parameter}))";
+
+    public override object Set(IEnumerable<string> values) => JsonSerializer.Serialize(values);
+
+    internal override async ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken)
+    {
+        SqliteConnection connection = new(connectionString);
+        try
+        {
+            await connection.OpenAsync(cancellationToken);
+            using var command = connection.CreateCommand();
+            command.CommandText = pragmas;
+            await command.ExecuteNonQueryAsync(cancellationToken);
+            return connection;
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
+        }
+    }
+
+    internal override async ValueTask<IDisposable?> WaitForTurnAsync(CancellationToken cancellationToken)
+    {
+        await writer.WaitAsync(cancellationToken);
+        return new Turn(writer);
+    }
+
+    internal override ValueTask<DbTransaction> BeginWriteAsync(DbConnection connection, CancellationToken cancellationToken) =>
+        new(((SqliteConnection)connection).BeginTransaction(deferred: false));
+
+    internal override ValueTask<DbTransaction> BeginSnapshotAsync(DbConnection connection, CancellationToken cancellationToken) =>
+        new(((SqliteConnection)connection).BeginTransaction(deferred: true));
+
+    // A write transaction is the lock.
+    internal override Task LockMigrationsAsync(DbConnection connection, DbTransaction transaction, CancellationToken cancellationToken) =>
+        Task.CompletedTask;
+
+    internal override async Task ExecuteAsync(
+        DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken)
+    {
+        // Each distinct text is prepared once and then only bound anew.
+        Dictionary<string, SqliteCommand> prepared = [];
+        try
+        {
+            foreach (var statement in statements)
+            {
+                if (!prepared.TryGetValue(statement.Text, out var command))
+                {
+                    command = ((SqliteConnection)connection).CreateCommand();
+                    command.CommandText = statement.Text;
+                    command.Transaction = (SqliteTransaction)transaction;
+                    foreach (var (name, value) in statement.Parameters)
+                        command.Parameters.AddWithValue("@" + name, value);
+                    prepared.Add(statement.Text, command);
+                }
+                else
+                {
+                    foreach (var (name, value) in statement.Parameters)
+                        command.Parameters["@" + name].Value = value;
+                }
+
+                await command.ExecuteNonQueryAsync(cancellationToken);
+            }
+        }
+        finally
+        {
+            foreach (var command in prepared.Values)
+                await command.DisposeAsync();
+        }
+    }
+
+    internal override StorageFailure? Classify(Exception exception) => exception switch
+    {
+        SqliteException { SqliteErrorCode: Busy or Locked } => StorageFailure.Conflict,
+        SqliteException { SqliteErrorCode: IoError or Full or CannotOpen or ReadOnly } => StorageFailure.Unavailable,
+        SqliteException => StorageFailure.Rejected,
+        _ => null,
+    };
+
+    public override ValueTask DisposeAsync()
+    {
+        using SqliteConnection pool = new(connectionString);
+        SqliteConnection.ClearPool(pool);
+        writer.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    // https://www.sqlite.org/rescode.html
+    private const int Busy = 5;
+    private const int Locked = 6;
+    private const int ReadOnly = 8;
+    private const int IoError = 10;
+    private const int Full = 13;
+    private const int CannotOpen = 14;
+
+    private sealed class Turn(SemaphoreSlim writer) : IDisposable
+    {
+        public void Dispose() => writer.Release();
+    }
+}

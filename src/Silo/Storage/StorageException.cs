@@ -1,0 +1,42 @@
+namespace Federation.Silo.Storage;
+
+/// <summary>What a failure of the database means for the caller.</summary>
+public enum StorageFailure
+{
+    /// <summary>The database is away or overloaded. Nothing was written; the same work may succeed later.</summary>
+    Unavailable = 1,
+
+    /// <summary>The database undid the work because of other work at the same time. Nothing was written; try again at once.</summary>
+    Conflict = 2,
+
+    /// <summary>
+    /// The commit was sent and its answer was lost: the work may be on disk or not. The one right move is to do it again with
+    /// the same ids, never to guess.
+    /// </summary>
+    OutcomeUnknown = 3,
+
+    /// <summary>The database refused the work itself (a constraint, a malformed statement). Nothing was written; trying again is no use.</summary>
+    Rejected = 4,
+}
+
+/// <summary>The database did not do what was asked.</summary>
+public sealed class StorageException : Exception
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="failure">What it means for the caller.</param>
+    /// <param name="message">For the operator's log; never for a client.</param>
+    /// <param name="innerException">What the driver said, where it said something.</param>
+    public StorageException(StorageFailure failure, string message, Exception? innerException = null)
+        : base(message, innerException) => Failure = failure;
+
+    /// <summary>What the failure means for the caller.</summary>
+    public StorageFailure Failure { get; }
+
+    /// <summary>Whether the same work, done again with the same ids, may succeed: at an HTTP edge, 503 rather than 500.</summary>
+    public bool IsTransient => Failure switch
+    {
+        StorageFailure.Unavailable or StorageFailure.Conflict or StorageFailure.OutcomeUnknown => true,
+        StorageFailure.Rejected => false,
+        _ => throw new InvalidOperationException($"Unknown storage failure {Failure}."),
+    };
+}
