@@ -1,0 +1,296 @@
+using System.IO.Pipelines;
+using Grpc.Core;
+using Grpc.Wire;
+
+namespace Grpc.Net.Client;
+
+/// <summary>What the request stream needs of its call.</summary>
+internal interface IRunningCall
+{
+    /// <summary>Cancelled when the call ends, for whatever reason.</summary>
+    CancellationToken Stopping { get; }
+
+    bool HasEnded { get; }
+
+    void EnsureNotDisposed();
+
+    /// <summary>The exception that says how the call ended; "cancelled" if it has not yet.</summary>
+    Exception Failure();
+
+    /// <summary>Cancels the whole call when the token is cancelled.</summary>
+    CancellationTokenRegistration CancelWith(CancellationToken cancellationToken);
+}
+
+/// <summary>
+/// One call over HTTP/2, from the request to the one <see cref="Outcome"/> it ends with. Whoever ends it first — the
+/// server's trailers, the deadline, the caller's token, dispose, a broken connection — decides the outcome.
+/// </summary>
+internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<TRequest, TResponse> method, CallOptions options) : IStartedCall, IRunningCall
+    where TRequest : class
+    where TResponse : class
+{
+    private static readonly TimeSpan _longestTimer = TimeSpan.FromDays(30);
+
+    // Responses are parsed off a pipe, many small messages to a read. Nothing is held while a stream idles.
+    private static readonly StreamPipeReaderOptions _responsePipe = new(bufferSize: 16 * 1024, minimumReadSize: 4 * 1024, useZeroByteReads: true);
+
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly MessagePayload _payload = new();
+    private Task<HttpResponseMessage> _head = null!;
+    private StreamedRequest? _streamedRequest;
+    private HttpResponseMessage? _response;
+    private PipeReader? _body;
+    private MessageLimits _limits;
+    private CancellationTokenRegistration _callerCancels;
+    private ITimer? _deadlineTimer;
+    private Outcome? _outcome;
+    private bool _disposed;
+
+    public CancellationToken Stopping => _stopping.Token;
+
+    public bool HasEnded => Volatile.Read(ref _outcome) is not null;
+
+    public bool EndedWell => Volatile.Read(ref _outcome)?.Status.StatusCode == StatusCode.OK;
+
+    public Task<Metadata> ResponseHeadersAsync => field ??= ReadHeadersAsync().Observed();
+
+    public Status GetStatus() => Volatile.Read(ref _outcome)?.Status
+        ?? throw new InvalidOperationException("Unable to get the status because the call is not complete.");
+
+    public Metadata GetTrailers() => Volatile.Read(ref _outcome)?.Trailers
+        ?? throw new InvalidOperationException("Can't get the call trailers because the call has not completed successfully.");
+
+    /// <summary>Starts a call with one request.</summary>
+    /// <exception cref="InvalidOperationException">The deadline is not UTC.</exception>
+    /// <exception cref="ObjectDisposedException">The channel is disposed.</exception>
+    public void Start(RequestContent content)
+    {
+        var timeout = TimeLeft(options.Deadline);
+        channel.Add(this);
+        Arm(timeout);
+        _head = SendAsync(CreateRequest(content, timeout)).Observed();
+    }
+
+    /// <summary>Starts a call with a stream of requests.</summary>
+    /// <exception cref="InvalidOperationException">The deadline is not UTC.</exception>
+    /// <exception cref="ObjectDisposedException">The channel is disposed.</exception>
+    public RequestStream<TRequest> StartStreaming()
+    {
+        _streamedRequest = new StreamedRequest();
+        var requests = new RequestStream<TRequest>(this, method.RequestMarshaller, _streamedRequest, channel.MaxSendMessageSize) { WriteOptions = options.WriteOptions };
+        Start(_streamedRequest);
+        return requests;
+    }
+
+    /// <summary>The response of a call that has one.</summary>
+    /// <exception cref="RpcException">The call did not end with OK.</exception>
+    public Task<TResponse> ReadSingleAsync() => ReadSingleCoreAsync().Observed();
+
+    /// <summary>The next response of a stream; null at its end.</summary>
+    /// <exception cref="RpcException">The call did not end with OK.</exception>
+    public async ValueTask<TResponse?> ReadNextAsync()
+    {
+        try
+        {
+            var body = await OpenBodyAsync().ConfigureAwait(false);
+            if (await body.ReadNextAsync(_limits, _payload, method.ResponseMarshaller.ContextualDeserializer, Stopping).ConfigureAwait(false) is { } message)
+                return message;
+
+            End(Outcome.OfTrailers(_response!));
+        }
+        catch (Exception cause)
+        {
+            throw Failure("Error reading next message.", cause);
+        }
+
+        return EndedWell ? null : throw Failure();
+    }
+
+    public CancellationTokenRegistration CancelWith(CancellationToken cancellationToken) =>
+        cancellationToken.CanBeCanceled && cancellationToken != options.CancellationToken
+            ? cancellationToken.UnsafeRegister(static (call, token) => ((HttpCall<TRequest, TResponse>)call!).CancelByCaller(token), this)
+            : default;
+
+    public void EnsureNotDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+
+    public Exception Failure()
+    {
+        var outcome = Volatile.Read(ref _outcome) ?? new Outcome(Status.DefaultCancelled, null);
+        if (channel.ThrowOperationCanceledOnCancellation && outcome.Status.StatusCode is StatusCode.Cancelled or StatusCode.DeadlineExceeded)
+            return new OperationCanceledException(outcome.Status.Detail, outcome.Status.DebugException, options.CancellationToken);
+        return new RpcException(outcome.Status, outcome.Trailers ?? Metadata.Empty);
+    }
+
+    /// <summary>The caller lets the call go: cancels it unless it has ended.</summary>
+    public void Dispose()
+    {
+        _disposed = true;
+        End(new Outcome(new Status(StatusCode.Cancelled, "gRPC call disposed."), null));
+    }
+
+    private async Task<TResponse> ReadSingleCoreAsync()
+    {
+        TResponse? message;
+        try
+        {
+            var body = await OpenBodyAsync().ConfigureAwait(false);
+            message = await body.ReadSingleAsync(_limits, _payload, method.ResponseMarshaller.ContextualDeserializer, Stopping).ConfigureAwait(false);
+            var outcome = Outcome.OfTrailers(_response!);
+            if (message is null && outcome.Status.StatusCode == StatusCode.OK)
+                outcome = outcome with { Status = new Status(StatusCode.Internal, "Failed to deserialize response message.") };
+            End(outcome);
+        }
+        catch (Exception cause)
+        {
+            throw Failure("Error starting gRPC call.", cause);
+        }
+
+        return EndedWell ? message! : throw Failure();
+    }
+
+    private async Task<Metadata> ReadHeadersAsync()
+    {
+        var response = await _head.ConfigureAwait(false);
+        return ResponseHeaders.ToMetadata(response.Headers);
+    }
+
+    private async ValueTask<PipeReader> OpenBodyAsync()
+    {
+        if (_body is not null)
+            return _body;
+
+        var response = await _head.ConfigureAwait(false);
+        if (HasEnded)
+            throw Failure();
+
+        _limits = new MessageLimits(channel.MaxReceiveMessageSize, ResponseHeaders.First(response.Headers, GrpcHeaders.Encoding));
+        var stream = await response.Content.ReadAsStreamAsync(Stopping).ConfigureAwait(false);
+        return _body = PipeReader.Create(stream, _responsePipe);
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request)
+    {
+        try
+        {
+            Stopping.ThrowIfCancellationRequested();
+            _response = await channel.SendAsync(request, Stopping).ConfigureAwait(false);
+            if (HasEnded)
+                _response.Dispose();
+            else if (Outcome.OfHeaders(_response) is { } outcome)
+                End(outcome);
+            return _response;
+        }
+        catch (Exception cause)
+        {
+            throw Failure("Error starting gRPC call.", cause);
+        }
+    }
+
+    private HttpRequestMessage CreateRequest(RequestContent content, TimeSpan? timeout)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Post, channel.UriOf(method))
+        {
+            Version = System.Net.HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Content = content,
+        };
+        var headers = request.Headers;
+        headers.TryAddWithoutValidation("User-Agent", "grpc-dotnet-federation/1");
+        headers.TryAddWithoutValidation("TE", "trailers");
+        headers.TryAddWithoutValidation(GrpcHeaders.AcceptEncoding, GrpcHeaders.Identity);
+        foreach (var entry in options.Headers ?? Metadata.Empty)
+        {
+            if (entry.Key != GrpcHeaders.Timeout)
+                headers.TryAddWithoutValidation(entry.Key, MetadataHeader.Encode(entry));
+        }
+
+        if (timeout is { } left)
+            headers.TryAddWithoutValidation(GrpcHeaders.Timeout, CallTimeout.Encode(left));
+        return request;
+    }
+
+    private TimeSpan? TimeLeft(DateTime? deadline)
+    {
+        if (deadline is null || deadline == DateTime.MaxValue)
+            return null;
+        if (deadline.Value.Kind != DateTimeKind.Utc && deadline != DateTime.MinValue)
+            throw new InvalidOperationException("Deadline must have a kind DateTimeKind.Utc or be equal to DateTime.MaxValue or DateTime.MinValue.");
+
+        var left = deadline.Value - channel.Time.GetUtcNow().UtcDateTime;
+        return left < CallTimeout.Longest ? left : CallTimeout.Longest;
+    }
+
+    private void Arm(TimeSpan? timeout)
+    {
+        _callerCancels = options.CancellationToken.UnsafeRegister(static (call, token) => ((HttpCall<TRequest, TResponse>)call!).CancelByCaller(token), this);
+        if (timeout <= TimeSpan.Zero)
+            Expire();
+        else if (timeout is { } left)
+            _deadlineTimer = channel.Time.CreateTimer(static call => ((HttpCall<TRequest, TResponse>)call!).OnDeadlineTimer(), this, Due(left), System.Threading.Timeout.InfiniteTimeSpan);
+
+        // The call may have ended before what it should release was here.
+        if (HasEnded)
+            Disarm();
+    }
+
+    private void Disarm()
+    {
+        _callerCancels.Unregister();
+        _deadlineTimer?.Dispose();
+    }
+
+    private void OnDeadlineTimer()
+    {
+        // Timers are coarse and may fire early; a far deadline takes several.
+        if (TimeLeft(options.Deadline) is { } left && left > TimeSpan.Zero)
+            _deadlineTimer?.Change(Due(left), System.Threading.Timeout.InfiniteTimeSpan);
+        else
+            Expire();
+    }
+
+    private static TimeSpan Due(TimeSpan left) => left < _longestTimer ? left + TimeSpan.FromMilliseconds(1) : _longestTimer;
+
+    private void Expire() => End(new Outcome(new Status(StatusCode.DeadlineExceeded, ""), null));
+
+    private void CancelByCaller(CancellationToken token) =>
+        End(new Outcome(new Status(StatusCode.Cancelled, "Call canceled by the client.", new OperationCanceledException(token)), null));
+
+    /// <summary>Ends the call because of an exception, unless it has ended; the exception that says how it ended.</summary>
+    private Exception Failure(string summary, Exception cause)
+    {
+        if (!HasEnded)
+        {
+            var outcome = Outcome.OfException(summary, cause);
+            // A server that sees the deadline first resets the stream, which looks like a cancellation from here.
+            if (outcome.Status.StatusCode == StatusCode.Cancelled && TimeLeft(options.Deadline) <= TimeSpan.Zero)
+                outcome = outcome with { Status = new Status(StatusCode.DeadlineExceeded, outcome.Status.Detail, cause) };
+            End(outcome);
+        }
+
+        return Failure();
+    }
+
+    private void End(Outcome outcome)
+    {
+        if (Interlocked.CompareExchange(ref _outcome, outcome, null) is not null)
+            return;
+
+        Disarm();
+        _stopping.Cancel();
+        _streamedRequest?.Abandon();
+        // Disposing a response that has not been read to its end resets the stream: the server learns that nobody listens.
+        _response?.Dispose();
+        channel.Remove(this);
+    }
+}
+
+/// <summary>Tasks whose failure need not be looked at.</summary>
+internal static class TaskObservation
+{
+    /// <summary>The same task; if nobody awaits it, its exception is not reported as unobserved.</summary>
+    public static Task<T> Observed<T>(this Task<T> task)
+    {
+        _ = task.ContinueWith(static t => t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        return task;
+    }
+}
