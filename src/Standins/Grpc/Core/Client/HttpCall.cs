@@ -226,7 +226,7 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         if (timeout <= TimeSpan.Zero)
             Expire();
         else if (timeout is { } left)
-            _deadlineTimer = channel.Time.CreateTimer(static call => ((HttpCall<TRequest, TResponse>)call!).OnDeadlineTimer(), this, Due(left), System.Threading.Timeout.InfiniteTimeSpan);
+            StartDeadlineTimer(left);
 
         // The call may have ended before what it should release was here.
         if (HasEnded)
@@ -239,11 +239,17 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         _deadlineTimer?.Dispose();
     }
 
+    private void StartDeadlineTimer(TimeSpan left)
+    {
+        _deadlineTimer = channel.Time.CreateTimer(static call => ((HttpCall<TRequest, TResponse>)call!).OnDeadlineTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _deadlineTimer.Change(Due(left), Timeout.InfiniteTimeSpan);
+    }
+
     private void OnDeadlineTimer()
     {
         // Timers are coarse and may fire early; a far deadline takes several.
         if (TimeLeft(options.Deadline) is { } left && left > TimeSpan.Zero)
-            _deadlineTimer?.Change(Due(left), System.Threading.Timeout.InfiniteTimeSpan);
+            _deadlineTimer?.Change(Due(left), Timeout.InfiniteTimeSpan);
         else
             Expire();
     }

@@ -1,0 +1,35 @@
+using System.IO.Pipelines;
+using Grpc.Core;
+using Grpc.Wire;
+
+namespace Grpc.AspNetCore.Server;
+
+/// <summary>The requests of a call, read one at a time by its handler.</summary>
+internal sealed class RequestStream<TRequest>(ServerCall call, PipeReader body, Marshaller<TRequest> marshaller) : IAsyncStreamReader<TRequest>
+    where TRequest : class
+{
+    private TRequest? _current;
+
+    public TRequest Current => _current!;
+
+    public Task<bool> MoveNext(CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return Task.FromCanceled<bool>(cancellationToken);
+        if (call.HasEnded)
+            return Task.FromException<bool>(new InvalidOperationException("Can't read messages after the request is complete."));
+
+        // A stream may idle for hours: the last message is not kept alive meanwhile.
+        _current = null;
+        var next = body.ReadNextAsync(call.Limits, call.Payload, marshaller.ContextualDeserializer, cancellationToken);
+        return next.IsCompletedSuccessfully ? Task.FromResult(Take(next.Result)) : AwaitAsync(next);
+    }
+
+    private async Task<bool> AwaitAsync(ValueTask<TRequest?> next) => Take(await next);
+
+    private bool Take(TRequest? message)
+    {
+        _current = message;
+        return message is not null;
+    }
+}
