@@ -1,0 +1,70 @@
+using Federation.Silo.Storage;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Federation.Silo.Tests.Storage;
+
+/// <summary>A fresh hub's database, its schema made, of one kind or the other; gone when the test class has ended.</summary>
+public abstract class TestDatabase : IAsyncLifetime
+{
+    private readonly List<HubDatabase> opened = [];
+
+    /// <summary>Where it is.</summary>
+    public StorageOptions Options { get; protected set; } = new();
+
+    /// <summary>The way to it that most tests share.</summary>
+    public HubDatabase Database { get; private set; } = null!;
+
+    /// <summary>Another silo's way to the same database.</summary>
+    public HubDatabase Open(TimeProvider? time = null)
+    {
+        HubDatabase database = new(Microsoft.Extensions.Options.Options.Create(Options), time ?? TimeProvider.System, NullLogger<HubDatabase>.Instance);
+        opened.Add(database);
+        return database;
+    }
+
+    public virtual async Task InitializeAsync()
+    {
+        Database = Open();
+        await Database.MigrateAsync(CancellationToken.None);
+    }
+
+    public virtual async Task DisposeAsync()
+    {
+        foreach (var database in opened)
+            await database.DisposeAsync();
+    }
+}
+
+public sealed class SqliteTestDatabase : TestDatabase
+{
+    public override Task InitializeAsync()
+    {
+        Options = new StorageOptions { DataDirectory = Directory.CreateTempSubdirectory("federation-test-").FullName };
+        return base.InitializeAsync();
+    }
+
+    public override async Task DisposeAsync()
+    {
+        await base.DisposeAsync();
+        Directory.Delete(Options.DataDirectory, recursive: true);
+    }
+}
+
+public sealed class PostgresTestDatabase : TestDatabase
+{
+    private readonly string name = $"federation_test_{Guid.NewGuid():N}";
+
+    public override async Task InitializeAsync()
+    {
+        await PostgresServer.ExecuteAsync($"CREATE DATABASE {name}");
+        Npgsql.NpgsqlConnectionStringBuilder settings = new(await PostgresServer.ConnectionStringAsync()) { Database = name };
+        Options = new StorageOptions { Postgres = settings.ToString() };
+        await base.InitializeAsync();
+    }
+
+    public override async Task DisposeAsync()
+    {
+        await base.DisposeAsync();
+        await PostgresServer.ExecuteAsync($"DROP DATABASE {name} WITH (FORCE)");
+    }
+}
