@@ -41,26 +41,26 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public Task OpenAsync(LedgerAccountId account, CancellationToken cancellationToken) =>
+    public Task OpenAsync(LedgerAccountId account, CancellationToken cancellationToken = default) =>
         SubmitAsync(new LedgerUnit { Open = [account] }, cancellationToken);
 
     /// <inheritdoc/>
-    public async Task<TransferResult> SubmitAsync(Transfer transfer, CancellationToken cancellationToken) =>
+    public async Task<TransferResult> SubmitAsync(Transfer transfer, CancellationToken cancellationToken = default) =>
         (await SubmitAsync(LedgerUnit.Of(transfer), cancellationToken)).Transfers[0];
 
     /// <inheritdoc/>
-    public Task<LedgerUnitResult> SubmitAsync(LedgerUnit unit, CancellationToken cancellationToken)
+    public Task<LedgerUnitResult> SubmitAsync(LedgerUnit unit, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(unit);
         return committer.CommitAsync(unit.Validated(), cancellationToken);
     }
 
     /// <inheritdoc/>
-    public async Task<LedgerAccount?> GetAccountAsync(LedgerAccountId account, CancellationToken cancellationToken) =>
+    public async Task<LedgerAccount?> GetAccountAsync(LedgerAccountId account, CancellationToken cancellationToken = default) =>
         (await GetAccountsAsync([account], cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
-    public Task<ImmutableArray<LedgerAccount>> GetAccountsAsync(IReadOnlyCollection<LedgerAccountId> accounts, CancellationToken cancellationToken)
+    public Task<ImmutableArray<LedgerAccount>> GetAccountsAsync(IReadOnlyCollection<LedgerAccountId> accounts, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(accounts);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(accounts.Count, 1000);
@@ -69,15 +69,15 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public async Task<RecordedTransfer?> GetTransferAsync(TransferId id, CancellationToken cancellationToken) =>
+    public async Task<RecordedTransfer?> GetTransferAsync(TransferId id, CancellationToken cancellationToken = default) =>
         (await database.ReadAsync(connection => tables.ReadTransfersAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
-    public async Task<LedgerHold?> GetHoldAsync(TransferId id, CancellationToken cancellationToken) =>
+    public async Task<LedgerHold?> GetHoldAsync(TransferId id, CancellationToken cancellationToken = default) =>
         (await database.ReadAsync(connection => tables.ReadHoldsAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
-    public async Task<StatementPage> GetStatementAsync(StatementQuery query, CancellationToken cancellationToken)
+    public async Task<StatementPage> GetStatementAsync(StatementQuery query, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(query);
         ArgumentOutOfRangeException.ThrowIfLessThan(query.Limit, 1);
@@ -92,7 +92,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public async Task<int> ExpireHoldsAsync(int holdsMax, CancellationToken cancellationToken)
+    public async Task<int> ExpireHoldsAsync(int holdsMax, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(holdsMax, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(holdsMax, 10_000);
@@ -111,7 +111,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public Task<LedgerAudit> AuditAsync(CancellationToken cancellationToken) => database.ReadSnapshotAsync(
+    public Task<LedgerAudit> AuditAsync(CancellationToken cancellationToken = default) => database.ReadSnapshotAsync(
         async (connection, transaction) =>
         {
             LedgerReplay replay = new(await LedgerTables.ReadAllAccountsAsync(connection, transaction, cancellationToken));
