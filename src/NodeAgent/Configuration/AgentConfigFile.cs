@@ -10,6 +10,13 @@ public static class AgentConfigFile
 {
     private const int MaxBytes = 1 << 20;
 
+    private static readonly JsonDocumentOptions s_leniently = new()
+    {
+        CommentHandling = JsonCommentHandling.Skip,
+        AllowTrailingCommas = true,
+        AllowDuplicateProperties = false,
+    };
+
     /// <summary>Reads the settings; a missing file gives the defaults.</summary>
     /// <exception cref="AgentConfigException">Something in the file is wrong; the exception names all of it.</exception>
     /// <exception cref="IOException">The file could not be read.</exception>
@@ -46,33 +53,32 @@ public static class AgentConfigFile
             json = json[byteOrderMark.Length..];
         }
 
-        JsonDocument document;
         try
         {
-            document = JsonDocument.Parse(json, new JsonDocumentOptions
-            {
-                CommentHandling = JsonCommentHandling.Skip,
-                AllowTrailingCommas = true,
-                AllowDuplicateProperties = false,
-            });
+            using var document = JsonDocument.Parse(json, s_leniently);
+            return Read(document.RootElement, source);
+        }
+        catch (Exception exception) when (exception is InvalidOperationException or JsonException { InnerException: InvalidOperationException })
+        {
+            throw new AgentConfigException(source, [new ConfigProblem("", "a text holds half of a surrogate pair (\\ud800 to \\udfff)")]);
         }
         catch (JsonException exception)
         {
             throw new AgentConfigException(source, [SyntaxProblem(exception)]);
         }
+    }
 
-        using (document)
+    private static AgentConfig Read(JsonElement root, string source)
+    {
+        IReadOnlyList<ConfigProblem> problems = ConfigShape.Check(root, AgentConfigJson.Default.AgentConfig);
+        if (problems.Count > 0)
         {
-            IReadOnlyList<ConfigProblem> problems = ConfigShape.Check(document.RootElement, AgentConfigJson.Default.AgentConfig);
-            if (problems.Count > 0)
-            {
-                throw new AgentConfigException(source, problems);
-            }
-
-            AgentConfig config = document.RootElement.Deserialize(AgentConfigJson.Default.AgentConfig)!;
-            problems = AgentConfigRules.Check(config);
-            return problems.Count == 0 ? config : throw new AgentConfigException(source, problems);
+            throw new AgentConfigException(source, problems);
         }
+
+        AgentConfig config = root.Deserialize(AgentConfigJson.Default.AgentConfig)!;
+        problems = AgentConfigRules.Check(config);
+        return problems.Count == 0 ? config : throw new AgentConfigException(source, problems);
     }
 
     /// <summary>Checks the settings, then replaces the file in one step. Makes the directory if it is not there.</summary>

@@ -53,7 +53,7 @@ public sealed partial class HardwareDetector : IHardwareProbe
     public async Task<HardwareReport> DetectAsync(CancellationToken cancellationToken)
     {
         MeasureCpuLoad();
-        Task<HostInfo> host = _host.DetectAsync(cancellationToken);
+        Task<HostInfo> host = AskHostAsync(cancellationToken);
         Task<IReadOnlyList<GpuDevice>[]> gpus = AskAllAsync((probe, token) => probe.DetectAsync(token), cancellationToken);
         await Task.WhenAll(host, gpus).ConfigureAwait(false);
 
@@ -61,7 +61,7 @@ public sealed partial class HardwareDetector : IHardwareProbe
         return new HardwareReport
         {
             Hostname = Readings.Text(Environment.MachineName) ?? "",
-            OperatingSystem = machine.OperatingSystem,
+            OperatingSystem = machine.System,
             Cpu = machine.Cpu,
             Memory = machine.Memory,
             Disk = DiskOf(_dataDirectory),
@@ -127,6 +127,19 @@ public sealed partial class HardwareDetector : IHardwareProbe
             double? load = now is { } current && _lastCpuTimes is { } last ? current.LoadSince(last) : null;
             _lastCpuTimes = now;
             return load;
+        }
+    }
+
+    private async Task<HostInfo> AskHostAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _host.DetectAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            LogProbeFailed(exception, _host.GetType().Name);
+            return HostInfo.Unknown;
         }
     }
 

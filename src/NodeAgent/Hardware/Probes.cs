@@ -21,10 +21,20 @@ internal interface IHostProbe
 }
 
 /// <summary>The machine without its GPUs.</summary>
-internal sealed record HostInfo(OperatingSystemInfo OperatingSystem, CpuInfo Cpu, MemoryInfo Memory)
+internal sealed record HostInfo(OperatingSystemInfo System, CpuInfo Cpu, MemoryInfo Memory)
 {
+    /// <summary>A machine that tells nothing.</summary>
+    public static HostInfo Unknown => new(
+        new OperatingSystemInfo(Family, null, null, Architecture), new CpuInfo(null, null, null, []), new MemoryInfo(null, null));
+
     /// <summary><c>x64</c>, <c>arm64</c>…: of this machine.</summary>
     public static string Architecture { get; } = RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant();
+
+    private static string Family =>
+        OperatingSystem.IsWindows() ? "windows"
+        : OperatingSystem.IsMacOS() ? "macos"
+        : OperatingSystem.IsLinux() ? "linux"
+        : Environment.OSVersion.Platform.ToString().ToLowerInvariant();
 }
 
 /// <summary>Time of all cores together, in whatever unit the system counts.</summary>

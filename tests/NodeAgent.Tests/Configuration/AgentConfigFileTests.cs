@@ -159,6 +159,8 @@ public sealed class AgentConfigFileTests : IDisposable
     [InlineData("{ \"hub_url\": null, \"hub_url\": null }", "hub_url")]
     [InlineData("", "line 1")]
     [InlineData("[]", "must be a group of settings")]
+    [InlineData("{ \"display_name\": \"\\ud800\" }", "surrogate")]
+    [InlineData("{ \"\\ud800\": 1 }", "surrogate")]
     public void Broken_JSON_is_told_with_its_place(string json, string expected)
     {
         ConfigProblem problem = Assert.Single(Assert.Throws<AgentConfigException>(() => Parse(json)).Problems);

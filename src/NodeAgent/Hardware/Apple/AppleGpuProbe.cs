@@ -52,7 +52,7 @@ internal sealed class AppleGpuProbe(ICommandRunner commands) : IGpuProbe
             IEnumerable<JsonElement> entries = cards.EnumerateArray().Where(card => card.ValueKind == JsonValueKind.Object).Take(Readings.MaxDevices);
             return [.. entries.Select((card, index) => ToDevice(card, index, machineMemory)).OfType<GpuDevice>()];
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
             return [];
         }

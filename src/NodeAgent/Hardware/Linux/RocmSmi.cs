@@ -31,7 +31,7 @@ internal sealed class RocmSmi(ICommandRunner commands)
             using JsonDocument document = JsonDocument.Parse(text.AsMemory(start, end - start + 1));
             return Parse(document.RootElement);
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
             return [];
         }

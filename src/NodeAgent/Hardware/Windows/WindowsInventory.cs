@@ -65,7 +65,7 @@ internal sealed class WindowsInventory(ICommandRunner commands)
             using JsonDocument document = JsonDocument.Parse(text.TrimStart('\uFEFF'));
             return document.RootElement.ValueKind == JsonValueKind.Object ? Parse(document.RootElement) : WindowsFacts.None;
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
             return WindowsFacts.None;
         }
