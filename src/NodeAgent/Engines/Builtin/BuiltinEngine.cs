@@ -1,0 +1,285 @@
+using System.Collections.Immutable;
+using System.IO.Pipelines;
+using Federation.NodeAgent.Engines.Builtin.Gguf;
+using Federation.NodeAgent.Engines.Builtin.Llama;
+using Federation.NodeAgent.Engines.Builtin.Requests;
+using Federation.NodeAgent.Engines.Builtin.Sampling;
+using Federation.Protocol.OpenAi;
+using Microsoft.Extensions.Logging;
+
+namespace Federation.NodeAgent.Engines.Builtin;
+
+/// <summary>
+/// A small engine of our own: runs GGUF models of the llama architecture on the CPU, so that a fresh machine has something real to serve and
+/// verification has log-probabilities. For large models and GPUs there are Ollama and the OpenAI-compatible servers.
+/// </summary>
+public sealed partial class BuiltinEngine : IEngine
+{
+    private const string EngineVersion = "1";
+
+    private readonly BuiltinOptions options;
+    private readonly TimeProvider time;
+    private readonly ILogger logger;
+    private readonly Random random;
+    private readonly Lock randomTurn = new();
+    private readonly CancellationTokenSource stopping = new();
+    private readonly ModelShelf shelf;
+    private readonly SlotQueue slots;
+    private readonly ComputeThreads threads;
+    private readonly RequestReader requests;
+
+    /// <param name="options">Folders and bounds.</param>
+    /// <param name="time">For <c>created</c> and for unloading idle models.</param>
+    /// <param name="random">Draws ids, and seeds where a client gives none. Only the engine uses it from then on.</param>
+    /// <param name="logger">Models that come, go or cannot be read, and generations that failed. Never prompts or answers.</param>
+    /// <exception cref="ArgumentException">An option is out of its range.</exception>
+    public BuiltinEngine(BuiltinOptions options, TimeProvider time, Random random, ILogger<BuiltinEngine> logger)
+    {
+        options.Validate();
+        (this.options, this.time, this.random, this.logger) = (options, time, random, logger);
+        shelf = new ModelShelf(options, time, logger);
+        slots = new SlotQueue(options.Slots, options.QueueMax);
+        threads = new ComputeThreads(options.Threads);
+        requests = new RequestReader(options.ChoicesMax);
+    }
+
+    /// <inheritdoc/>
+    public string Name => "builtin";
+
+    /// <inheritdoc/>
+    public string Kind => "builtin";
+
+    /// <inheritdoc/>
+    public int Slots => options.Slots;
+
+    /// <inheritdoc/>
+    public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken) =>
+        new(EngineVersion, await shelf.ScanAsync(cancellationToken).ConfigureAwait(false));
+
+    /// <inheritdoc/>
+    public async Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (request.Kind == JobKind.Embedding)
+            {
+                throw new OpenAiErrorException(OpenAiError.Invalid(
+                    $"The model {request.Model} does not support embeddings.", "model", "unsupported_operation"));
+            }
+
+            return await StartAsync(requests.Read(request.Kind, request.Body), request.Model, cancellationToken).ConfigureAwait(false);
+        }
+        catch (OpenAiErrorException e)
+        {
+            return new WholeResponse(e.Error.Status, e.Error.ToJson());
+        }
+    }
+
+    /// <summary>The builtin engine has the files in its folders and fetches none.</summary>
+    /// <exception cref="NotSupportedException">Always.</exception>
+    public IAsyncEnumerable<PullStep> PullAsync(string model, CancellationToken cancellationToken) =>
+        throw new NotSupportedException("The builtin engine fetches no models; put a GGUF file into one of its folders.");
+
+    /// <summary>Says how likely the model finds <paramref name="answer"/> as the answer to a request, whatever the request's sampling.</summary>
+    /// <param name="request">A chat or a completion with one prompt.</param>
+    /// <param name="answer">The answer's text.</param>
+    /// <param name="isWhole">The answer ended by itself, so that the end token is scored too.</param>
+    /// <param name="top">Likeliest tokens wanted at each place, 0 or more.</param>
+    /// <param name="cancellationToken">Stops between batches of tokens.</param>
+    /// <exception cref="ScoringException">The request is not valid, the model is not there or broken, or the text is too long for it.</exception>
+    public async Task<TextScore> ScoreAsync(EngineRequest request, string answer, bool isWhole, int top, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(top);
+        try
+        {
+            var asked = requests.Read(request.Kind, request.Body);
+            using var slot = await EnterAsync(cancellationToken).ConfigureAwait(false);
+            using var loan = await BorrowAsync(request.Model, cancellationToken).ConfigureAwait(false);
+            var prompts = Prompts.Encode(loan.Model, asked);
+            return prompts is [var prompt]
+                ? await ScoreAsync(loan.Model, prompt, answer, isWhole, top, cancellationToken).ConfigureAwait(false)
+                : throw new ScoringException("An answer to several prompts cannot be scored as one.");
+        }
+        catch (Exception e) when (e is OpenAiErrorException or BrokenModelException)
+        {
+            throw new ScoringException(e.Message, e);
+        }
+    }
+
+    /// <summary>Cancels what runs and waits, then lets go of threads and models.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await stopping.CancelAsync().ConfigureAwait(false);
+        await slots.DrainAsync().ConfigureAwait(false);
+        threads.Dispose();
+        shelf.Dispose();
+        slots.Dispose();
+        stopping.Dispose();
+    }
+
+    private async Task<EngineResponse> StartAsync(GenerationRequest request, string modelName, CancellationToken cancellationToken)
+    {
+        var slot = await EnterAsync(cancellationToken).ConfigureAwait(false);
+        ModelShelf.Loan? loan = null;
+        try
+        {
+            loan = await BorrowAsync(modelName, cancellationToken).ConfigureAwait(false);
+            var prompts = Prompts.Encode(loan.Model, request);
+
+            // The reader continues on the pool, never on a compute thread that has tokens to make.
+            var pipe = new Pipe(new PipeOptions(
+                pauseWriterThreshold: options.BufferBytes, resumeWriterThreshold: Math.Max(1, options.BufferBytes / 2), useSynchronizationContext: false));
+            var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stopping.Token);
+            var outcome = new GenerationOutcome();
+            var generation = GenerateAsync(request, prompts, loan, slot, pipe.Writer, outcome, cancellation.Token);
+            return new BuiltinResponse(request.Stream ? "text/event-stream" : "application/json", pipe.Reader, generation, outcome, cancellation);
+        }
+        catch
+        {
+            loan?.Dispose();
+            slot.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Owns the loan, the slot and the pipe's writing end from its call on. Never throws: what goes wrong, the pipe's reader sees.</summary>
+    private async Task GenerateAsync(
+        GenerationRequest request,
+        List<int[]> prompts,
+        ModelShelf.Loan loan,
+        IDisposable slot,
+        PipeWriter pipe,
+        GenerationOutcome outcome,
+        CancellationToken cancellationToken)
+    {
+        var model = loan.Model;
+        var session = model.RentSession();
+        Exception? failure = null;
+        try
+        {
+            var (id, seed) = Draw(request);
+            var head = new AnswerHead(id, time.GetUtcNow().ToUnixTimeSeconds(), model.Card.Name, model.Card.Fingerprint);
+            using var writer = new AnswerWriter(request, head, model.Tokenizer, pipe, prompts.Count * request.Choices);
+            var generation = new Generation(model, request, session, writer, pipe, threads, seed, cancellationToken);
+            outcome.Usage = await generation.RunAsync(prompts).ConfigureAwait(false);
+            outcome.FinishReason = generation.FinishReason;
+        }
+        catch (OperationCanceledException e)
+        {
+            failure = e;
+        }
+        catch (Exception e)
+        {
+            LogGenerationFailed(e, model.Card.Name);
+            failure = new IOException("the builtin engine failed in mid-answer", e);
+        }
+        finally
+        {
+            model.ReturnSession(session);
+            loan.Dispose();
+            slot.Dispose();
+
+            // Last: who reads the end may send the next request at once, and finds the slot free.
+            await pipe.CompleteAsync(failure).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<TextScore> ScoreAsync(
+        LoadedModel model, int[] prompt, string answer, bool isWhole, int top, CancellationToken cancellationToken)
+    {
+        var tokens = model.Tokenizer.EncodeText(answer);
+        if (isWhole)
+        {
+            tokens.Add(model.Tokenizer.End);
+        }
+
+        if (prompt.Length + tokens.Count > model.Card.ContextTokens)
+        {
+            throw new ScoringException($"Prompt and answer have {prompt.Length + tokens.Count} tokens; the model's context has {model.Card.ContextTokens}.");
+        }
+
+        var session = model.RentSession();
+        try
+        {
+            // Logits after the last token of the prompt judge the answer's first, and so on; the answer's last need not be read.
+            int[] read = [.. prompt, .. tokens.Take(tokens.Count - 1)];
+            var scored = ImmutableArray.CreateBuilder<ScoredToken>(tokens.Count);
+            for (var start = 0; start < read.Length && tokens.Count > 0; start += LlamaSession.BatchMax)
+            {
+                var batch = read.AsMemory(start, Math.Min(LlamaSession.BatchMax, read.Length - start));
+                var first = start;
+                var scores = await threads.RunAsync(() => Score(session, batch.Span, first, prompt.Length, tokens, top), cancellationToken).ConfigureAwait(false);
+                scored.AddRange(scores.Select(score => Scored(model, score)));
+            }
+
+            return new TextScore(model.Card.Digest, prompt.Length, scored.ToImmutable());
+        }
+        finally
+        {
+            model.ReturnSession(session);
+        }
+    }
+
+    private static List<TokenScore> Score(LlamaSession session, ReadOnlySpan<int> batch, int start, int promptLength, List<int> answer, int top)
+    {
+        var scores = new List<TokenScore>();
+        session.ReadAll(batch);
+        var vocabulary = session.Logits.Length / batch.Length;
+        for (var i = 0; i < batch.Length; i++)
+        {
+            var place = start + i + 1 - promptLength;
+            if (place >= 0)
+            {
+                scores.Add(Logits.Score(session.Logits.Slice(i * vocabulary, vocabulary), answer[place], top));
+            }
+        }
+
+        return scores;
+    }
+
+    private static ScoredToken Scored(LoadedModel model, TokenScore score) => new(
+        [.. model.Tokenizer.Bytes(score.Token)],
+        score.Logprob,
+        [.. score.Top.Select(chance => new TokenAlternative([.. model.Tokenizer.Bytes(chance.Token)], chance.Logprob))]);
+
+    private async Task<IDisposable> EnterAsync(CancellationToken cancellationToken)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stopping.Token);
+        return await slots.EnterAsync(either.Token).ConfigureAwait(false) ?? throw new OpenAiErrorException(new OpenAiError(
+            429, "server_error", $"{options.QueueMax} requests wait already; try again later.", Code: "engine_overloaded"));
+    }
+
+    private async Task<ModelShelf.Loan> BorrowAsync(string name, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await shelf.BorrowAsync(name, cancellationToken).ConfigureAwait(false)
+                ?? throw new OpenAiErrorException(new OpenAiError(
+                    404, "invalid_request_error", $"The model {name} does not exist.", "model", "model_not_found"));
+        }
+        catch (ShelfFullException e)
+        {
+            throw new OpenAiErrorException(new OpenAiError(503, "server_error", $"{e.Message}; try again later.", Code: "engine_overloaded"));
+        }
+        catch (Exception e) when (e is GgufFormatException or IOException or UnauthorizedAccessException)
+        {
+            LogLoadFailed(e, name);
+            throw new OpenAiErrorException(new OpenAiError(500, "server_error", $"The model {name} could not be loaded.", "model", "model_load_failed"));
+        }
+    }
+
+    private (string Id, ulong Seed) Draw(GenerationRequest request)
+    {
+        lock (randomTurn)
+        {
+            var id = (request.Kind == JobKind.Chat ? "chatcmpl-" : "cmpl-") + $"{random.NextInt64():x16}";
+            return (id, (ulong)(request.Seed ?? random.NextInt64()));
+        }
+    }
+
+    [LoggerMessage(2111, LogLevel.Error, "A generation with {Model} failed; its answer was cut off.")]
+    private partial void LogGenerationFailed(Exception exception, string model);
+
+    [LoggerMessage(2112, LogLevel.Error, "Model {Model} could not be loaded; the request was answered with an error.")]
+    private partial void LogLoadFailed(Exception exception, string model);
+}

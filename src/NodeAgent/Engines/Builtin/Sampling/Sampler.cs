@@ -1,0 +1,156 @@
+namespace Federation.NodeAgent.Engines.Builtin.Sampling;
+
+/// <summary>How the next token is chosen.</summary>
+internal sealed record SamplingSettings
+{
+    /// <summary>0 to 2; 0 always takes the likeliest.</summary>
+    public double Temperature { get; init; } = 1;
+
+    /// <summary>Only this many of the likeliest; 0: all.</summary>
+    public int TopK { get; init; }
+
+    /// <summary>Only the likeliest that together have this probability, above 0 to 1.</summary>
+    public double TopP { get; init; } = 1;
+
+    /// <summary>Only those with at least this share of the likeliest one's probability, 0 to 1.</summary>
+    public double MinP { get; init; }
+
+    /// <summary>-2 to 2, taken off the logit of each token the answer already has.</summary>
+    public double PresencePenalty { get; init; }
+
+    /// <summary>-2 to 2, taken off the logit of each token for each time the answer already has it.</summary>
+    public double FrequencyPenalty { get; init; }
+
+    public bool HasPenalties => PresencePenalty != 0 || FrequencyPenalty != 0;
+}
+
+/// <summary>
+/// Chooses the tokens of one answer: penalties, temperature, top-k, top-p, min-p, then a draw. The same seed and logits give the same tokens
+/// on every machine and in every version.
+/// </summary>
+internal sealed class Sampler(SamplingSettings settings, ulong seed)
+{
+    private readonly Dictionary<int, int> seen = [];
+    private ulong state = seed;
+    private float[] penalised = [];
+    private double[] weights = [];
+    private int[] tokens = [];
+
+    /// <exception cref="BrokenModelException">A logit is infinite or not a number.</exception>
+    public int Next(ReadOnlySpan<float> logits)
+    {
+        var adjusted = settings.HasPenalties ? Penalise(logits) : logits;
+        var greatest = Logits.Greatest(adjusted);
+        var token = settings.Temperature == 0 ? greatest : Draw(adjusted, adjusted[greatest]);
+        if (settings.HasPenalties)
+        {
+            seen[token] = seen.GetValueOrDefault(token) + 1;
+        }
+
+        return token;
+    }
+
+    private ReadOnlySpan<float> Penalise(ReadOnlySpan<float> logits)
+    {
+        Array.Resize(ref penalised, logits.Length);
+        logits.CopyTo(penalised);
+        foreach (var (token, times) in seen)
+        {
+            penalised[token] -= (float)(settings.PresencePenalty + (settings.FrequencyPenalty * times));
+        }
+
+        return penalised;
+    }
+
+    private int Draw(ReadOnlySpan<float> logits, double max)
+    {
+        Array.Resize(ref weights, logits.Length);
+        Array.Resize(ref tokens, logits.Length);
+        for (var i = 0; i < logits.Length; i++)
+        {
+            weights[i] = Math.Exp((logits[i] - max) / settings.Temperature);
+            tokens[i] = i;
+        }
+
+        var kept = Keep();
+        var sum = 0.0;
+        for (var i = 0; i < kept; i++)
+        {
+            sum += weights[i];
+        }
+
+        var left = Uniform() * sum;
+        for (var i = 0; i < kept - 1; i++)
+        {
+            left -= weights[i];
+            if (left < 0)
+            {
+                return tokens[i];
+            }
+        }
+
+        return tokens[kept - 1];
+    }
+
+    /// <summary>Moves the tokens to draw from to the front, and says how many they are.</summary>
+    private int Keep()
+    {
+        var kept = weights.Length;
+        if (settings is { TopK: 0, TopP: 1, MinP: 0 })
+        {
+            return kept;
+        }
+
+        // Best first, and of equal weights the lower token: an unstable sort must not decide.
+        Array.Sort(weights, tokens, HeaviestFirst);
+        for (var start = 0; start < kept;)
+        {
+            var end = start + 1;
+            while (end < kept && weights[end] == weights[start])
+            {
+                end++;
+            }
+
+            Array.Sort(tokens, start, end - start);
+            start = end;
+        }
+
+        if (settings.TopK > 0)
+        {
+            kept = Math.Min(kept, settings.TopK);
+        }
+
+        if (settings.TopP < 1)
+        {
+            var wanted = settings.TopP * weights.AsSpan(0, kept).ToArray().Sum();
+            var have = 0.0;
+            for (var i = 0; i < kept; i++)
+            {
+                have += weights[i];
+                if (have >= wanted)
+                {
+                    kept = i + 1;
+                }
+            }
+        }
+
+        while (kept > 1 && weights[kept - 1] < settings.MinP * weights[0])
+        {
+            kept--;
+        }
+
+        return kept;
+    }
+
+    private static readonly Comparer<double> HeaviestFirst = Comparer<double>.Create((a, b) => b.CompareTo(a));
+
+    /// <summary>0 to below 1, by SplitMix64: written out, since the framework's generators may change between versions.</summary>
+    private double Uniform()
+    {
+        state += 0x9E3779B97F4A7C15;
+        var z = state;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return ((z ^ (z >> 31)) >> 11) * (1.0 / (1UL << 53));
+    }
+}
