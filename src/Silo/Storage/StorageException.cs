@@ -1,3 +1,5 @@
+using Orleans;
+
 namespace Federation.Silo.Storage;
 
 /// <summary>What a failure of the database means for the caller.</summary>
@@ -19,7 +21,8 @@ public enum StorageFailure
     Rejected = 4,
 }
 
-/// <summary>The database did not do what was asked.</summary>
+/// <summary>The database did not do what was asked. It crosses grain calls, so that the edge of the hub can tell 503 from 500.</summary>
+[GenerateSerializer]
 public sealed class StorageException : Exception
 {
     /// <summary>Creates the exception.</summary>
@@ -30,7 +33,8 @@ public sealed class StorageException : Exception
         : base(message, innerException) => Failure = failure;
 
     /// <summary>What the failure means for the caller.</summary>
-    public StorageFailure Failure { get; }
+    [Id(0)]
+    public StorageFailure Failure { get; private set; }
 
     /// <summary>Whether the same work, done again with the same ids, may succeed: at an HTTP edge, 503 rather than 500.</summary>
     public bool IsTransient => Failure switch

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using Orleans.Storage;
 
 namespace Federation.Silo.Storage;
 
@@ -17,6 +18,11 @@ public static class StorageHosting
         builder.Services.AddHostedService<SchemaUpdate>();
         return builder;
     }
+
+    /// <summary>Lets grains keep state in the hub's database, under <see cref="SqlGrainStorage.Name"/>. Needs <see cref="AddStorage"/>.</summary>
+    public static IServiceCollection AddSqlGrainStorage(this IServiceCollection services) =>
+        services.AddKeyedSingleton<IGrainStorage>(
+            SqlGrainStorage.Name, static (provider, _) => ActivatorUtilities.CreateInstance<SqlGrainStorage>(provider));
 
     private sealed class SchemaUpdate(HubDatabase database) : IHostedLifecycleService
     {

@@ -5,7 +5,7 @@ CREATE TABLE grain_state (
   grain_id   text   NOT NULL,
   -- UTF-8 JSON.
   payload    bytea  NOT NULL,
-  -- Raised by one with every write; the etag of the state.
+  -- The etag: raised by one with every write, from a random beginning.
   version    bigint NOT NULL,
   updated_at bigint NOT NULL,
   PRIMARY KEY (state_name, grain_id)
