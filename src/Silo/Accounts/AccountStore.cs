@@ -1,0 +1,83 @@
+using System.Collections.Immutable;
+using Dapper;
+using Federation.Contracts.Accounts;
+using Federation.Silo.Storage;
+
+namespace Federation.Silo.Accounts;
+
+/// <summary>One account's row.</summary>
+internal sealed record AccountRow(string Id, string Name, Tier Tier, DateTimeOffset CreatedAt, DateTimeOffset? ClosedAt);
+
+/// <summary>The accounts of a hub.</summary>
+internal sealed class AccountStore(HubDatabase database, TimeProvider time)
+{
+    private const string Columns = "id, name, tier, created_at, closed_at";
+
+    public const int ListMax = 1_000;
+
+    public async Task<AccountRow> CreateAsync(string name, Tier tier, CancellationToken cancellationToken)
+    {
+        var row = new AccountRow($"acct_{Guid.CreateVersion7():N}", name, tier, time.GetUtcNow(), null);
+        await database.WriteAsync(
+            (connection, transaction) => connection.ExecuteAsync(
+                "INSERT INTO accounts (id, name, tier, created_at) VALUES (@Id, @Name, @Tier, @CreatedAt)",
+                new { row.Id, row.Name, Tier = TierNames.Of(row.Tier), CreatedAt = row.CreatedAt.ToUnixTimeMilliseconds() },
+                transaction),
+            cancellationToken);
+        return row;
+    }
+
+    public Task<AccountRow?> FindAsync(string id, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Columns} FROM accounts WHERE id = @id", new { id }))?.ToRow(),
+        cancellationToken);
+
+    /// <summary>The accounts after <paramref name="after"/>, by id, at most <see cref="ListMax"/>.</summary>
+    public Task<ImmutableArray<AccountRow>> ListAsync(string after, int limit, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var rows = await connection.QueryAsync<Stored>($"SELECT {Columns} FROM accounts WHERE id > @after ORDER BY id LIMIT @limit", new { after, limit });
+            return rows.Select(row => row.ToRow()).ToImmutableArray();
+        },
+        cancellationToken);
+
+    public Task<bool> AnyAsync(CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM accounts") > 0, cancellationToken);
+
+    private sealed class Stored
+    {
+        public required string Id { get; init; }
+
+        public required string Name { get; init; }
+
+        public required string Tier { get; init; }
+
+        public required long Created_at { get; init; }
+
+        public long? Closed_at { get; init; }
+
+        public AccountRow ToRow() => new(
+            Id, Name, TierNames.Parse(Tier), DateTimeOffset.FromUnixTimeMilliseconds(Created_at), Closed_at is { } closed ? DateTimeOffset.FromUnixTimeMilliseconds(closed) : null);
+    }
+}
+
+/// <summary>The words for tiers in tables and JSON.</summary>
+internal static class TierNames
+{
+    public static string Of(Tier tier) => tier switch
+    {
+        Tier.Free => "free",
+        Tier.Contributor => "contributor",
+        Tier.Pro => "pro",
+        Tier.Unlimited => "unlimited",
+        Tier.Enterprise => "enterprise",
+        _ => throw new ArgumentOutOfRangeException(nameof(tier), tier, null),
+    };
+
+    public static Tier Parse(string name) => TryParse(name, out var tier) ? tier : throw new FormatException($"'{name}' is not a tier.");
+
+    public static bool TryParse(string? name, out Tier tier)
+    {
+        tier = Enum.GetValues<Tier>().FirstOrDefault(candidate => Of(candidate) == name);
+        return name is not null && Of(tier) == name;
+    }
+}

@@ -1,0 +1,100 @@
+using System.Collections.Immutable;
+using Federation.Contracts.Hubs;
+using Federation.Contracts.Nodes;
+using Federation.Silo.Models;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Hubs;
+
+/// <inheritdoc cref="IHubGrain"/>
+internal sealed class HubGrain(IOptions<HubOptions> options, IOptions<PoolOptions> pool, TimeProvider time) : Grain, IHubGrain
+{
+    private readonly Dictionary<string, (NodeView View, long HeardAt)> _nodes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (KnownModel Model, long ServedAt)> _models = new(StringComparer.Ordinal);
+    private HubDirectory? _directory;
+    private long _version;
+
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        // Starting at the clock keeps versions growing when the grain moves to another silo.
+        _version = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var period = pool.Value.AnnouncePeriod;
+        this.RegisterGrainTimer(Sweep, new GrainTimerCreationOptions { DueTime = period, Period = period, KeepAlive = true });
+        return Task.CompletedTask;
+    }
+
+    public Task ReportNode(NodeView node)
+    {
+        if (!_nodes.TryGetValue(node.NodeId, out var known) || !SaysTheSame(known.View, node)) _directory = null;
+        _nodes[node.NodeId] = (node, time.GetTimestamp());
+        return Task.CompletedTask;
+    }
+
+    public Task RemoveNode(string nodeId)
+    {
+        if (_nodes.Remove(nodeId)) _directory = null;
+        return Task.CompletedTask;
+    }
+
+    public Task<HubDirectory?> GetDirectory(long knownVersion)
+    {
+        var directory = _directory ??= Compile();
+        return Task.FromResult(directory.Version == knownVersion ? null : directory);
+    }
+
+    private Task Sweep(CancellationToken cancellationToken)
+    {
+        var silence = pool.Value.AnnouncePeriod * pool.Value.SilentPeriods;
+        foreach (var (nodeId, _) in _nodes.Where(entry => time.GetElapsedTime(entry.Value.HeardAt) > silence).ToImmutableArray())
+        {
+            _nodes.Remove(nodeId);
+            _directory = null;
+        }
+        foreach (var (name, _) in _models.Where(entry => entry.Value.Model.Nodes == 0 && time.GetElapsedTime(entry.Value.ServedAt) > options.Value.ModelMemory).ToImmutableArray())
+        {
+            _models.Remove(name);
+            _directory = null;
+        }
+        return Task.CompletedTask;
+    }
+
+    private HubDirectory Compile()
+    {
+        var now = time.GetTimestamp();
+        var served = _nodes.Values
+            .SelectMany(node => (node.View.Report?.Engines ?? []).SelectMany(engine => engine.Models.Select(model => (node.View.NodeId, engine.Slots, model))))
+            .GroupBy(entry => entry.model.Name, StringComparer.Ordinal)
+            .ToDictionary(group => group.Key, StringComparer.Ordinal);
+        foreach (var name in _models.Keys.Except(served.Keys).ToImmutableArray())
+        {
+            var (model, servedAt) = _models[name];
+            _models[name] = (model with { Nodes = 0, Slots = 0 }, servedAt);
+        }
+        foreach (var (name, entries) in served)
+        {
+            var firstSeen = _models.TryGetValue(name, out var known) ? known.Model.FirstSeen : time.GetUtcNow();
+            _models[name] = (new KnownModel(
+                name,
+                entries.Select(entry => entry.NodeId).Distinct(StringComparer.Ordinal).Count(),
+                entries.Sum(entry => entry.Slots),
+                [.. entries.Select(entry => entry.model.Digest).Where(digest => digest.Length > 0).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
+                [.. entries.SelectMany(entry => entry.model.Capabilities).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
+                entries.Max(entry => entry.model.ContextLength),
+                firstSeen), now);
+        }
+        return new HubDirectory(
+            ++_version,
+            [.. _nodes.Values.Select(node => node.View).OrderBy(view => view.NodeId, StringComparer.Ordinal)],
+            [.. _models.Values.Select(entry => entry.Model).OrderBy(model => model.Name, StringComparer.Ordinal)]);
+    }
+
+    /// <summary>Whether nothing changed that others would see; a node that only reports again is no news.</summary>
+    private static bool SaysTheSame(NodeView before, NodeView after)
+        => before.Standing == after.Standing
+            && before.HardwareClass == after.HardwareClass
+            && before.Report is { } old
+            && after.Report is { } now
+            && old.AcceptsWork == now.AcceptsWork
+            && old.RunningLeases == now.RunningLeases
+            && old.Engines.Equals(now.Engines);
+}

@@ -1,0 +1,41 @@
+using Federation.Protocol.Identity;
+
+namespace Federation.Silo.Hubs;
+
+/// <summary>
+/// The hub's key pair. Every silo of a hub needs the same <c>hub.key</c>: it is what receipts are counter-signed with and
+/// what nodes know the hub by.
+/// </summary>
+internal sealed class HubIdentity : IDisposable
+{
+    private readonly SigningKey _key;
+
+    public HubIdentity(SigningKey key)
+    {
+        _key = key;
+        Id = HubId.FromPublicKey(key.PublicKey.Span);
+    }
+
+    public HubId Id { get; }
+
+    /// <summary>DER SubjectPublicKeyInfo.</summary>
+    public ReadOnlyMemory<byte> PublicKey => _key.PublicKey;
+
+    public byte[] Sign(ReadOnlySpan<byte> data) => _key.Sign(data);
+
+    /// <summary>Reads the key of this data directory, or makes one on the first start.</summary>
+    public static HubIdentity LoadOrCreate(string dataDirectory)
+    {
+        var path = Path.Combine(dataDirectory, "hub.key");
+        if (SecretFile.TryRead(path) is not { } pem)
+        {
+            using var created = SigningKey.Create();
+            // Another silo on the same directory may be first; then its key counts.
+            SecretFile.TryCreate(path, created.ToPem());
+            pem = SecretFile.TryRead(path) ?? throw new IOException($"The hub's key {path} vanished while it was made.");
+        }
+        return new HubIdentity(SigningKey.FromPem(pem));
+    }
+
+    public void Dispose() => _key.Dispose();
+}

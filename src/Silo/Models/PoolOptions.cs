@@ -1,0 +1,29 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Federation.Silo.Models;
+
+/// <summary>How a model's pool queues and forgets.</summary>
+internal sealed class PoolOptions
+{
+    public const string SectionName = "Pool";
+
+    /// <summary>Jobs that may wait for one model. One more is answered 503 at once. Default 1 000.</summary>
+    [Range(1, 100_000)]
+    public int MaxWaiting { get; set; } = 1_000;
+
+    /// <summary>How long a job waits for a node before it is answered 503. Default 60 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:09:00")]
+    public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How often a session repeats what it can serve. A pool that lost its memory is whole after one period. Default 3 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")]
+    public TimeSpan AnnouncePeriod { get; set; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>A member that stayed silent for this many periods is dropped. Default 4.</summary>
+    [Range(2, 100)]
+    public int SilentPeriods { get; set; } = 4;
+
+    /// <summary>A lease not given back after this long is counted as lost with the silo that held it. Default 15 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:10", "24:00:00")]
+    public TimeSpan LeaseLifetime { get; set; } = TimeSpan.FromMinutes(15);
+}

@@ -1,0 +1,61 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Federation.Silo.Nodes;
+
+/// <summary>The bounds of a node's connection. A node that crosses one is disconnected with a status that says which.</summary>
+internal sealed class NodeLinkOptions
+{
+    public const string SectionName = "NodeLink";
+
+    /// <summary>How long a node may take to answer the challenge. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00")]
+    public TimeSpan HandshakeTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How often a node sends a heartbeat. Default 5 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00")]
+    public TimeSpan Heartbeat { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>A connection silent for this many heartbeats is closed. Default 3.</summary>
+    [Range(2, 100)]
+    public int SilentHeartbeats { get; set; } = 3;
+
+    /// <summary>Largest message a node may send, bytes. Default 1 MiB.</summary>
+    [Range(4 * 1024, 64 * 1024 * 1024)]
+    public int MaxMessageBytes { get; set; } = 1024 * 1024;
+
+    /// <summary>Largest chunk of output, bytes. Default 64 KiB.</summary>
+    [Range(1024, 4 * 1024 * 1024)]
+    public int MaxChunkBytes { get; set; } = 64 * 1024;
+
+    /// <summary>Output of one lease that may be on its way before the client takes it, bytes. Default 256 KiB.</summary>
+    [Range(16 * 1024, 64 * 1024 * 1024)]
+    public int WindowBytes { get; set; } = 256 * 1024;
+
+    /// <summary>Messages other than output a node may send per second, on average. Default 200.</summary>
+    [Range(1, 100_000)]
+    public int MessagesPerSecond { get; set; } = 200;
+
+    /// <summary>Messages other than output a node may send at once. Default 2 000.</summary>
+    [Range(1, 1_000_000)]
+    public int MessageBurst { get; set; } = 2_000;
+
+    /// <summary>Messages that may wait for a slow node. A node that lets them pile up is disconnected. Default 1 024.</summary>
+    [Range(16, 100_000)]
+    public int MaxOutbound { get; set; } = 1_024;
+
+    /// <summary>Engines, and models per engine, that one node may report. Default 1 024.</summary>
+    [Range(1, 100_000)]
+    public int MaxInventory { get; set; } = 1_024;
+
+    /// <summary>Slots an engine may report. Default 1 024.</summary>
+    [Range(1, 100_000)]
+    public int MaxSlots { get; set; } = 1_024;
+
+    /// <summary>Connections of nodes to one silo. Default 10 000.</summary>
+    [Range(1, 1_000_000)]
+    public int MaxSessions { get; set; } = 10_000;
+
+    /// <summary>Receipts the hub keeps ready for one node to sign after it reconnects. Default 1 000.</summary>
+    [Range(1, 100_000)]
+    public int MaxOfferedReceipts { get; set; } = 1_000;
+}

@@ -1,0 +1,512 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using System.Threading.Channels;
+using Federation.Contracts.Models;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.OpenAi;
+using Federation.Protocol.V1;
+using Google.Protobuf;
+using Grpc.Core;
+
+namespace Federation.Silo.Nodes;
+
+/// <summary>
+/// One proved connection of a node. Reads what the node says, checks it, and hands it to whom it concerns: leases to their
+/// consumers, inventory to the pools, receipts to the node's grain. Safe for use by several threads.
+/// </summary>
+internal sealed partial class NodeSession : INodeSession
+{
+    // Cancelled leases whose last messages may still be on their way; older ones are forgotten, and count as never given.
+    private const int RememberedLeases = 4_096;
+
+    private readonly NodeLinkOptions _options;
+    private readonly SessionGrains _grains;
+    private readonly TimeProvider _time;
+    private readonly ILogger<NodeSession> _logger;
+    private readonly Channel<HubMessage> _outbound;
+    private readonly ConcurrentDictionary<string, Lease> _leases = new(StringComparer.Ordinal);
+    private readonly RecentSet _endedLeases = new(RememberedLeases);
+    private readonly ConcurrentDictionary<string, byte> _starvedModels = new(StringComparer.Ordinal);
+    private readonly CancellationTokenSource _ended = new();
+    private readonly MessageBudget _budget;
+    private readonly Lock _slotGate = new();
+    private volatile NodeReport _report;
+    private volatile SessionStatus? _endStatus;
+    private long _announcements;
+    private long _lastHeard;
+    private volatile bool _draining;
+
+    public NodeSession(
+        string nodeId,
+        string sessionId,
+        NodeReport report,
+        NodeLinkOptions options,
+        SessionGrains grains,
+        TimeProvider time,
+        ILogger<NodeSession> logger)
+    {
+        NodeId = nodeId;
+        SessionId = sessionId;
+        _report = report;
+        _options = options;
+        _grains = grains;
+        _time = time;
+        _logger = logger;
+        _budget = new MessageBudget(options.MessagesPerSecond, options.MessageBurst, time);
+        _lastHeard = time.GetTimestamp();
+        _outbound = Channel.CreateBounded<HubMessage>(new BoundedChannelOptions(options.MaxOutbound) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+    }
+
+    public string NodeId { get; }
+
+    public string SessionId { get; }
+
+    /// <summary>How grains reach the session; set before it runs.</summary>
+    public INodeSession? Reference { get; set; }
+
+    /// <summary>What the node said last.</summary>
+    public NodeReport Report => _report with { RunningLeases = _leases.Count };
+
+    /// <summary>How long the node has said nothing.</summary>
+    public TimeSpan Silence => _time.GetElapsedTime(Interlocked.Read(ref _lastHeard));
+
+    /// <summary>Leases running now.</summary>
+    public int RunningLeases => _leases.Count;
+
+    /// <summary>Cancelled when the session is over.</summary>
+    public CancellationToken Ended => _ended.Token;
+
+    /// <summary>Why the hub ended the session; <see langword="null"/> while it did not.</summary>
+    public SessionStatus? EndStatus => _endStatus;
+
+    // --------------------------------------------------------------------------------- what the hub wants of the node
+
+    public Task<AssignStatus> Assign(LeaseAssignment assignment, ILeaseSink sink)
+    {
+        var status = TryAssign(assignment, out var lease);
+        if (status == AssignStatus.Sent) _ = PumpAsync(lease!, sink);
+        return Task.FromResult(status);
+    }
+
+    /// <summary>Sends the lease to the node; its events come on the lease's channel.</summary>
+    public AssignStatus TryAssign(LeaseAssignment assignment, out Lease? lease)
+    {
+        lease = null;
+        lock (_slotGate)
+        {
+            if (_draining || _ended.IsCancellationRequested) return AssignStatus.Gone;
+            if (FreeSlots(assignment.Engine) <= 0)
+            {
+                _starvedModels.TryAdd(assignment.Model, 0);
+                return AssignStatus.NoSlot;
+            }
+            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes);
+            if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
+        }
+        var sent = Send(new HubMessage
+        {
+            Assign = new Assign
+            {
+                LeaseId = assignment.LeaseId,
+                JobId = assignment.JobId,
+                Kind = assignment.Kind.Word(),
+                Model = assignment.Model,
+                Engine = assignment.Engine,
+                // The body is shared with the retry loop and never changed by anyone.
+                Body = UnsafeByteOperations.UnsafeWrap(assignment.Body),
+                Stream = assignment.Stream,
+                DeadlineMs = (uint)Math.Clamp(assignment.TimeLeft.TotalMilliseconds, 0, uint.MaxValue),
+            },
+        });
+        if (sent) return AssignStatus.Sent;
+        EndLease(lease, new LeaseEvent.Failed(LeaseFailure.NodeLost, "the connection is full"));
+        return AssignStatus.Gone;
+    }
+
+    public Task Grant(string leaseId, int bytes)
+    {
+        if (_leases.TryGetValue(leaseId, out var lease))
+        {
+            lease.Grant(bytes);
+            Send(new HubMessage { Window = new Window { LeaseId = leaseId, Bytes = (uint)bytes } });
+        }
+        return Task.CompletedTask;
+    }
+
+    public Task Cancel(string leaseId, string reason)
+    {
+        if (_leases.TryGetValue(leaseId, out var lease))
+        {
+            Send(new HubMessage { Cancel = new Cancel { LeaseId = leaseId, Reason = reason } });
+            EndLease(lease, new LeaseEvent.Failed(LeaseFailure.Cancelled, reason));
+        }
+        return Task.CompletedTask;
+    }
+
+    public Task OfferReceipt(ImmutableArray<byte> payload)
+    {
+        Send(new HubMessage { ReceiptOffer = new ReceiptOffer { Payload = ByteString.CopyFrom(payload.AsSpan()) } });
+        return Task.CompletedTask;
+    }
+
+    public Task Close(SessionEnd reason)
+    {
+        End(reason switch
+        {
+            SessionEnd.Superseded => new SessionStatus(StatusCode.Aborted, "the node connected anew"),
+            SessionEnd.Banned => new SessionStatus(StatusCode.PermissionDenied, "the node is banned"),
+            SessionEnd.Stopping => new SessionStatus(StatusCode.Unavailable, "the hub is stopping; dial again"),
+            _ => throw new ArgumentOutOfRangeException(nameof(reason), reason, null),
+        });
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Queues a message for the node. A node too slow to take them is disconnected.</summary>
+    public bool Send(HubMessage message)
+    {
+        if (_outbound.Writer.TryWrite(message)) return true;
+        if (!_ended.IsCancellationRequested) End(new SessionStatus(StatusCode.ResourceExhausted, $"more than {_options.MaxOutbound} messages wait for the node"));
+        return false;
+    }
+
+    // ------------------------------------------------------------------------------------------- the life of the stream
+
+    /// <summary>Runs until either side ends the connection.</summary>
+    /// <exception cref="RpcException">The node broke the protocol, or the hub ended the session: the status says why.</exception>
+    public async Task RunAsync(IAsyncStreamReader<NodeMessage> inbound, IServerStreamWriter<HubMessage> outbound, CancellationToken aborted)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(aborted, _ended.Token);
+        var writing = WriteAsync(outbound, stop.Token);
+        var announcing = AnnounceAsync(stop.Token);
+        try
+        {
+            while (await inbound.MoveNext(stop.Token))
+            {
+                Interlocked.Exchange(ref _lastHeard, _time.GetTimestamp());
+                await HandleAsync(inbound.Current);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // The node hung up or the hub ended the session; which one, the lines below tell.
+        }
+        catch (RpcException exception) when (exception.StatusCode == StatusCode.Cancelled)
+        {
+            // The same, seen by the stream's reader first.
+        }
+        finally
+        {
+            await _ended.CancelAsync();
+            _outbound.Writer.TryComplete();
+            await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            FailAllLeases();
+            await WithdrawAsync();
+        }
+        if (_endStatus is { } status) throw status.ToException();
+    }
+
+    /// <summary>Ends the session with this status; the first one counts.</summary>
+    public void End(SessionStatus status)
+    {
+        Interlocked.CompareExchange(ref _endStatus, status, null);
+        _ended.Cancel();
+    }
+
+    private async Task WriteAsync(IServerStreamWriter<HubMessage> outbound, CancellationToken stop)
+    {
+        try
+        {
+            await foreach (var message in _outbound.Reader.ReadAllAsync(stop))
+            {
+                await outbound.WriteAsync(message, stop);
+            }
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            LogWriteFailed(NodeId, exception);
+            await _ended.CancelAsync();
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------- what the node says
+
+    private ValueTask HandleAsync(NodeMessage message)
+    {
+        if (message.MessageCase is not NodeMessage.MessageOneofCase.Chunk && !_budget.TrySpend())
+            throw Violation(StatusCode.ResourceExhausted, $"more than {_options.MessagesPerSecond} messages a second");
+        switch (message.MessageCase)
+        {
+            case NodeMessage.MessageOneofCase.Chunk:
+                TakeChunk(message.Chunk);
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Head:
+                TakeHead(message.Head);
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Accept:
+                LeaseOf(message.Accept.LeaseId);
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Done:
+                TakeDone(message.Done);
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Failed:
+                EndLease(LeaseOf(message.Failed.LeaseId), new LeaseEvent.Failed(Failures.FromWire(message.Failed.Reason), Shorten(message.Failed.Detail)));
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Refuse:
+                TakeRefusal(message.Refuse);
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Heartbeat:
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Inventory:
+                return new ValueTask(TakeInventoryAsync(message.Inventory));
+            case NodeMessage.MessageOneofCase.ReceiptSignature:
+                return new ValueTask(TakeSignatureAsync(message.ReceiptSignature));
+            case NodeMessage.MessageOneofCase.Drain:
+                return new ValueTask(TakeDrainAsync(message.Drain));
+            case NodeMessage.MessageOneofCase.PullProgress:
+                LogPull(NodeId, Shorten(message.PullProgress.Model), Shorten(message.PullProgress.Status));
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Hello:
+                throw Violation(StatusCode.InvalidArgument, "a second hello");
+            case NodeMessage.MessageOneofCase.None:
+                // A message of a newer agent: ignored, as the protocol promises.
+                return ValueTask.CompletedTask;
+            default:
+                throw new InvalidOperationException($"Message {message.MessageCase} is not handled.");
+        }
+    }
+
+    private void TakeHead(Head head)
+    {
+        var lease = LeaseOf(head.LeaseId);
+        if (lease is null) return;
+        if (head.Status is < 200 or > 599) throw Violation(StatusCode.InvalidArgument, $"status {head.Status} is not an HTTP answer");
+        if (!lease.TryBegin((int)head.Status, Shorten(head.ContentType))) throw Violation(StatusCode.InvalidArgument, $"a second head for lease {lease.LeaseId}");
+    }
+
+    private void TakeChunk(Chunk chunk)
+    {
+        var lease = LeaseOf(chunk.LeaseId);
+        if (lease is null) return;
+        if (chunk.Data.Length > _options.MaxChunkBytes) throw Violation(StatusCode.ResourceExhausted, $"a chunk of {chunk.Data.Length} bytes; at most {_options.MaxChunkBytes}");
+        switch (lease.TryTake(chunk.Sequence, chunk.Data.Memory))
+        {
+            case ChunkVerdict.Taken:
+                return;
+            case ChunkVerdict.BeforeHead:
+                throw Violation(StatusCode.InvalidArgument, $"a chunk before the head of lease {lease.LeaseId}");
+            case ChunkVerdict.OutOfOrder:
+                throw Violation(StatusCode.InvalidArgument, $"chunk {chunk.Sequence} of lease {lease.LeaseId} is out of order");
+            case ChunkVerdict.OverWindow:
+                throw Violation(StatusCode.ResourceExhausted, $"lease {lease.LeaseId} sent more than its window");
+            default:
+                throw new InvalidOperationException("Not a verdict.");
+        }
+    }
+
+    private void TakeDone(Done done)
+    {
+        var lease = LeaseOf(done.LeaseId);
+        if (lease is null) return;
+        var usage = done.Usage ?? new Usage();
+        if (usage.PromptTokens > int.MaxValue || usage.CompletionTokens > int.MaxValue) throw Violation(StatusCode.InvalidArgument, "token counts out of range");
+        EndLease(lease, new LeaseEvent.Done((int)usage.PromptTokens, (int)usage.CompletionTokens, [.. done.OutputSha256.Span], Shorten(done.FinishReason)));
+    }
+
+    private void TakeRefusal(Refuse refuse)
+    {
+        var lease = LeaseOf(refuse.LeaseId);
+        if (lease is null) return;
+        if (refuse.Reason is RefuseReason.NoSlot) _starvedModels.TryAdd(lease.Model, 0);
+        EndLease(lease, new LeaseEvent.Refused(Failures.FromWire(refuse.Reason)));
+    }
+
+    private async Task TakeInventoryAsync(Inventory inventory)
+    {
+        if (Reports.WhyInvalid(inventory, _options) is { } problem) throw Violation(StatusCode.InvalidArgument, problem);
+        var before = _report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).ToHashSet(StringComparer.Ordinal);
+        _report = _report with { Engines = Reports.Engines(inventory) };
+        before.ExceptWith(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name));
+        foreach (var gone in before) await _grains.WithdrawAsync(gone, SessionId);
+        await AnnounceOnceAsync();
+    }
+
+    private async Task TakeSignatureAsync(ReceiptSignature signature)
+    {
+        if (signature.ReceiptId.Length != 32 || signature.Signature.Length is not (0 or 64)) throw Violation(StatusCode.InvalidArgument, "a receipt signature of the wrong length");
+        var signing = await _grains.SignReceiptAsync(NodeId, [.. signature.ReceiptId.Span], [.. signature.Signature.Span], Shorten(signature.Objection));
+        switch (signing.Status)
+        {
+            case Contracts.Jobs.ReceiptSigningStatus.Issued:
+                Send(new HubMessage
+                {
+                    ReceiptIssued = new ReceiptIssued
+                    {
+                        ReceiptId = signature.ReceiptId,
+                        HubSignature = ByteString.CopyFrom(signing.HubSignature.AsSpan()),
+                        CreditedMicrocredits = signing.CreditedMicrocredits,
+                    },
+                });
+                return;
+            case Contracts.Jobs.ReceiptSigningStatus.Disputed:
+                return;
+            case Contracts.Jobs.ReceiptSigningStatus.Unknown:
+                throw Violation(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
+            case Contracts.Jobs.ReceiptSigningStatus.WrongSignature:
+                throw Violation(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
+            default:
+                throw new InvalidOperationException($"Status {signing.Status} is not handled.");
+        }
+    }
+
+    private async Task TakeDrainAsync(Drain drain)
+    {
+        LogDraining(NodeId, Shorten(drain.Reason), _leases.Count);
+        lock (_slotGate) _draining = true;
+        await WithdrawAsync();
+    }
+
+    /// <summary>
+    /// The lease a message is about. A lease that ended a moment ago gives <see langword="null"/>: its last messages were on their
+    /// way. One the node never held ends the connection, since only a broken or hostile node invents one.
+    /// </summary>
+    private Lease? LeaseOf(string leaseId)
+    {
+        if (_leases.TryGetValue(leaseId, out var lease)) return lease;
+        if (_endedLeases.Contains(leaseId)) return null;
+        throw Violation(StatusCode.PermissionDenied, $"lease '{Shorten(leaseId)}' was not given to this node");
+    }
+
+    private void EndLease(Lease? lease, LeaseEvent last)
+    {
+        if (lease is null) return;
+        _endedLeases.Add(lease.LeaseId);
+        _leases.TryRemove(lease.LeaseId, out _);
+        lease.TryEnd(last);
+        if (!_starvedModels.IsEmpty) _ = AnnounceStarvedAsync();
+    }
+
+    private void FailAllLeases()
+    {
+        // Under the gate, so that a lease is either seen here or refused by TryAssign.
+        Lease[] left;
+        lock (_slotGate) left = [.. _leases.Values];
+        foreach (var lease in left) EndLease(lease, new LeaseEvent.Failed(LeaseFailure.NodeLost, "the node's connection is gone"));
+    }
+
+    private RpcException Violation(StatusCode code, string what)
+    {
+        LogViolation(NodeId, what);
+        var status = new SessionStatus(code, what);
+        End(status);
+        return status.ToException();
+    }
+
+    /// <summary>Words of a node in a log line: bounded, on one line.</summary>
+    private static string Shorten(string text) => Printable.Of(text, 200);
+
+    // ------------------------------------------------------------------------------------------ what the pools are told
+
+    private int FreeSlots(string engine)
+    {
+        var slots = _report.Engines.FirstOrDefault(candidate => candidate.Name == engine)?.Slots ?? 0;
+        return _report.AcceptsWork ? slots - _leases.Values.Count(lease => lease.Engine == engine) : 0;
+    }
+
+    private async Task AnnounceAsync(CancellationToken stop)
+    {
+        using var period = new PeriodicTimer(_grains.AnnouncePeriod, _time);
+        do
+        {
+            if (Silence > _options.Heartbeat * _options.SilentHeartbeats)
+            {
+                End(new SessionStatus(StatusCode.DeadlineExceeded, $"no heartbeat for {Silence.TotalSeconds:0} s"));
+                return;
+            }
+            await AnnounceOnceAsync();
+        }
+        while (await period.WaitForNextTickAsync(stop));
+    }
+
+    private async Task AnnounceOnceAsync()
+    {
+        if (_draining) return;
+        try
+        {
+            foreach (var engine in _report.Engines)
+            {
+                foreach (var model in engine.Models) await AnnounceModelAsync(engine, model);
+            }
+            await _grains.ReportAsync(NodeId, SessionId, Report);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            // A silo is going or gone; the next period tells its successor.
+            LogAnnounceFailed(NodeId, exception);
+        }
+    }
+
+    private async Task AnnounceStarvedAsync()
+    {
+        foreach (var (name, _) in _starvedModels)
+        {
+            if (!_starvedModels.TryRemove(name, out _)) continue;
+            try
+            {
+                foreach (var engine in _report.Engines)
+                {
+                    foreach (var model in engine.Models.Where(model => model.Name == name)) await AnnounceModelAsync(engine, model);
+                }
+            }
+            catch (Exception exception) when (exception is OrleansException or TimeoutException)
+            {
+                LogAnnounceFailed(NodeId, exception);
+            }
+        }
+    }
+
+    private Task AnnounceModelAsync(EngineReport engine, ModelReport model) => _grains.AnnounceAsync(model.Name, new PoolMember(
+        SessionId,
+        Interlocked.Increment(ref _announcements),
+        NodeId,
+        engine.Name,
+        engine.Slots,
+        FreeSlots(engine.Name),
+        model,
+        Reference ?? throw new InvalidOperationException("The session has no reference yet.")));
+
+    private async Task WithdrawAsync()
+    {
+        foreach (var model in _report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).Distinct(StringComparer.Ordinal))
+        {
+            try
+            {
+                await _grains.WithdrawAsync(model, SessionId);
+            }
+            catch (Exception exception) when (exception is OrleansException or TimeoutException)
+            {
+                // The pool forgets a silent session by itself.
+                LogAnnounceFailed(NodeId, exception);
+            }
+        }
+    }
+
+    /// <summary>Carries a lease's events to a consumer on another silo, each batch after the one before was taken.</summary>
+    private async Task PumpAsync(Lease lease, ILeaseSink sink)
+    {
+        const int batchMax = 64;
+        try
+        {
+            while (await lease.Events.WaitToReadAsync())
+            {
+                var batch = ImmutableArray.CreateBuilder<LeaseEvent>();
+                while (batch.Count < batchMax && lease.Events.TryRead(out var item)) batch.Add(item);
+                await sink.Take(new LeaseEvents(batch.ToImmutable()));
+            }
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            LogConsumerLost(NodeId, lease.LeaseId, exception);
+            await Cancel(lease.LeaseId, "the client's silo is gone");
+        }
+    }
+}

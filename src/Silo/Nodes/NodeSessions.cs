@@ -1,0 +1,24 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using Federation.Contracts.Nodes;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Nodes;
+
+/// <summary>The sessions whose streams this silo holds.</summary>
+internal sealed class NodeSessions(IOptions<NodeLinkOptions> options)
+{
+    private readonly ConcurrentDictionary<string, NodeSession> _sessions = new(StringComparer.Ordinal);
+
+    public bool TryAdd(NodeSession session) => _sessions.Count < options.Value.MaxSessions && _sessions.TryAdd(session.SessionId, session);
+
+    public void Remove(NodeSession session) => _sessions.TryRemove(session.SessionId, out _);
+
+    public bool TryGet(string sessionId, [NotNullWhen(true)] out NodeSession? session) => _sessions.TryGetValue(sessionId, out session);
+
+    /// <summary>Tells every node to dial again.</summary>
+    public void CloseAll()
+    {
+        foreach (var session in _sessions.Values) session.Close(SessionEnd.Stopping);
+    }
+}

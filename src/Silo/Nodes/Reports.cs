@@ -1,0 +1,64 @@
+using System.Collections.Immutable;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.V1;
+using Google.Protobuf;
+
+namespace Federation.Silo.Nodes;
+
+/// <summary>Turns what a node says of itself into what grains pass around, after checking its size and sense.</summary>
+internal static class Reports
+{
+    private const int NameMax = 256;
+    private const int HardwareBytesMax = 64 * 1024;
+
+    /// <summary>The node's hello as a report.</summary>
+    public static NodeReport Of(Hello hello) => new(
+        Printable.Of(hello.AgentVersion, 64),
+        [.. (hello.Hardware ?? new Hardware()).ToByteArray()],
+        Engines(hello.Inventory ?? new Inventory()),
+        RunningLeases: 0,
+        AcceptsWork: hello.Policy is not { Paused: true },
+        WhyNot: hello.Policy is { Paused: true } paused ? Printable.Of(paused.PausedReason, 200) : string.Empty);
+
+    public static ImmutableArray<EngineReport> Engines(Inventory inventory) => [.. inventory.Engines.Select(engine => new EngineReport(
+        engine.Name,
+        engine.Kind,
+        engine.Version,
+        (int)engine.Slots,
+        [.. engine.Models.Select(model => new ModelReport(
+            model.Name,
+            model.Digest,
+            (long)Math.Min(model.SizeBytes, long.MaxValue),
+            model.Loaded,
+            (int)Math.Min(model.ContextLength, int.MaxValue),
+            [.. model.Capabilities],
+            model.Quantization))]))];
+
+    /// <summary>What is wrong with a hello; <see langword="null"/> when nothing is.</summary>
+    public static string? WhyInvalid(Hello hello, NodeLinkOptions options)
+        => hello.Hardware?.CalculateSize() > HardwareBytesMax
+            ? $"the hardware report is larger than {HardwareBytesMax} bytes"
+            : WhyInvalid(hello.Inventory ?? new Inventory(), options);
+
+    /// <summary>What is wrong with an inventory; <see langword="null"/> when nothing is.</summary>
+    public static string? WhyInvalid(Inventory inventory, NodeLinkOptions options)
+    {
+        if (inventory.Engines.Count > options.MaxInventory) return $"more than {options.MaxInventory} engines";
+        if (inventory.Engines.Select(engine => engine.Name).Distinct(StringComparer.Ordinal).Count() != inventory.Engines.Count) return "two engines of the same name";
+        foreach (var engine in inventory.Engines)
+        {
+            if (!IsName(engine.Name)) return "an engine without a usable name";
+            if (engine.Slots > options.MaxSlots) return $"engine {engine.Name} has more than {options.MaxSlots} slots";
+            if (engine.Models.Count > options.MaxInventory) return $"engine {engine.Name} has more than {options.MaxInventory} models";
+            foreach (var model in engine.Models)
+            {
+                if (!IsName(model.Name)) return $"engine {engine.Name} has a model without a usable name";
+                if (model.Digest.Length > NameMax || model.Quantization.Length > NameMax) return $"model {model.Name} has an oversized field";
+                if (model.Capabilities.Count > 16 || model.Capabilities.Any(capability => !IsName(capability))) return $"model {model.Name} has unusable capabilities";
+            }
+        }
+        return null;
+    }
+
+    private static bool IsName(string text) => text.Length is > 0 and <= NameMax && !text.Any(char.IsControl);
+}
