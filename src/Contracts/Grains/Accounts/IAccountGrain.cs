@@ -21,11 +21,13 @@ public interface IAccountGrain : IGrainWithStringKey
 /// <param name="Admitted">Whether the account may use the hub.</param>
 /// <param name="Tier">The account's tier; it sets <paramref name="Weight"/>.</param>
 /// <param name="Weight">Share of a busy model's slots beside other accounts; above 0.</param>
+/// <param name="EarningMultiplier">What the account's nodes earn is multiplied by.</param>
 [GenerateSerializer, Immutable, Alias("Federation.Admission")]
 public sealed record Admission(
     [property: Id(0)] bool Admitted,
     [property: Id(1)] Tier Tier,
-    [property: Id(2)] double Weight);
+    [property: Id(2)] double Weight,
+    [property: Id(3)] int EarningMultiplier);
 
 /// <summary>What a hub's customer pays for: quotas, priority, multiplier.</summary>
 [GenerateSerializer, Alias("Federation.Tier")]

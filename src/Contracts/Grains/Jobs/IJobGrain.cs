@@ -61,11 +61,6 @@ public sealed record JobOutcome(
 [GenerateSerializer, Immutable, Alias("Federation.Settlement")]
 public sealed record Settlement([property: Id(0)] bool Settled, [property: Id(1)] int SettledAttempt);
 
-/// <summary>The answer to <see cref="Nodes.INodeGrain.Book"/>.</summary>
-/// <param name="Attempt">The attempt the job is booked under; another than asked when an earlier one was first.</param>
-[GenerateSerializer, Immutable, Alias("Federation.Booking")]
-public sealed record Booking([property: Id(0)] int Attempt);
-
 /// <summary>The answer to a receipt's signature.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.ReceiptSigning")]
 public sealed record ReceiptSigning(

@@ -31,10 +31,10 @@ public interface INodeGrain : IGrainWithStringKey
     Task Report(string sessionId, NodeReport report);
 
     /// <summary>
-    /// Books a finished lease: usage and receipt are on disk when this returns. The same job twice gives the first booking.
+    /// Books a finished lease: usage and receipt are on disk when this returns. Booking the same attempt again changes nothing.
     /// </summary>
     [Alias("Book")]
-    Task<Booking> Book(JobOutcome outcome);
+    Task Book(JobOutcome outcome);
 
     /// <summary>The node's answer to a receipt it was offered. A valid signature credits the owner's pending balance.</summary>
     [Alias("SignReceipt")]

@@ -1,0 +1,50 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using Federation.Protocol.OpenAi;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>
+/// What an answer amounts to, in the hub's own count. A node's usage is believed as far as the bytes that came can carry it:
+/// a token is at least a byte, of the request or of the answer, but for the few that end a turn.
+/// </summary>
+internal sealed class AnswerMeter(int requestBytes) : IDisposable
+{
+    private const int SilentTokens = 16;
+
+    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private long _textBytes;
+    private long _deltas;
+    private TokenUsage? _usage;
+
+    public string FinishReason { get; private set; } = string.Empty;
+
+    public long PromptTokens => Math.Min(_usage?.PromptTokens ?? 0, requestBytes);
+
+    /// <summary>Without usage, the count of deltas: engines send a token each.</summary>
+    public long CompletionTokens => _usage is { } usage ? Math.Min(usage.CompletionTokens, _textBytes + SilentTokens) : _deltas;
+
+    /// <summary>Bytes as the node sent them.</summary>
+    public void AddBytes(ReadOnlySpan<byte> bytes) => _hash.AppendData(bytes);
+
+    /// <summary>One event of a stream, or the whole answer.</summary>
+    public void AddFacts(AnswerFacts facts)
+    {
+        _textBytes += facts.TextBytes;
+        if (facts.TextBytes > 0) _deltas++;
+        _usage = facts.Usage ?? _usage;
+        FinishReason = facts.FinishReason ?? FinishReason;
+    }
+
+    /// <summary>What the node reported beside the answer, where the answer itself did not say.</summary>
+    public void AddReport(int promptTokens, int completionTokens, string finishReason)
+    {
+        if (promptTokens > 0 || completionTokens > 0) _usage ??= new TokenUsage(promptTokens, completionTokens);
+        if (FinishReason.Length == 0) FinishReason = finishReason;
+    }
+
+    /// <summary>SHA-256 of all bytes so far.</summary>
+    public ImmutableArray<byte> Hash() => [.. _hash.GetCurrentHash()];
+
+    public void Dispose() => _hash.Dispose();
+}

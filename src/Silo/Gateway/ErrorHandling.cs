@@ -1,0 +1,61 @@
+using Federation.Silo.Storage;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>The last stop of everything that goes wrong: a clear answer to the client, the cause to the log, nothing in between.</summary>
+internal sealed partial class ErrorHandling(RequestDelegate next, ILogger<ErrorHandling> logger)
+{
+    public async Task InvokeAsync(HttpContext http)
+    {
+        try
+        {
+            await next(http);
+        }
+        catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
+        {
+            // The client left; nobody is there to answer.
+            return;
+        }
+        catch (BadHttpRequestException exception)
+        {
+            await TryAnswerAsync(http, new OpenAiError(exception.StatusCode, "invalid_request_error", null, exception.StatusCode == 413 ? "The request body is too large." : "The request is malformed."));
+            return;
+        }
+        catch (Exception exception) when (exception is StorageException { IsTransient: true } or OrleansException or TimeoutException)
+        {
+            LogUnavailable(http.Request.Method, http.Request.Path, exception);
+            await TryAnswerAsync(http, OpenAiError.Busy("The hub cannot do this right now. Try again.", TimeSpan.FromSeconds(2)));
+            return;
+        }
+        catch (Exception exception)
+        {
+            LogFailed(http.Request.Method, http.Request.Path, exception);
+            await TryAnswerAsync(http, OpenAiError.Internal());
+            return;
+        }
+        if (!http.Response.HasStarted && http.Response.ContentLength is null && http.Response.ContentType is null && http.Response.StatusCode is 404 or 405 or 415)
+        {
+            await TryAnswerAsync(http, new OpenAiError(
+                http.Response.StatusCode, "invalid_request_error", "unknown_url", $"Invalid URL ({http.Request.Method} {http.Request.Path})"));
+        }
+    }
+
+    private static async Task TryAnswerAsync(HttpContext http, OpenAiError error)
+    {
+        if (http.Response.HasStarted)
+        {
+            // Half an answer is out: only a broken connection can still say that it is not whole.
+            http.Abort();
+            return;
+        }
+        http.Response.Clear();
+        http.Response.Headers["x-request-id"] = http.RequestId();
+        await error.WriteAsync(http);
+    }
+
+    [LoggerMessage(4300, LogLevel.Warning, "{Method} {Path} was answered 503")]
+    private partial void LogUnavailable(string method, PathString path, Exception exception);
+
+    [LoggerMessage(4301, LogLevel.Error, "{Method} {Path} failed")]
+    private partial void LogFailed(string method, PathString path, Exception exception);
+}

@@ -1,0 +1,49 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>The bounds of one request of an API client.</summary>
+internal sealed class GatewayOptions
+{
+    public const string SectionName = "Gateway";
+
+    /// <summary>Largest request body, bytes. Default 10 MiB.</summary>
+    [Range(1024, 1L << 30)]
+    public long MaxBodyBytes { get; set; } = 10 * 1024 * 1024;
+
+    /// <summary>Largest answer that is not streamed, bytes: it is kept until it is whole. Default 16 MiB.</summary>
+    [Range(1024, 1 << 30)]
+    public int MaxAnswerBytes { get; set; } = 16 * 1024 * 1024;
+
+    /// <summary>Largest single event of a streamed answer, bytes. Default 1 MiB.</summary>
+    [Range(1024, 64 * 1024 * 1024)]
+    public int MaxEventBytes { get; set; } = 1024 * 1024;
+
+    /// <summary>Nodes that are asked for one answer before the client hears that none could give it. Default 4.</summary>
+    [Range(1, 100)]
+    public int MaxNodes { get; set; } = 4;
+
+    /// <summary>Output taken before the node is told that it may send as much more, bytes. Default 64 KiB; must be below the link's window.</summary>
+    [Range(1024, 64 * 1024 * 1024)]
+    public int GrantAt { get; set; } = 64 * 1024;
+
+    /// <summary>How long a node may take to the first byte of its answer; a cold model must load in it. Default 2 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan FirstByteTimeout { get; set; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>How long a node may be silent in the middle of an answer. Default 60 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan SilenceTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>How long one answer may take in all. Default 10 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "24:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan AnswerTimeout { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Settlements kept while the database is away. Paid work is refused while they wait. Default 10 000.</summary>
+    [Range(1, 1_000_000)]
+    public int MaxUnsettled { get; set; } = 10_000;
+}
+
+[OptionsValidator]
+internal sealed partial class GatewayOptionsValidator : IValidateOptions<GatewayOptions>;

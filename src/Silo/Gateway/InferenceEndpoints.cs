@@ -1,0 +1,83 @@
+using Federation.Contracts.Accounts;
+using Federation.Protocol.OpenAi;
+using Federation.Silo.Accounts;
+using Federation.Silo.Hubs;
+using Federation.Silo.Models;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>The three endpoints that make nodes work.</summary>
+internal static class InferenceEndpoints
+{
+    public static void MapInference(this IEndpointRouteBuilder app)
+    {
+        foreach (var kind in Enum.GetValues<JobKind>())
+        {
+            app.MapPost(kind.Path(), (HttpContext http, InferenceGate gate) => gate.HandleAsync(http, kind))
+                .RequireScope(Scopes.Inference)
+                .WithName($"create_{kind.Word()}")
+                .WithTags("inference");
+        }
+    }
+}
+
+/// <summary>Everything that can be said of a request before a node is bothered.</summary>
+internal sealed class InferenceGate(
+    IGrainFactory grains,
+    HubDirectoryView directory,
+    HubDrain drain,
+    LeaseDispatcher dispatcher,
+    Settlements settlements,
+    IOptions<GatewayOptions> options,
+    IOptions<PoolOptions> pool,
+    TimeProvider time,
+    ILogger<InferenceRun> logger)
+{
+    public async Task HandleAsync(HttpContext http, JobKind kind)
+    {
+        if (drain.TryEnter() is not { } entered)
+        {
+            await OpenAiError.Busy("The hub is stopping. Try again.", TimeSpan.FromSeconds(1)).WriteAsync(http);
+            return;
+        }
+        using (entered)
+        {
+            var caller = http.Caller();
+            var jobId = http.RequestId();
+            if (settlements.IsFull)
+            {
+                await OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)).WriteAsync(http);
+                return;
+            }
+            if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is not { } body)
+            {
+                await OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes).WriteAsync(http);
+                return;
+            }
+            if (!RequestHead.TryRead(body.Span, kind, out var head, out var error))
+            {
+                await error.WriteAsync(http);
+                return;
+            }
+            if (await directory.FindModelAsync(head.Model, http.RequestAborted) is not { } model)
+            {
+                await OpenAiError.UnknownModel(head.Model).WriteAsync(http);
+                return;
+            }
+            if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(kind.Word()))
+            {
+                await OpenAiError.BadRequest($"The model '{head.Model}' does not support {kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model").WriteAsync(http);
+                return;
+            }
+            var admission = await grains.GetGrain<IAccountGrain>(caller.AccountId).Admit(http.RequestAborted);
+            if (!admission.Admitted)
+            {
+                await OpenAiError.Forbidden("The account is closed.").WriteAsync(http);
+                return;
+            }
+            var request = new InferenceRequest(jobId, kind, head, body, caller, admission);
+            await new InferenceRun(request, http, grains, dispatcher, settlements, options.Value, pool.Value, time, logger).ExecuteAsync();
+        }
+    }
+}

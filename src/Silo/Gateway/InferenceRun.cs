@@ -1,0 +1,445 @@
+using System.Buffers;
+using System.Collections.Immutable;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Security.Cryptography;
+using Federation.Contracts.Accounts;
+using Federation.Contracts.Jobs;
+using Federation.Contracts.Models;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.OpenAi;
+using Federation.Silo.Accounts;
+using Federation.Silo.Models;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>What is asked, by whom.</summary>
+internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead Head, ReadOnlyMemory<byte> Body, ApiCaller Caller, Admission Admission);
+
+/// <summary>
+/// One request from its place in the queue to its last byte.
+/// </summary>
+/// <remarks>
+/// 1. Wait in the model's pool for a node with a free slot.
+/// 2. Send the lease to the node and wait for its first words.
+/// 3. Nothing sent to the client yet and the node fails: another node, and the client notices nothing.
+/// 4. Pass the answer on as it comes, in the engine's own bytes, and count it on the way.
+/// 5. Settle, on disk, before the event that tells the client that all is done.
+/// </remarks>
+internal sealed partial class InferenceRun(
+    InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements,
+    GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger)
+{
+    private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
+    private readonly long _startedAt = time.GetTimestamp();
+    private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
+    private readonly HashSet<string> _failedNodes = new(StringComparer.Ordinal);
+    private int _attempt;
+    private bool _headersSent;
+
+    private CancellationToken ClientGone => http.RequestAborted;
+
+    /// <summary>Answers the request, or says why not.</summary>
+    public async Task ExecuteAsync()
+    {
+        while (true)
+        {
+            _attempt++;
+            var grant = await AcquireAsync();
+            if (ClientGone.IsCancellationRequested)
+            {
+                await ReleaseAsync(grant, LeaseEnd.Finished);
+                return;
+            }
+            if (grant.Status is not LeaseGrantStatus.Granted)
+            {
+                await WhyNone(grant).WriteAsync(http);
+                return;
+            }
+            var end = AttemptEnd.Over(LeaseEnd.Finished);
+            try
+            {
+                end = await TryAsync(grant, grant.Member!);
+            }
+            finally
+            {
+                await ReleaseAsync(grant, end.Lease);
+            }
+            if (end.IsOver) return;
+            if (end.Lease is not LeaseEnd.NoSlot) _failedNodes.Add(grant.Member!.NodeId);
+            LogTryElsewhere(request.JobId, grant.Member!.NodeId, end.Why);
+            if (_failedNodes.Count >= options.MaxNodes)
+            {
+                await OpenAiError.NoAnswer().WriteAsync(http);
+                return;
+            }
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------------- 1. queue
+
+    private async Task<LeaseGrant> AcquireAsync()
+    {
+        while (true)
+        {
+            var patience = pool.Patience - time.GetElapsedTime(_startedAt);
+            if (patience <= TimeSpan.Zero && _attempt > 1) return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.FromSeconds(1));
+            try
+            {
+                return await _pool.Acquire(
+                    new LeaseRequest(
+                        request.JobId,
+                        _attempt,
+                        request.Caller.AccountId,
+                        request.Admission.Weight,
+                        [.. _failedNodes],
+                        patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
+                        request.Kind),
+                    ClientGone);
+            }
+            catch (OperationCanceledException) when (ClientGone.IsCancellationRequested)
+            {
+                return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.Zero);
+            }
+            catch (Exception exception) when (exception is OrleansException or TimeoutException && patience > TimeSpan.Zero)
+            {
+                // The silo with the pool is gone; a moment later the pool is on another one.
+                LogPoolLost(request.JobId, exception);
+                await Task.Delay(TimeSpan.FromMilliseconds(200), time, ClientGone).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private async Task ReleaseAsync(LeaseGrant grant, LeaseEnd end)
+    {
+        if (grant.Member is null) return;
+        try
+        {
+            await _pool.Release(grant.LeaseId, end);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            // The pool died and its leases with it.
+            LogPoolLost(request.JobId, exception);
+        }
+    }
+
+    private OpenAiError WhyNone(LeaseGrant grant) => grant.Status switch
+    {
+        LeaseGrantStatus.TimedOut => OpenAiError.Busy($"No node was free for the model '{request.Head.Model}' in time. Try again.", grant.RetryAfter),
+        LeaseGrantStatus.QueueFull => OpenAiError.Busy($"Too many requests wait for the model '{request.Head.Model}' already. Try again later.", grant.RetryAfter),
+        LeaseGrantStatus.NoNode => OpenAiError.NoAnswer(),
+        _ => throw new InvalidOperationException($"Status {grant.Status} gives no reason."),
+    };
+
+    // ------------------------------------------------------------------------------------------------------ 2. attempt
+
+    private async Task<AttemptEnd> TryAsync(LeaseGrant grant, PoolMember member)
+    {
+        var assignment = new LeaseAssignment(
+            grant.LeaseId, request.JobId, request.Kind, request.Head.Model, member.Engine, request.Body, request.Head.Stream, options.AnswerTimeout);
+        var dispatchedAt = time.GetUtcNow();
+        var (status, lease) = await dispatcher.DispatchAsync(member, assignment);
+        switch (status)
+        {
+            case AssignStatus.NoSlot:
+                return AttemptEnd.Elsewhere(LeaseEnd.NoSlot, "it has no free slot");
+            case AssignStatus.Gone:
+                return AttemptEnd.Elsewhere(LeaseEnd.NodeLost, "its connection is gone");
+            case AssignStatus.Sent:
+                break;
+            default:
+                throw new InvalidOperationException($"Status {status} is not handled.");
+        }
+        await using (lease)
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone);
+            limit.CancelAfter(options.AnswerTimeout);
+            using var answer = new Answer(member, lease!, new AnswerMeter(request.Body.Length), dispatchedAt, limit.Token);
+            try
+            {
+                return await RelayAsync(answer);
+            }
+            catch (Exception exception) when (exception is OperationCanceledException or IOException && ClientGone.IsCancellationRequested)
+            {
+                answer.Lease.Cancel("client_gone");
+                await SettleAsync(answer, JobStatus.Cancelled);
+                LogClientGone(request.JobId, member.NodeId, answer.Meter.CompletionTokens);
+                return AttemptEnd.Over(LeaseEnd.Finished);
+            }
+            catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
+            {
+                answer.Lease.Cancel("deadline");
+                return await BrokenAsync(answer, LeaseEnd.Finished, "it took too long");
+            }
+        }
+    }
+
+    private async Task<AttemptEnd> RelayAsync(Answer answer)
+    {
+        var first = await ReadAsync(answer, options.FirstByteTimeout);
+        switch (first)
+        {
+            case LeaseEvent.Refused refused:
+                return AttemptEnd.Elsewhere(refused.Reason is LeaseRefusal.NoSlot ? LeaseEnd.NoSlot : LeaseEnd.Finished, $"it refused ({refused.Reason})");
+            case LeaseEvent.Failed failed:
+                return await BrokenAsync(answer, EndOf(failed), Words(failed));
+            case LeaseEvent.Head { Status: >= 500 or 429 } head:
+                return AttemptEnd.Elsewhere(LeaseEnd.Finished, $"its engine answered {head.Status}");
+            case LeaseEvent.Head head:
+                return IsEventStream(head) ? await RelayEventsAsync(answer) : await RelayWholeAsync(answer, head);
+            default:
+                throw new InvalidOperationException($"A lease began with {first}.");
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------------- 4. relay
+
+    /// <summary>Passes a stream on, event by event; what is in the pipe already shares one flush. The end is held back until the job is settled.</summary>
+    private async Task<AttemptEnd> RelayEventsAsync(Answer answer)
+    {
+        var scanner = new SseScanner(options.MaxEventBytes);
+        var held = new ArrayBufferWriter<byte>();
+        var body = http.Response.BodyWriter;
+        var timeout = options.FirstByteTimeout;
+        while (true)
+        {
+            var next = await ReadAsync(answer, timeout);
+            timeout = options.SilenceTimeout;
+            do
+            {
+                switch (next)
+                {
+                    case LeaseEvent.Chunk chunk:
+                        try
+                        {
+                            Pass(answer, scanner, chunk, body, held);
+                        }
+                        catch (SseEventTooLargeException)
+                        {
+                            answer.Lease.Cancel("oversized event");
+                            return await BrokenAsync(answer, LeaseEnd.Finished, "its answer has an event beyond the limit");
+                        }
+                        break;
+                    case LeaseEvent.Done done:
+                        if (!_headersSent) SendHeaders(answer);
+                        if (scanner.TryEnd(out var last)) body.Write(last.Raw);
+                        Finish(answer, done);
+                        await SettleAsync(answer, JobStatus.Succeeded);
+                        body.Write(held.WrittenSpan);
+                        await FlushAsync(body);
+                        return AttemptEnd.Over(LeaseEnd.Finished);
+                    case LeaseEvent.Failed failed:
+                        return await BrokenAsync(answer, EndOf(failed), Words(failed));
+                    default:
+                        throw new InvalidOperationException($"A stream went on with {next}.");
+                }
+            }
+            while (answer.Lease.TryRead(out next));
+            await FlushAsync(body);
+        }
+    }
+
+    private void Pass(Answer answer, SseScanner scanner, LeaseEvent.Chunk chunk, PipeWriter body, ArrayBufferWriter<byte> held)
+    {
+        Mark(answer, chunk);
+        var bytes = chunk.Data.Span;
+        while (scanner.TryRead(ref bytes, out var item))
+        {
+            answer.Meter.AddFacts(item.Facts);
+            // After [DONE] clients hang up; whatever an engine still says goes with it.
+            if (item.IsDone || held.WrittenCount > 0)
+            {
+                held.Write(item.Raw);
+                continue;
+            }
+            if (!_headersSent) SendHeaders(answer);
+            body.Write(item.Raw);
+        }
+        answer.Lease.Taken(chunk, options.GrantAt);
+    }
+
+    /// <summary>Keeps an answer until it is whole, so that a node may fail to its last byte and the client notices nothing.</summary>
+    private async Task<AttemptEnd> RelayWholeAsync(Answer answer, LeaseEvent.Head head)
+    {
+        var whole = new ArrayBufferWriter<byte>();
+        var timeout = options.FirstByteTimeout;
+        while (true)
+        {
+            switch (await ReadAsync(answer, timeout))
+            {
+                case LeaseEvent.Chunk chunk when whole.WrittenCount + chunk.Data.Length > options.MaxAnswerBytes:
+                    answer.Lease.Cancel("oversized answer");
+                    return await BrokenAsync(answer, LeaseEnd.Finished, "its answer is beyond the limit");
+                case LeaseEvent.Chunk chunk:
+                    Mark(answer, chunk);
+                    whole.Write(chunk.Data.Span);
+                    answer.Lease.Taken(chunk, options.GrantAt);
+                    timeout = options.SilenceTimeout;
+                    break;
+                case LeaseEvent.Done done:
+                    await AnswerWholeAsync(answer, head, done, whole.WrittenMemory);
+                    return AttemptEnd.Over(LeaseEnd.Finished);
+                case LeaseEvent.Failed failed:
+                    return await BrokenAsync(answer, EndOf(failed), Words(failed));
+                case var other:
+                    throw new InvalidOperationException($"An answer went on with {other}.");
+            }
+        }
+    }
+
+    private async Task AnswerWholeAsync(Answer answer, LeaseEvent.Head head, LeaseEvent.Done done, ReadOnlyMemory<byte> whole)
+    {
+        var scanner = new AnswerScanner(options.MaxAnswerBytes);
+        scanner.Feed(whole.Span);
+        var isJson = scanner.End();
+        if (head.Status >= 300)
+        {
+            // The engine's own words about a bad request reach the client, if they are in the shape its SDK can read.
+            await (isJson && scanner.Facts.IsError
+                ? WriteWholeAsync(answer, head.Status, "application/json", whole)
+                : OpenAiError.BadRequest($"The engine refused the request with status {head.Status}.").WriteAsync(http));
+            return;
+        }
+        answer.Meter.AddFacts(scanner.Facts);
+        Finish(answer, done);
+        await SettleAsync(answer, JobStatus.Succeeded);
+        await WriteWholeAsync(answer, head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
+    }
+
+    private async Task WriteWholeAsync(Answer answer, int status, string contentType, ReadOnlyMemory<byte> whole)
+    {
+        SendHeaders(answer);
+        http.Response.StatusCode = status;
+        http.Response.ContentType = contentType;
+        http.Response.ContentLength = whole.Length;
+        await http.Response.Body.WriteAsync(whole, ClientGone);
+    }
+
+    /// <summary>The node fell out. As long as the client has seen nothing, another one begins anew; else the stream ends with an error event.</summary>
+    private async Task<AttemptEnd> BrokenAsync(Answer answer, LeaseEnd end, string why)
+    {
+        if (!_headersSent) return AttemptEnd.Elsewhere(end, why);
+        LogBroken(request.JobId, answer.Member.NodeId, why);
+        await SettleAsync(answer, JobStatus.Failed);
+        var error = new OpenAiError(502, "server_error", "stream_interrupted", "The node that was answering is gone. What came so far is all there is.");
+        http.Response.BodyWriter.Write([.. "data: "u8, .. error.ToJson(), .. "\n\n"u8]);
+        await FlushAsync(http.Response.BodyWriter);
+        return AttemptEnd.Over(end);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- 5. settle
+
+    private void Finish(Answer answer, LeaseEvent.Done done)
+    {
+        answer.Meter.AddReport(done.PromptTokens, done.CompletionTokens, done.FinishReason);
+        if (!done.OutputHash.IsEmpty && !done.OutputHash.SequenceEqual(answer.Meter.Hash())) LogHashDiffers(request.JobId, answer.Member.NodeId);
+    }
+
+    private async Task SettleAsync(Answer answer, JobStatus status)
+    {
+        if (answer.FirstAt is not { } firstAt) return;
+        await settlements.SettleAsync(new JobOutcome(
+            request.JobId,
+            _attempt,
+            request.Caller.AccountId,
+            request.Caller.KeyId,
+            request.Kind,
+            request.Head.Model,
+            answer.Member.Model.Digest,
+            answer.Member.Model.SizeBytes,
+            answer.Member.NodeId,
+            status,
+            answer.Meter.FinishReason,
+            answer.Meter.PromptTokens,
+            answer.Meter.CompletionTokens,
+            [.. SHA256.HashData(request.Body.Span)],
+            answer.Meter.Hash(),
+            _queuedAt.ToUnixTimeMilliseconds(),
+            answer.DispatchedAt.ToUnixTimeMilliseconds(),
+            firstAt.ToUnixTimeMilliseconds(),
+            answer.LastAt.ToUnixTimeMilliseconds()));
+    }
+
+    // --------------------------------------------------------------------------------------------------------- details
+
+    private ValueTask<LeaseEvent> ReadAsync(Answer answer, TimeSpan timeout) => answer.Lease.ReadAsync(timeout, time, answer.Cancelled);
+
+    private void Mark(Answer answer, LeaseEvent.Chunk chunk)
+    {
+        answer.Meter.AddBytes(chunk.Data.Span);
+        answer.LastAt = time.GetUtcNow();
+        answer.FirstAt ??= answer.LastAt;
+    }
+
+    private void SendHeaders(Answer answer)
+    {
+        _headersSent = true;
+        var headers = http.Response.Headers;
+        headers["x-federation-node"] = answer.Member.NodeId;
+        headers["x-federation-attempts"] = _attempt.ToString(CultureInfo.InvariantCulture);
+        headers["x-federation-queue-ms"] = ((long)(answer.DispatchedAt - _queuedAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
+        http.Response.StatusCode = StatusCodes.Status200OK;
+        http.Response.ContentType = "text/event-stream; charset=utf-8";
+        headers.CacheControl = "no-cache";
+        // Reverse proxies that buffer would turn the stream into one late answer.
+        headers["x-accel-buffering"] = "no";
+    }
+
+    private async ValueTask FlushAsync(PipeWriter body)
+    {
+        var flushed = await body.FlushAsync(ClientGone);
+        if (flushed.IsCompleted) throw new OperationCanceledException(ClientGone);
+    }
+
+    private static bool IsEventStream(LeaseEvent.Head head) => head.Status == 200 && head.ContentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase);
+
+    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation ? LeaseEnd.NodeLost : LeaseEnd.Finished;
+
+    private static string Words(LeaseEvent.Failed failed) => failed.Detail.Length > 0 ? $"{failed.Reason}: {failed.Detail}" : failed.Reason.ToString();
+
+    /// <summary>How one attempt ended.</summary>
+    private readonly record struct AttemptEnd(bool IsOver, LeaseEnd Lease, string Why)
+    {
+        /// <summary>The client has its answer, or an error in its place.</summary>
+        public static AttemptEnd Over(LeaseEnd lease) => new(true, lease, string.Empty);
+
+        /// <summary>The client has seen nothing yet: another node may answer.</summary>
+        public static AttemptEnd Elsewhere(LeaseEnd lease, string why) => new(false, lease, why);
+    }
+
+    private sealed class Answer(PoolMember member, LeaseStream lease, AnswerMeter meter, DateTimeOffset dispatchedAt, CancellationToken cancelled) : IDisposable
+    {
+        public PoolMember Member { get; } = member;
+
+        public LeaseStream Lease { get; } = lease;
+
+        public AnswerMeter Meter { get; } = meter;
+
+        public DateTimeOffset DispatchedAt { get; } = dispatchedAt;
+
+        /// <summary>The client left or the answer's time is up.</summary>
+        public CancellationToken Cancelled { get; } = cancelled;
+
+        public DateTimeOffset? FirstAt { get; set; }
+
+        public DateTimeOffset LastAt { get; set; }
+
+        public void Dispose() => Meter.Dispose();
+    }
+
+    [LoggerMessage(4000, LogLevel.Information, "Job {JobId}: node {NodeId} did not answer: {Why}; trying another")]
+    private partial void LogTryElsewhere(string jobId, string nodeId, string why);
+
+    [LoggerMessage(4001, LogLevel.Warning, "Job {JobId}: node {NodeId} broke off in mid-answer: {Why}")]
+    private partial void LogBroken(string jobId, string nodeId, string why);
+
+    [LoggerMessage(4002, LogLevel.Information, "Job {JobId}: the client left; node {NodeId} stops after {Tokens} tokens")]
+    private partial void LogClientGone(string jobId, string nodeId, long tokens);
+
+    [LoggerMessage(4003, LogLevel.Warning, "Job {JobId}: node {NodeId} says it sent other bytes than arrived; the hub's hash counts")]
+    private partial void LogHashDiffers(string jobId, string nodeId);
+
+    [LoggerMessage(4004, LogLevel.Information, "Job {JobId}: the model's pool did not answer; trying again")]
+    private partial void LogPoolLost(string jobId, Exception exception);
+}

@@ -1,0 +1,69 @@
+using System.Text.Json;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>An error in the shape OpenAI's clients parse, with its HTTP status.</summary>
+internal sealed record OpenAiError(int Status, string Type, string? Code, string Message, string? Param = null)
+{
+    /// <summary>Seconds for Retry-After; <see langword="null"/> where a retry cannot help.</summary>
+    public int? RetryAfterSeconds { get; init; }
+
+    public static OpenAiError BadRequest(string message, string? param = null, string? code = null) => new(400, "invalid_request_error", code, message, param);
+
+    public static OpenAiError InvalidKey() => new(
+        401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided. Send a valid one as 'Authorization: Bearer fk_…'.");
+
+    public static OpenAiError MissingKey() => new(
+        401, "invalid_request_error", "missing_api_key", "You didn't provide an API key. Send it as 'Authorization: Bearer fk_…'.");
+
+    public static OpenAiError Forbidden(string message) => new(403, "invalid_request_error", "insufficient_permissions", message);
+
+    public static OpenAiError UnknownModel(string model) => new(
+        404, "invalid_request_error", "model_not_found", $"The model '{model}' does not exist on this hub.", "model");
+
+    public static OpenAiError NotFound(string what) => new(404, "invalid_request_error", "not_found", what);
+
+    public static OpenAiError BodyTooLarge(long maxBytes) => new(
+        413, "invalid_request_error", "request_too_large", $"The request body is larger than {maxBytes} bytes.");
+
+    public static OpenAiError Busy(string message, TimeSpan retryAfter) => new(503, "server_error", "overloaded", message)
+    {
+        RetryAfterSeconds = Math.Max(1, (int)Math.Ceiling(retryAfter.TotalSeconds)),
+    };
+
+    public static OpenAiError NoAnswer() => new(502, "server_error", "no_node_answered", "No node that has the model could answer. Try again.")
+    {
+        RetryAfterSeconds = 1,
+    };
+
+    /// <summary>Everything unforeseen: no word of the cause leaves the hub.</summary>
+    public static OpenAiError Internal() => new(500, "server_error", "internal_error", "The hub failed to handle the request.");
+
+    public byte[] ToJson()
+    {
+        using var buffer = new MemoryStream();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("error");
+            json.WriteString("message", Message);
+            json.WriteString("type", Type);
+            json.WriteString("param", Param);
+            json.WriteString("code", Code);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+        return buffer.ToArray();
+    }
+
+    public async Task WriteAsync(HttpContext http)
+    {
+        var body = ToJson();
+        http.Response.StatusCode = Status;
+        http.Response.ContentType = "application/json";
+        http.Response.ContentLength = body.Length;
+        if (RetryAfterSeconds is { } seconds) http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        if (Status == 401) http.Response.Headers.WWWAuthenticate = "Bearer";
+        await http.Response.Body.WriteAsync(body, http.RequestAborted);
+    }
+}

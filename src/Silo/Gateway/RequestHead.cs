@@ -1,0 +1,128 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using Federation.Protocol.OpenAi;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>
+/// The few things the hub must know of a request's body. The whole body is checked to be JSON; everything else in it is the
+/// engine's to judge, so that parameters the hub has never heard of just work.
+/// </summary>
+internal sealed record RequestHead(string Model, bool Stream)
+{
+    private const int ModelNameMax = 256;
+    private const int DepthMax = 64;
+
+    /// <summary>Reads a body; exactly one of the two results is set.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> body, JobKind kind, [NotNullWhen(true)] out RequestHead? head, [NotNullWhen(false)] out OpenAiError? error)
+    {
+        head = null;
+        try
+        {
+            var fields = new Fields();
+            error = ReadFields(body, ref fields) ?? fields.WhyIncomplete(InputOf(kind));
+            if (error is not null) return false;
+            head = new RequestHead(fields.Model!, fields.Stream);
+            return true;
+        }
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        {
+            // InvalidOperationException: a string that is not UTF-8.
+            error = OpenAiError.BadRequest("We could not parse the JSON body of your request.");
+            return false;
+        }
+    }
+
+    private static string InputOf(JobKind kind) => kind switch
+    {
+        JobKind.Chat => "messages",
+        JobKind.Completion => "prompt",
+        JobKind.Embedding => "input",
+        _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, null),
+    };
+
+    private static OpenAiError? ReadFields(ReadOnlySpan<byte> body, ref Fields fields)
+    {
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = DepthMax });
+        if (!reader.Read() || reader.TokenType is not JsonTokenType.StartObject) return OpenAiError.BadRequest("The request body must be a JSON object.");
+        while (reader.Read() && reader.TokenType is JsonTokenType.PropertyName)
+        {
+            var name = reader.GetString()!;
+            reader.Read();
+            if (Parameters.WhyWrongType(name, reader.TokenType) is { } problem) return OpenAiError.BadRequest(problem, name, "invalid_type");
+            switch (name)
+            {
+                case "model":
+                    fields.Model = reader.GetString();
+                    break;
+                case "stream":
+                    fields.Stream = reader.TokenType is JsonTokenType.True;
+                    break;
+                case "messages" or "prompt" or "input":
+                    fields.Inputs.Add(name);
+                    fields.EmptyMessages |= name == "messages" && IsEmptyArray(reader);
+                    break;
+                default:
+                    break;
+            }
+            reader.Skip();
+        }
+        // Reading on past the object makes the reader check that nothing follows it.
+        reader.Read();
+        return null;
+    }
+
+    private static bool IsEmptyArray(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.StartArray && reader.Read() && reader.TokenType is JsonTokenType.EndArray;
+
+    private struct Fields()
+    {
+        public string? Model { get; set; }
+
+        public bool Stream { get; set; }
+
+        public List<string> Inputs { get; } = [];
+
+        public bool EmptyMessages { get; set; }
+
+        public readonly OpenAiError? WhyIncomplete(string input)
+        {
+            if (string.IsNullOrEmpty(Model)) return OpenAiError.BadRequest("You must provide a model parameter.", "model", "missing_required_parameter");
+            if (Model.Length > ModelNameMax || Model.Any(char.IsControl)) return OpenAiError.UnknownModel(Model[..Math.Min(Model.Length, 64)]);
+            if (!Inputs.Contains(input)) return OpenAiError.BadRequest($"Missing required parameter: '{input}'.", input, "missing_required_parameter");
+            return EmptyMessages ? OpenAiError.BadRequest("Invalid 'messages': expected an array with at least one message.", "messages", "empty_array") : null;
+        }
+    }
+
+    /// <summary>The types of the parameters every engine agrees on; a parameter not listed may be anything.</summary>
+    private static class Parameters
+    {
+        public static string? WhyWrongType(string name, JsonTokenType found)
+        {
+            var (right, expected) = name switch
+            {
+                "model" => (found is JsonTokenType.String, "a string"),
+                "messages" => (found is JsonTokenType.StartArray, "an array of objects"),
+                "prompt" or "input" => (found is JsonTokenType.String or JsonTokenType.StartArray, "a string or an array"),
+                "stream" => (found is JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null, "a boolean"),
+                "temperature" or "top_p" or "presence_penalty" or "frequency_penalty" or "max_tokens" or "max_completion_tokens" or "n" or "seed" or "top_logprobs"
+                    => (found is JsonTokenType.Number or JsonTokenType.Null, "a number"),
+                "stop" => (found is JsonTokenType.String or JsonTokenType.StartArray or JsonTokenType.Null, "a string or an array of strings"),
+                "tools" => (found is JsonTokenType.StartArray or JsonTokenType.Null, "an array of objects"),
+                "stream_options" or "response_format" or "logit_bias" or "metadata" => (found is JsonTokenType.StartObject or JsonTokenType.Null, "an object"),
+                _ => (true, string.Empty),
+            };
+            return right ? null : $"Invalid type for '{name}': expected {expected}, but got {NameOf(found)} instead.";
+        }
+
+        private static string NameOf(JsonTokenType token) => token switch
+        {
+            JsonTokenType.String => "a string",
+            JsonTokenType.Number => "a number",
+            JsonTokenType.True or JsonTokenType.False => "a boolean",
+            JsonTokenType.Null => "null",
+            JsonTokenType.StartArray => "an array",
+            JsonTokenType.StartObject => "an object",
+            _ => throw new ArgumentOutOfRangeException(nameof(token), token, "Not the start of a value."),
+        };
+    }
+}

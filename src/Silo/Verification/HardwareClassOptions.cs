@@ -1,0 +1,81 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Verification;
+
+/// <summary>The hardware classes, what they earn, and how fast their reference is. All of it is configuration with these defaults.</summary>
+/// <remarks>
+/// Until a class is measured by challenges, a node is placed by the hardware it reports: a claim, not a proof. Unknown hardware
+/// is placed as the CPU class.
+/// </remarks>
+internal sealed class HardwareClassOptions
+{
+    public const string SectionName = "HardwareClasses";
+
+    /// <summary>The class of whatever matches no other.</summary>
+    [Required]
+    public string Fallback { get; set; } = "cpu";
+
+    /// <summary>Share of the arithmetic speed that prompt processing reaches. Default 0.4 [uncalibrated].</summary>
+    [Range(0.01, 1)]
+    public double ComputeEfficiency { get; set; } = 0.4;
+
+    /// <summary>Share of the memory bandwidth that token generation reaches. Default 0.6 [uncalibrated].</summary>
+    [Range(0.01, 1)]
+    public double BandwidthEfficiency { get; set; } = 0.6;
+
+    /// <summary>What a prompt token costs beside arithmetic, µs. Default 50 [uncalibrated].</summary>
+    [Range(0, 1_000_000)]
+    public double PromptOverheadMicroseconds { get; set; } = 50;
+
+    /// <summary>What a generated token costs beside reading the weights, µs. Default 1 000 [uncalibrated].</summary>
+    [Range(0, 1_000_000)]
+    public double TokenOverheadMicroseconds { get; set; } = 1_000;
+
+    /// <summary>Bytes of weights assumed where an engine does not tell them. Default 1 GiB, a small model, so that silence never pays.</summary>
+    [Range(1, long.MaxValue)]
+    public long UnknownModelBytes { get; set; } = 1L << 30;
+
+    /// <summary>The classes; the first that matches counts.</summary>
+    public List<HardwareClass> Classes { get; set; } =
+    [
+        new() { Name = "a100-80gb", NameContains = "A100", MinMemoryGigabytes = 70, CreditsPerHour = 150, Teraflops = 312, GigabytesPerSecond = 2039 },
+        new() { Name = "a100-40gb", NameContains = "A100", MinMemoryGigabytes = 35, CreditsPerHour = 100, Teraflops = 312, GigabytesPerSecond = 1555 },
+        new() { Name = "rtx-4090-24gb", NameContains = "RTX 4090", MinMemoryGigabytes = 22, CreditsPerHour = 40, Teraflops = 165, GigabytesPerSecond = 1008 },
+        new() { Name = "rtx-4080-16gb", NameContains = "RTX 4080", MinMemoryGigabytes = 15, CreditsPerHour = 25, Teraflops = 97, GigabytesPerSecond = 717 },
+        new() { Name = "rtx-3080-10gb", NameContains = "RTX 3080", MinMemoryGigabytes = 9, CreditsPerHour = 15, Teraflops = 59, GigabytesPerSecond = 760 },
+        new() { Name = "rtx-3060-12gb", NameContains = "RTX 3060", MinMemoryGigabytes = 11, CreditsPerHour = 10, Teraflops = 25, GigabytesPerSecond = 360 },
+        new() { Name = "m3-max", NameContains = "M3 Max", MinMemoryGigabytes = 30, CreditsPerHour = 35, Teraflops = 14, GigabytesPerSecond = 400 },
+        new() { Name = "m2-ultra", NameContains = "M2 Ultra", MinMemoryGigabytes = 60, CreditsPerHour = 30, Teraflops = 27, GigabytesPerSecond = 800 },
+        new() { Name = "cpu", NameContains = "", MinMemoryGigabytes = 0, CreditsPerHour = 2, Teraflops = 0.5, GigabytesPerSecond = 40 },
+    ];
+}
+
+/// <summary>One class of hardware.</summary>
+internal sealed class HardwareClass
+{
+    /// <summary>Its name in receipts and on pages.</summary>
+    [Required]
+    public required string Name { get; set; }
+
+    /// <summary>What the device's name must contain; empty: never matches a device.</summary>
+    public string NameContains { get; set; } = string.Empty;
+
+    /// <summary>Memory the device must have at least, 10^9 bytes.</summary>
+    public double MinMemoryGigabytes { get; set; }
+
+    /// <summary>What an hour of reference work earns, credits.</summary>
+    [Range(0, 1_000_000)]
+    public long CreditsPerHour { get; set; }
+
+    /// <summary>Arithmetic, fp16 with fp32 sums, 10^12 operations a second.</summary>
+    [Range(0.001, 1_000_000)]
+    public double Teraflops { get; set; }
+
+    /// <summary>Memory bandwidth, 10^9 bytes a second.</summary>
+    [Range(0.001, 1_000_000)]
+    public double GigabytesPerSecond { get; set; }
+}
+
+[OptionsValidator]
+internal sealed partial class HardwareClassOptionsValidator : IValidateOptions<HardwareClassOptions>;

@@ -1,0 +1,125 @@
+using System.Collections.Immutable;
+using Dapper;
+using Federation.Protocol.Receipts;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Storage;
+
+namespace Federation.Silo.Verification;
+
+/// <summary>Where a receipt stands.</summary>
+internal enum ReceiptState
+{
+    /// <summary>Offered to the node, which has not answered.</summary>
+    Offered,
+
+    /// <summary>Signed by both.</summary>
+    Issued,
+
+    /// <summary>The node objected.</summary>
+    Disputed,
+}
+
+/// <summary>A receipt on record.</summary>
+internal sealed record StoredReceipt(ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> HubSignature, long CreditedMicrocredits);
+
+/// <summary>The end of a node's chain of receipts.</summary>
+internal readonly record struct ChainHead(long Sequence, ImmutableArray<byte> Id)
+{
+    public static readonly ChainHead Start = new(0, [.. new byte[32]]);
+}
+
+/// <summary>The receipts of a hub.</summary>
+internal sealed class ReceiptStore(HubDatabase database)
+{
+    /// <summary>The row of a receipt that is about to be offered.</summary>
+    public static SqlStatement RowOf(Receipt receipt, ImmutableArray<byte> id, byte[] payload, Microcredits credited, DateTimeOffset now) => new(
+        """
+        INSERT INTO receipts (id, node_id, seq, epoch, job_id, attempt, payload, state, credited, created_at)
+        VALUES (@Id, @NodeId, @Seq, @Epoch, @JobId, @Attempt, @Payload, 'offered', @Credited, @CreatedAt)
+        ON CONFLICT (id) DO NOTHING
+        """,
+        new
+        {
+            Id = Name(id),
+            NodeId = receipt.Node.ToString(),
+            Seq = receipt.Sequence,
+            receipt.Epoch,
+            receipt.JobId,
+            receipt.Attempt,
+            Payload = payload,
+            Credited = credited.Value,
+            CreatedAt = now.ToUnixTimeMilliseconds(),
+        });
+
+    /// <summary>Marks a receipt as signed by both.</summary>
+    public static SqlStatement Issue(ImmutableArray<byte> id, byte[] nodeSignature, byte[] hubSignature, DateTimeOffset now) => new(
+        "UPDATE receipts SET state = 'issued', node_signature = @NodeSignature, hub_signature = @HubSignature, issued_at = @Now WHERE id = @Id AND state = 'offered'",
+        new { Id = Name(id), NodeSignature = nodeSignature, HubSignature = hubSignature, Now = now.ToUnixTimeMilliseconds() });
+
+    /// <summary>Marks a receipt as objected to by its node.</summary>
+    public static SqlStatement Dispute(ImmutableArray<byte> id, string objection) => new(
+        "UPDATE receipts SET state = 'disputed', objection = @Objection WHERE id = @Id AND state = 'offered'", new { Id = Name(id), Objection = objection });
+
+    public Task<StoredReceipt?> FindAsync(string nodeId, ImmutableArray<byte> id, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM receipts WHERE id = @id AND node_id = @nodeId", new { id = Name(id), nodeId }))?.ToReceipt(),
+        cancellationToken);
+
+    /// <summary>What the node was offered and has not answered, the oldest first.</summary>
+    public Task<ImmutableArray<StoredReceipt>> ListOfferedAsync(string nodeId, int limit, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var rows = await connection.QueryAsync<Stored>(
+                $"SELECT {Stored.Columns} FROM receipts WHERE node_id = @nodeId AND state = 'offered' ORDER BY seq LIMIT @limit", new { nodeId, limit });
+            return rows.Select(row => row.ToReceipt()).ToImmutableArray();
+        },
+        cancellationToken);
+
+    public Task<ChainHead> GetHeadAsync(string nodeId, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var row = await connection.QuerySingleOrDefaultAsync<Head>("SELECT seq, id FROM receipts WHERE node_id = @nodeId ORDER BY seq DESC LIMIT 1", new { nodeId });
+            return row is null ? ChainHead.Start : new ChainHead(row.Seq, [.. Convert.FromHexString(row.Id)]);
+        },
+        cancellationToken);
+
+    /// <summary>Whether a job has its receipt.</summary>
+    public Task<bool> IsBookedAsync(string jobId, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM receipts WHERE job_id = @jobId", new { jobId }) > 0, cancellationToken);
+
+    private static string Name(ImmutableArray<byte> id) => Convert.ToHexStringLower(id.AsSpan());
+
+    private sealed class Head
+    {
+        public required long Seq { get; init; }
+
+        public required string Id { get; init; }
+    }
+
+    private sealed class Stored
+    {
+        public const string Columns = "id, payload, state, hub_signature, credited";
+
+        public required string Id { get; init; }
+
+        public required byte[] Payload { get; init; }
+
+        public required string State { get; init; }
+
+        public byte[]? Hub_signature { get; init; }
+
+        public required long Credited { get; init; }
+
+        public StoredReceipt ToReceipt() => new(
+            [.. Convert.FromHexString(Id)],
+            [.. Payload],
+            State switch
+            {
+                "offered" => ReceiptState.Offered,
+                "issued" => ReceiptState.Issued,
+                "disputed" => ReceiptState.Disputed,
+                _ => throw new InvalidOperationException($"Receipt {Id} is in the unknown state '{State}'."),
+            },
+            [.. Hub_signature ?? []],
+            Credited);
+    }
+}
