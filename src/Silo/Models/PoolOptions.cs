@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Models;
 
@@ -12,11 +13,11 @@ internal sealed class PoolOptions
     public int MaxWaiting { get; set; } = 1_000;
 
     /// <summary>How long a job waits for a node before it is answered 503. Default 60 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "00:09:00")]
+    [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(60);
 
     /// <summary>How often a session repeats what it can serve. A pool that lost its memory is whole after one period. Default 3 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan AnnouncePeriod { get; set; } = TimeSpan.FromSeconds(3);
 
     /// <summary>A member that stayed silent for this many periods is dropped. Default 4.</summary>
@@ -24,6 +25,9 @@ internal sealed class PoolOptions
     public int SilentPeriods { get; set; } = 4;
 
     /// <summary>A lease not given back after this long is counted as lost with the silo that held it. Default 15 min.</summary>
-    [Range(typeof(TimeSpan), "00:00:10", "24:00:00")]
+    [Range(typeof(TimeSpan), "00:00:10", "24:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan LeaseLifetime { get; set; } = TimeSpan.FromMinutes(15);
 }
+
+[OptionsValidator]
+internal sealed partial class PoolOptionsValidator : IValidateOptions<PoolOptions>;

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Nodes;
 
@@ -8,11 +9,11 @@ internal sealed class NodeLinkOptions
     public const string SectionName = "NodeLink";
 
     /// <summary>How long a node may take to answer the challenge. Default 10 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan HandshakeTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>How often a node sends a heartbeat. Default 5 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Heartbeat { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>A connection silent for this many heartbeats is closed. Default 3.</summary>
@@ -59,3 +60,6 @@ internal sealed class NodeLinkOptions
     [Range(1, 100_000)]
     public int MaxOfferedReceipts { get; set; } = 1_000;
 }
+
+[OptionsValidator]
+internal sealed partial class NodeLinkOptionsValidator : IValidateOptions<NodeLinkOptions>;

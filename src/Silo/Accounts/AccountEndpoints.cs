@@ -1,0 +1,154 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text;
+using Federation.Contracts.Accounts;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Gateway;
+
+namespace Federation.Silo.Accounts;
+
+/// <summary>Accounts, their keys, what they have and how it came about.</summary>
+internal static class AccountEndpoints
+{
+    private const int NameMax = 100;
+
+    public static void MapAccounts(this IEndpointRouteBuilder app)
+    {
+        var accounts = app.MapGroup("/v1").WithTags("accounts");
+        accounts.MapGet("/account", GetOwnAsync).RequireScope(Scopes.Inference).WithName("get_account").Produces<AccountJson>();
+        accounts.MapGet("/account/statement", GetStatementAsync).RequireScope(Scopes.Inference).WithName("get_statement").Produces<StatementJson>();
+        accounts.MapPost("/accounts", CreateAsync).RequireScope(Scopes.Admin).WithName("create_account").Accepts<CreateAccountJson>("application/json").Produces<AccountJson>(201);
+        accounts.MapGet("/accounts", ListAsync).RequireScope(Scopes.Admin).WithName("list_accounts").Produces<ListJson<AccountJson>>();
+        accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference).WithName("create_key").Accepts<CreateKeyJson>("application/json").Produces<NewKeyJson>(201);
+        accounts.MapGet("/keys", ListKeysAsync).RequireScope(Scopes.Inference).WithName("list_keys").Produces<ListJson<KeyJson>>();
+        accounts.MapDelete("/keys/{id}", RevokeKeyAsync).RequireScope(Scopes.Inference).WithName("revoke_key").Produces(204);
+    }
+
+    private static async Task<IResult> GetOwnAsync(HttpContext http, AccountStore store, IGrainFactory grains, string? account)
+    {
+        var caller = http.Caller();
+        var id = caller.IsAdmin && account is { Length: > 0 } ? account : caller.AccountId;
+        if (await store.FindAsync(id, http.RequestAborted) is not { } row) return Answers.Error(OpenAiError.NotFound($"There is no account '{id}'."));
+        var balance = await grains.GetGrain<IAccountGrain>(id).GetBalance(http.RequestAborted);
+        return Answers.Json(AccountJson.Of(row) with
+        {
+            AvailableMicrocredits = balance.AvailableMicrocredits,
+            HeldMicrocredits = balance.HeldMicrocredits,
+            PendingMicrocredits = balance.PendingMicrocredits,
+        });
+    }
+
+    /// <summary>Both purses of the account; the purse a line belongs to is on the line. CSV when asked for.</summary>
+    private static async Task<IResult> GetStatementAsync(HttpContext http, ILedger ledger, string? purse, int? limit, long? cursor, string? format)
+    {
+        if (limit is < 1 or > StatementQuery.LimitMax) return Answers.Error(OpenAiError.BadRequest($"'limit' must be 1 to {StatementQuery.LimitMax}.", "limit"));
+        if (purse is not (null or "pending" or "available")) return Answers.Error(OpenAiError.BadRequest("'purse' must be 'available' or 'pending'.", "purse"));
+        if (format is not (null or "json" or "csv")) return Answers.Error(OpenAiError.BadRequest("'format' must be 'json' or 'csv'.", "format"));
+        var name = purse ?? "available";
+        var account = name == "pending" ? LedgerAccountId.Pending(http.Caller().AccountId) : LedgerAccountId.Available(http.Caller().AccountId);
+        var page = await ledger.GetStatementAsync(new StatementQuery { Account = account, Limit = limit ?? 100, Cursor = cursor }, http.RequestAborted);
+        var statement = new StatementJson(name, [.. page.Entries.Select(StatementLineJson.Of)], page.Next);
+        return format == "csv" ? Results.Text(ToCsv(statement), "text/csv", Encoding.UTF8) : Answers.Json(statement);
+    }
+
+    private static async Task<IResult> CreateAsync(HttpContext http, AccountStore store)
+    {
+        if (await Answers.ReadAsync<CreateAccountJson>(http) is not { } body) return Answers.NotJson();
+        if (WhyBadName(body.Name) is { } problem) return problem;
+        if (!TierNames.TryParse(body.Tier ?? "contributor", out var tier)) return Answers.Error(OpenAiError.BadRequest($"'{body.Tier}' is not a tier.", "tier"));
+        return Answers.Json(AccountJson.Of(await store.CreateAsync(body.Name!, tier, http.RequestAborted)), StatusCodes.Status201Created);
+    }
+
+    private static async Task<IResult> ListAsync(HttpContext http, AccountStore store, string? after, int? limit)
+    {
+        if (limit is < 1 or > AccountStore.ListMax) return Answers.Error(OpenAiError.BadRequest($"'limit' must be 1 to {AccountStore.ListMax}.", "limit"));
+        var rows = await store.ListAsync(after ?? string.Empty, limit ?? 100, http.RequestAborted);
+        return Answers.Json(new ListJson<AccountJson>([.. rows.Select(AccountJson.Of)]));
+    }
+
+    private static async Task<IResult> CreateKeyAsync(HttpContext http, ApiKeys keys, AccountStore store)
+    {
+        if (await Answers.ReadAsync<CreateKeyJson>(http) is not { } body) return Answers.NotJson();
+        var caller = http.Caller();
+        var accountId = body.AccountId ?? caller.AccountId;
+        if (accountId != caller.AccountId && !caller.IsAdmin) return Answers.Error(OpenAiError.Forbidden("Only an admin makes keys for another account."));
+        if (WhyBadName(body.Name) is { } problem) return problem;
+        var scopes = body.Scopes is { Length: > 0 } wanted ? wanted : [.. Scopes.Usual];
+        if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) return Answers.Error(OpenAiError.BadRequest($"'{unknown}' is not a scope.", "scopes"));
+        // Nobody hands out more than they have.
+        if (!caller.IsAdmin && scopes.FirstOrDefault(scope => !caller.Scopes.Contains(scope)) is { } excess) return Answers.Error(OpenAiError.Forbidden($"Your own key lacks the scope '{excess}'."));
+        if (body.ExpiresInSeconds is <= 0 or > 315_360_000) return Answers.Error(OpenAiError.BadRequest("'expires_in_seconds' must be above 0 and at most ten years.", "expires_in_seconds"));
+        if (await store.FindAsync(accountId, http.RequestAborted) is null) return Answers.Error(OpenAiError.NotFound($"There is no account '{accountId}'."));
+        TimeSpan? lifetime = body.ExpiresInSeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null;
+        var (row, key) = await keys.CreateAsync(accountId, body.Name!, [.. scopes.Distinct(StringComparer.Ordinal)], lifetime, http.RequestAborted);
+        return Answers.Json(new NewKeyJson(row.Id, key, row.AccountId, row.Name, [.. row.Scopes], row.ExpiresAt), StatusCodes.Status201Created);
+    }
+
+    private static async Task<IResult> ListKeysAsync(HttpContext http, ApiKeys keys, string? account)
+    {
+        var caller = http.Caller();
+        var rows = await keys.ListAsync(caller.IsAdmin && account is { Length: > 0 } ? account : caller.AccountId, http.RequestAborted);
+        return Answers.Json(new ListJson<KeyJson>([.. rows.Select(KeyJson.Of)]));
+    }
+
+    private static async Task<IResult> RevokeKeyAsync(HttpContext http, ApiKeys keys, string id)
+    {
+        var caller = http.Caller();
+        return await keys.RevokeAsync(id, caller.IsAdmin ? null : caller.AccountId, http.RequestAborted)
+            ? Results.NoContent()
+            : Answers.Error(OpenAiError.NotFound($"There is no key '{id}'."));
+    }
+
+    private static IResult? WhyBadName(string? name) => string.IsNullOrWhiteSpace(name) || name.Length > NameMax || name.Any(char.IsControl)
+        ? Answers.Error(OpenAiError.BadRequest($"'name' must be 1 to {NameMax} characters.", "name"))
+        : null;
+
+    private static string ToCsv(StatementJson statement)
+    {
+        var csv = new StringBuilder("time,purse,transfer_id,reason,reference,counterparty,posted_microcredits,held_microcredits,available_after_microcredits\n");
+        foreach (var line in statement.Lines)
+        {
+            csv.Append(CultureInfo.InvariantCulture, $"{line.Time:O},{statement.Purse},{line.TransferId},{line.Reason},{line.Reference},{line.Counterparty},");
+            csv.Append(CultureInfo.InvariantCulture, $"{line.PostedMicrocredits},{line.HeldMicrocredits},{line.AvailableAfterMicrocredits}\n");
+        }
+        return csv.ToString();
+    }
+
+    internal sealed record CreateAccountJson(string? Name, string? Tier);
+
+    internal sealed record CreateKeyJson(string? AccountId, string? Name, string[]? Scopes, long? ExpiresInSeconds);
+
+    internal sealed record NewKeyJson(string Id, string Key, string AccountId, string Name, string[] Scopes, DateTimeOffset? ExpiresAt);
+
+    internal sealed record KeyJson(string Id, string AccountId, string Name, string Prefix, string[] Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt)
+    {
+        public static KeyJson Of(ApiKeyRow row) => new(row.Id, row.AccountId, row.Name, row.Prefix, [.. row.Scopes], row.CreatedAt, row.ExpiresAt, row.RevokedAt);
+    }
+
+    internal sealed record AccountJson(string Id, string Name, string Tier, DateTimeOffset CreatedAt, DateTimeOffset? ClosedAt)
+    {
+        public long? AvailableMicrocredits { get; init; }
+
+        public long? HeldMicrocredits { get; init; }
+
+        public long? PendingMicrocredits { get; init; }
+
+        public static AccountJson Of(AccountRow row) => new(row.Id, row.Name, TierNames.Of(row.Tier), row.CreatedAt, row.ClosedAt);
+    }
+
+    internal sealed record StatementJson(string Purse, ImmutableArray<StatementLineJson> Lines, long? NextCursor);
+
+    internal sealed record StatementLineJson(
+        DateTimeOffset Time, string TransferId, string Reason, string Reference, string Counterparty, long PostedMicrocredits, long HeldMicrocredits, long AvailableAfterMicrocredits)
+    {
+        public static StatementLineJson Of(StatementEntry entry) => new(
+            entry.Recorded.Timestamp,
+            entry.Recorded.Transfer.Id.Value,
+            entry.Recorded.Transfer.Reason.ToString().ToLowerInvariant(),
+            entry.Recorded.Transfer.Reference,
+            entry.Counterparty.Value,
+            entry.Posted.Value,
+            entry.Held.Value,
+            entry.AvailableAfter.Value);
+    }
+}

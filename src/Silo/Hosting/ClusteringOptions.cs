@@ -1,0 +1,25 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Hosting;
+
+/// <summary>Where this silo meets the hub's other silos. Only a build on Orleans with PostgreSQL has any.</summary>
+internal sealed class ClusteringOptions
+{
+    public const string SectionName = "Clustering";
+
+    /// <summary>The address other silos reach this one at. Default 127.0.0.1.</summary>
+    [Required]
+    public string Address { get; set; } = "127.0.0.1";
+
+    /// <summary>The port silos talk to each other on. Default 11111.</summary>
+    [Range(1, 65535)]
+    public int SiloPort { get; set; } = 11111;
+
+    /// <summary>How often a silo asks another whether it lives. Three misses make it dead. Default 2 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan ProbePeriod { get; set; } = TimeSpan.FromSeconds(2);
+}
+
+[OptionsValidator]
+internal sealed partial class ClusteringOptionsValidator : IValidateOptions<ClusteringOptions>;

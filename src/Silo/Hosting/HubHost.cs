@@ -1,0 +1,128 @@
+using System.Security.Cryptography.X509Certificates;
+using Federation.Silo.Accounts;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Gateway;
+using Federation.Silo.Hubs;
+using Federation.Silo.Models;
+using Federation.Silo.Nodes;
+using Federation.Silo.Storage;
+using Federation.Silo.Verification;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Hosting;
+
+/// <summary>Puts the hub together: what it is made of, in the order in which it matters.</summary>
+internal static class HubHost
+{
+    public static WebApplication Build(WebApplicationBuilder builder, ListenSettings listen)
+    {
+        var storage = builder.Configuration.GetSection(StorageOptions.SectionName).Get<StorageOptions>() ?? new StorageOptions();
+        var clustering = builder.Configuration.GetSection(ClusteringOptions.SectionName).Get<ClusteringOptions>() ?? new ClusteringOptions();
+
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.AddStorage();
+        builder.AddLedger();
+        builder.AddHub(storage.DataDirectory, listen);
+        builder.AddAccounts();
+        builder.AddNodes();
+        builder.AddModels();
+        builder.AddGateway();
+        builder.AddGrainEngine(storage, clustering);
+        builder.Services.AddOpenApi();
+        builder.ListenOn(listen);
+
+        var app = builder.Build();
+        app.UseRequestIds();
+        app.UseMiddleware<ErrorHandling>();
+        app.MapInference();
+        app.MapModels();
+        app.MapAccounts();
+        app.MapNodes();
+        app.MapHub();
+        app.MapOpenApi("/openapi.json");
+        app.MapGrpcService<NodeLinkService>();
+        return app;
+    }
+
+    private static void AddHub(this WebApplicationBuilder builder, string dataDirectory, ListenSettings listen)
+    {
+        builder.Services.AddValidated<HubOptions, HubOptionsValidator>(HubOptions.SectionName);
+        builder.Services.AddValidated<ClusteringOptions, ClusteringOptionsValidator>(ClusteringOptions.SectionName);
+        builder.Services.AddSingleton(_ => HubIdentity.LoadOrCreate(dataDirectory));
+        builder.Services.AddSingleton(listen);
+        builder.Services.AddSingleton<HubAddress>();
+        builder.Services.AddSingleton<HubDirectoryView>();
+        builder.Services.AddSingleton<HubDrain>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<HubDrain>());
+        // Draining is the slow part of a stop; the host must not cut it short.
+        builder.Services.AddOptions<HostOptions>().Configure<IOptions<HubOptions>>((host, hub) => host.ShutdownTimeout = hub.Value.DrainTimeout + TimeSpan.FromSeconds(15));
+    }
+
+    private static void AddAccounts(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddValidated<TierOptions, TierOptionsValidator>(TierOptions.SectionName);
+        builder.Services.AddValidated<ApiKeyOptions, ApiKeyOptionsValidator>(ApiKeyOptions.SectionName);
+        builder.Services.AddSingleton<AccountStore>();
+        builder.Services.AddSingleton<ApiKeys>();
+        builder.Services.AddSingleton<OperatorAccount>();
+    }
+
+    private static void AddNodes(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddValidated<NodeLinkOptions, NodeLinkOptionsValidator>(NodeLinkOptions.SectionName);
+        builder.Services.AddValidated<JoinTokenOptions, JoinTokenOptionsValidator>(JoinTokenOptions.SectionName);
+        builder.Services.AddValidated<HardwareClassOptions, HardwareClassOptionsValidator>(HardwareClassOptions.SectionName);
+        builder.Services.AddSingleton<HardwareClasses>();
+        builder.Services.AddSingleton<NodeStore>();
+        builder.Services.AddSingleton<ReceiptStore>();
+        builder.Services.AddSingleton<JoinTokens>();
+        builder.Services.AddSingleton<NodeSessions>();
+        builder.Services.AddSingleton<SessionGrains>();
+        var link = builder.Configuration.GetSection(NodeLinkOptions.SectionName).Get<NodeLinkOptions>() ?? new NodeLinkOptions();
+        builder.Services.AddGrpc(options =>
+        {
+            options.MaxReceiveMessageSize = link.MaxMessageBytes;
+            options.MaxSendMessageSize = null;
+        });
+    }
+
+    private static void AddModels(this WebApplicationBuilder builder)
+        => builder.Services.AddValidated<PoolOptions, PoolOptionsValidator>(PoolOptions.SectionName);
+
+    private static void AddGateway(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddValidated<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName);
+        builder.Services.AddSingleton<LeaseDispatcher>();
+        builder.Services.AddSingleton<InferenceGate>();
+        builder.Services.AddSingleton<Settlements>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<Settlements>());
+    }
+
+    private static void ListenOn(this WebApplicationBuilder builder, ListenSettings listen)
+    {
+        var gateway = builder.Configuration.GetSection(GatewayOptions.SectionName).Get<GatewayOptions>() ?? new GatewayOptions();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = gateway.MaxBodyBytes;
+            // A node whose line went dead is noticed without waiting for TCP.
+            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(5);
+            kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(5);
+            kestrel.Listen(listen.Api, endpoint =>
+            {
+                endpoint.Protocols = listen.HasTls ? HttpProtocols.Http1AndHttp2 : HttpProtocols.Http1;
+                if (listen.HasTls) endpoint.UseHttps(X509Certificate2.CreateFromPemFile(listen.Certificate!, listen.CertificateKey));
+            });
+            if (listen.NodeLink is not null) kestrel.Listen(listen.NodeLink, endpoint => endpoint.Protocols = HttpProtocols.Http2);
+        });
+    }
+
+    private static void AddValidated<TOptions, TValidator>(this IServiceCollection services, string section)
+        where TOptions : class
+        where TValidator : class, IValidateOptions<TOptions>
+    {
+        services.AddSingleton<IValidateOptions<TOptions>, TValidator>();
+        services.AddOptions<TOptions>().BindConfiguration(section).ValidateOnStart();
+    }
+}
