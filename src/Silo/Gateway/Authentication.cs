@@ -1,5 +1,4 @@
 using Federation.Silo.Accounts;
-using Federation.Silo.Storage;
 
 namespace Federation.Silo.Gateway;
 

@@ -54,10 +54,10 @@ internal sealed partial class HubDrain(IOptions<HubOptions> options, NodeSession
         if (Interlocked.Decrement(ref _running) == 0 && _draining) _idle.TrySetResult();
     }
 
-    [LoggerMessage(1000, LogLevel.Information, "The hub is stopping: {Running} answers may finish within {Timeout}")]
+    [LoggerMessage(1100, LogLevel.Information, "The hub is stopping: {Running} answers may finish within {Timeout}")]
     private partial void LogDraining(int running, TimeSpan timeout);
 
-    [LoggerMessage(1001, LogLevel.Warning, "{Running} answers were cut off by the stop")]
+    [LoggerMessage(1101, LogLevel.Warning, "{Running} answers were cut off by the stop")]
     private partial void LogCutOff(int running);
 
     private sealed class Answer(HubDrain drain) : IDisposable

@@ -1,5 +1,6 @@
 using System.Reflection;
 using Federation.Silo.Gateway;
+using Federation.Silo.Hosting;
 using Federation.Silo.Storage;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -17,7 +18,7 @@ internal static class HubEndpoints
         app.MapGet("/readyz", IsReadyAsync).ExcludeFromDescription();
     }
 
-    private static async Task<IResult> GetAsync(HttpContext http, HubIdentity identity, IOptions<HubOptions> options, HubDirectoryView directory)
+    private static async Task<IResult> GetAsync(HttpContext http, HubIdentity identity, IOptions<HubOptions> options, HubDirectoryView directory, HubAddress address)
     {
         var known = await directory.GetAsync(http.RequestAborted);
         return Answers.Json(new HubJson(
@@ -25,6 +26,7 @@ internal static class HubEndpoints
             options.Value.Name,
             Convert.ToBase64String(identity.PublicKey.Span),
             Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
+            address.NodeLinkFor(http),
             known.Nodes.Length,
             known.Models.Length));
     }
@@ -44,17 +46,22 @@ internal static class HubEndpoints
         }
     }
 
-    internal sealed record HubJson(string Id, string Name, string PublicKey, string Version, int NodesConnected, int Models);
+    internal sealed record HubJson(string Id, string Name, string PublicKey, string Version, string NodeLinkUrl, int NodesConnected, int Models);
 }
 
 /// <summary>Where this hub is reached.</summary>
-internal sealed class HubAddress(IOptions<HubOptions> options, IServer server)
+internal sealed class HubAddress(IOptions<HubOptions> options, ListenSettings listen, IServer server)
 {
     /// <summary>The configured public URL, else what the caller used.</summary>
     public string For(HttpContext http) => options.Value.PublicUrl.Length > 0 ? options.Value.PublicUrl : $"{http.Request.Scheme}://{http.Request.Host}";
 
-    /// <summary>The configured public URL, else the first address it listens on.</summary>
-    public string First => options.Value.PublicUrl.Length > 0
-        ? options.Value.PublicUrl
-        : server.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() ?? "http://localhost";
+    /// <summary>Where nodes dial. With TLS that is where API clients call; without, HTTP/2 has a port of its own.</summary>
+    public string NodeLinkFor(HttpContext http)
+    {
+        if (options.Value.NodeLinkUrl.Length > 0) return options.Value.NodeLinkUrl;
+        if (listen.NodeLink is null) return For(http);
+        // Kestrel lists its addresses in the order they were asked for: first the API's, then the nodes'.
+        var port = new Uri(server.Features.Get<IServerAddressesFeature>()!.Addresses.ElementAt(1)).Port;
+        return $"{http.Request.Scheme}://{new HostString(http.Request.Host.Host, port)}";
+    }
 }

@@ -15,6 +15,9 @@ internal sealed class HubOptions
     /// <summary>The URL contributors and clients reach it at; empty: the first address it listens on.</summary>
     public string PublicUrl { get; set; } = string.Empty;
 
+    /// <summary>The URL nodes dial; empty: the address they read it at, with the port for nodes.</summary>
+    public string NodeLinkUrl { get; set; } = string.Empty;
+
     /// <summary>How long running answers may take to finish when the hub stops. Default 30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(30);

@@ -1,5 +1,6 @@
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
+using Orleans.Placement;
 
 namespace Federation.Silo.Jobs;
 

@@ -27,6 +27,7 @@ internal sealed partial class JoinTokenOptionsValidator : IValidateOptions<JoinT
 internal sealed record JoinToken(string Text, string AccountId, DateTimeOffset ExpiresAt);
 
 /// <summary>What became of an attempt to use a token.</summary>
+/// <param name="Status">Whether it was good.</param>
 /// <param name="AccountId">The account that owns the node from now on; <see langword="null"/> unless the token was good.</param>
 internal sealed record JoinTokenRedemption(JoinTokenStatus Status, string? AccountId);
 
@@ -52,7 +53,10 @@ internal sealed class JoinTokens(HubDatabase database, IOptions<JoinTokenOptions
     public const string TokenPrefix = "jt_";
 
     /// <summary>Makes a token for a node of this account.</summary>
+    /// <param name="accountId">Who will own the node.</param>
+    /// <param name="lifetime">How long it lives; <see langword="null"/> for the usual time.</param>
     /// <param name="announcement">What the contributor said of the machine, JSON; <see langword="null"/> when nothing.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
     /// <exception cref="ArgumentOutOfRangeException">The lifetime is not above 0 or longer than the hub allows.</exception>
     public async Task<JoinToken> CreateAsync(string accountId, TimeSpan? lifetime, string? announcement, CancellationToken cancellationToken)
     {

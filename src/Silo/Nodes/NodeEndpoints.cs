@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Federation.Contracts.Nodes;
-using Federation.Protocol.V1;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
 using System.Threading.Channels;
 using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
@@ -14,6 +15,7 @@ namespace Federation.Silo.Nodes;
 /// One proved connection of a node. Reads what the node says, checks it, and hands it to whom it concerns: leases to their
 /// consumers, inventory to the pools, receipts to the node's grain. Safe for use by several threads.
 /// </summary>
+[SuppressMessage("Reliability", "CA1001", Justification = "The source has no timer; gateways may still ask it after the stream has ended.")]
 internal sealed partial class NodeSession : INodeSession
 {
     // Cancelled leases whose last messages may still be on their way; older ones are forgotten, and count as never given.

@@ -37,6 +37,7 @@ internal sealed class HardwareClassOptions
     public long UnknownModelBytes { get; set; } = 1L << 30;
 
     /// <summary>The classes; the first that matches counts.</summary>
+    [ValidateEnumeratedItems]
     public List<HardwareClass> Classes { get; set; } =
     [
         new() { Name = "a100-80gb", NameContains = "A100", MinMemoryGigabytes = 70, CreditsPerHour = 150, Teraflops = 312, GigabytesPerSecond = 2039 },

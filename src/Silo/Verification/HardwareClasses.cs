@@ -31,7 +31,10 @@ internal sealed class HardwareClasses
     }
 
     /// <summary>Reference work of a job, µs: what the class's reference machine would need.</summary>
+    /// <param name="className">A class; an unknown one counts as the fallback.</param>
     /// <param name="modelBytes">Size of the weights; 0 when unknown.</param>
+    /// <param name="promptTokens">Tokens read.</param>
+    /// <param name="completionTokens">Tokens written.</param>
     public long ReferenceMicroseconds(string className, long modelBytes, long promptTokens, long completionTokens)
     {
         var hardware = Find(className);

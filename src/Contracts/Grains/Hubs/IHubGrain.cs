@@ -31,7 +31,7 @@ public sealed record HubDirectory(
     [property: Id(2)] ImmutableArray<KnownModel> Models);
 
 /// <summary>A model some node serves, or served not long ago.</summary>
-/// <param name="Nodes">Connected nodes that have it; 0 while the last one is away.</param>
+
 [GenerateSerializer, Immutable, Alias("Federation.KnownModel")]
 public sealed record KnownModel(
     [property: Id(0)] string Name,

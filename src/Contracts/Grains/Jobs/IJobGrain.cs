@@ -32,8 +32,7 @@ public enum JobStatus
 }
 
 /// <summary>Everything the record of a finished job needs. Times are the hub's clock.</summary>
-/// <param name="NodeId">Who answered.</param>
-/// <param name="OutputHash">SHA-256 of what the engine answered, as the hub saw it.</param>
+
 [GenerateSerializer, Immutable, Alias("Federation.JobOutcome")]
 public sealed record JobOutcome(
     [property: Id(0)] string JobId,
@@ -57,7 +56,7 @@ public sealed record JobOutcome(
     [property: Id(18)] long LastMs);
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>
-/// <param name="Settled">This attempt is the job's one settled attempt.</param>
+
 [GenerateSerializer, Immutable, Alias("Federation.Settlement")]
 public sealed record Settlement([property: Id(0)] bool Settled, [property: Id(1)] int SettledAttempt);
 

@@ -29,8 +29,7 @@ public interface IModelPoolGrain : IGrainWithStringKey
 }
 
 /// <summary>A session that can serve a model.</summary>
-/// <param name="Version">Grows with each announcement of the session; an older one is ignored.</param>
-/// <param name="FreeSlots">Slots of the engine that no lease of any model uses, as the session knows.</param>
+
 [GenerateSerializer, Immutable, Alias("Federation.PoolMember")]
 public sealed record PoolMember(
     [property: Id(0)] string SessionId,
@@ -43,9 +42,7 @@ public sealed record PoolMember(
     [property: Id(7)] INodeSession Session);
 
 /// <summary>A job that wants a node.</summary>
-/// <param name="Weight">Share beside other accounts; above 0.</param>
-/// <param name="ExcludedNodes">Nodes that failed this job already.</param>
-/// <param name="Patience">How long it waits in the queue.</param>
+
 [GenerateSerializer, Immutable, Alias("Federation.LeaseRequest")]
 public sealed record LeaseRequest(
     [property: Id(0)] string JobId,

@@ -53,9 +53,7 @@ public enum AssignStatus
 }
 
 /// <summary>One attempt of a job on one node.</summary>
-/// <param name="LeaseId">Names the attempt; messages about another lease do not count for it.</param>
-/// <param name="Body">The OpenAI request body as the client sent it.</param>
-/// <param name="TimeLeft">Until the hub gives the lease up.</param>
+
 [GenerateSerializer, Immutable, Alias("Federation.LeaseAssignment")]
 public sealed record LeaseAssignment(
     [property: Id(0)] string LeaseId,

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Security.Cryptography;
 
 namespace Federation.Protocol.Identity;
@@ -6,6 +7,8 @@ namespace Federation.Protocol.Identity;
 internal static class KeyDerivedId
 {
     private const int DigestBytes = 16;
+
+    private static readonly SearchValues<char> HexDigits = SearchValues.Create("0123456789abcdef");
 
     public static string FromPublicKey(string prefix, ReadOnlySpan<byte> subjectPublicKeyInfo)
     {
@@ -18,5 +21,5 @@ internal static class KeyDerivedId
         => text is not null
             && text.Length == prefix.Length + (2 * DigestBytes)
             && text.StartsWith(prefix, StringComparison.Ordinal)
-            && text.AsSpan(prefix.Length).IndexOfAnyExcept("0123456789abcdef") < 0;
+            && text.AsSpan(prefix.Length).IndexOfAnyExcept(HexDigits) < 0;
 }

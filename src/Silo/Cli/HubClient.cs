@@ -1,0 +1,70 @@
+using System.CommandLine;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Federation.Silo.Cli;
+
+/// <summary>How the operator's commands reach a running hub: over HTTP, with the admin key of its data directory.</summary>
+internal static class HubClient
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    private static readonly Option<string> Hub = new("--hub")
+    {
+        Description = "The hub's URL.",
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("FEDERATION_HUB") ?? "http://127.0.0.1:8080",
+        Recursive = true,
+    };
+
+    private static readonly Option<string> KeyFile = new("--key-file")
+    {
+        Description = "File with an API key. The variable FEDERATION_KEY overrules it.",
+        DefaultValueFactory = _ => Path.Combine("data", "admin.key"),
+        Recursive = true,
+    };
+
+    /// <summary>Adds the options every one of these commands has.</summary>
+    public static Command WithHub(this Command command)
+    {
+        command.Options.Add(Hub);
+        command.Options.Add(KeyFile);
+        return command;
+    }
+
+    /// <summary>Makes a command that sends one request and prints the answer.</summary>
+    public static void Sends(this Command command, HttpMethod method, Func<ParseResult, string> path, Func<ParseResult, JsonObject?>? body = null)
+        => command.SetAction((parsed, cancellationToken) => SendAsync(parsed, method, path(parsed), body?.Invoke(parsed), cancellationToken));
+
+    private static async Task<int> SendAsync(ParseResult parsed, HttpMethod method, string path, JsonObject? body, CancellationToken cancellationToken)
+    {
+        var keyFile = parsed.GetValue(KeyFile)!;
+        var key = Environment.GetEnvironmentVariable("FEDERATION_KEY") ?? (File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellationToken)).Trim() : null);
+        if (key is null) return Fail($"There is no key: no file {keyFile}, and FEDERATION_KEY is not set. Give --key-file <the hub's data directory>/admin.key.");
+        if (!Uri.TryCreate(parsed.GetValue(Hub), UriKind.Absolute, out var hub) || hub.Scheme is not ("http" or "https")) return Fail($"'{parsed.GetValue(Hub)}' is not a URL.");
+        using var http = new HttpClient { BaseAddress = hub, Timeout = TimeSpan.FromSeconds(30) };
+        using var request = new HttpRequestMessage(method, path);
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
+        if (body is not null) request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json");
+        try
+        {
+            using var response = await http.SendAsync(request, cancellationToken);
+            var text = await response.Content.ReadAsStringAsync(cancellationToken);
+            var isJson = response.Content.Headers.ContentType?.MediaType == "application/json";
+            if (!response.IsSuccessStatusCode) return Fail(isJson ? JsonNode.Parse(text)?["error"]?["message"]?.ToString() ?? text : $"{(int)response.StatusCode} {response.ReasonPhrase}");
+            if (text.Length > 0) Console.WriteLine(isJson ? JsonNode.Parse(text)!.ToJsonString(Indented) : text);
+            return 0;
+        }
+        catch (HttpRequestException exception)
+        {
+            return Fail($"The hub at {hub} does not answer: {exception.Message}");
+        }
+    }
+
+    private static int Fail(string message)
+    {
+        Console.Error.WriteLine($"federation-hub: {message}");
+        return 1;
+    }
+}

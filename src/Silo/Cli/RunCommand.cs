@@ -1,0 +1,93 @@
+using System.CommandLine;
+using System.Net;
+using Federation.Silo.Accounts;
+using Federation.Silo.Hosting;
+using Federation.Silo.Hubs;
+using Federation.Silo.Storage;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Cli;
+
+/// <summary><c>federation-hub run</c>: the hub itself.</summary>
+internal static class RunCommand
+{
+    private const string DefaultListen = "127.0.0.1:8080";
+
+    public static Command Create()
+    {
+        var data = new Option<string>("--data") { Description = "Where the hub keeps its key and, unless Storage:Postgres is set, its database.", DefaultValueFactory = _ => "data" };
+        var listen = new Option<string>("--listen") { Description = "Address and port for API clients, and for nodes when TLS is on.", DefaultValueFactory = _ => DefaultListen };
+        var listenNodes = new Option<string?>("--listen-nodes") { Description = "Address and port for nodes, without TLS. Default: the next port after --listen." };
+        var certificate = new Option<string?>("--tls-cert") { Description = "PEM file with the certificate chain." };
+        var certificateKey = new Option<string?>("--tls-key") { Description = "PEM file with the certificate's key." };
+        var insecure = new Option<bool>("--insecure") { Description = "Listen beyond loopback without TLS." };
+        var config = new Option<string?>("--config") { Description = "JSON file with settings; environment variables (Storage__Postgres=…) overrule it." };
+        var command = new Command("run", "Runs the hub until it is stopped.") { data, listen, listenNodes, certificate, certificateKey, insecure, config };
+        command.SetAction((parsed, cancellationToken) =>
+        {
+            if (!TryParse(parsed.GetValue(listen)!, out var api)) return Task.FromResult(Fail([$"'{parsed.GetValue(listen)}' is not an address and port; for example {DefaultListen}."]));
+            var hasTls = parsed.GetValue(certificate) is not null;
+            IPEndPoint? nodes = null;
+            if (parsed.GetValue(listenNodes) is { } text && !TryParse(text, out nodes)) return Task.FromResult(Fail([$"'{text}' is not an address and port."]));
+            if (nodes is null && !hasTls) nodes = new IPEndPoint(api.Address, api.Port == 0 ? 0 : api.Port + 1);
+            var settings = new ListenSettings(api, nodes, parsed.GetValue(certificate), parsed.GetValue(certificateKey), parsed.GetValue(insecure));
+            return RunAsync(settings, parsed.GetValue(data)!, parsed.GetValue(config), cancellationToken);
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ListenSettings listen, string dataDirectory, string? config, CancellationToken cancellationToken)
+    {
+        if (listen.Problems().ToList() is { Count: > 0 } problems) return Fail(problems);
+        if (config is not null && !File.Exists(config)) return Fail([$"There is no file {config}."]);
+        Directory.CreateDirectory(dataDirectory);
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = [], ApplicationName = typeof(RunCommand).Assembly.GetName().Name });
+        if (config is not null) builder.Configuration.AddJsonFile(Path.GetFullPath(config), optional: false);
+        builder.Configuration.AddEnvironmentVariables();
+        builder.Configuration.AddInMemoryCollection([new("Storage:DataDirectory", dataDirectory)]);
+        builder.Logging.ClearProviders().AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat, console.UseUtcTimestamp) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ ", true));
+        builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.Orleans", LogLevel.Warning).AddFilter("Microsoft.Hosting", LogLevel.Warning);
+        try
+        {
+            await using var app = HubHost.Build(builder, listen);
+            return await RunAsync(app, listen, cancellationToken);
+        }
+        catch (OptionsValidationException exception)
+        {
+            return Fail(exception.Failures);
+        }
+        catch (Exception exception) when (exception is StorageException or IOException or UnauthorizedAccessException)
+        {
+            return Fail([exception.Message]);
+        }
+    }
+
+    private static async Task<int> RunAsync(WebApplication app, ListenSettings listen, CancellationToken cancellationToken)
+    {
+        await app.Services.GetRequiredService<HubDatabase>().MigrateAsync(cancellationToken);
+        await HubStack.PrepareAsync(app.Services.GetRequiredService<IOptions<StorageOptions>>().Value, cancellationToken);
+        var operatorAccount = app.Services.GetRequiredService<OperatorAccount>();
+        var newKey = await operatorAccount.EnsureAsync(cancellationToken);
+        await app.StartAsync(cancellationToken);
+
+        var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToArray();
+        Console.WriteLine($"Hub       {app.Services.GetRequiredService<HubIdentity>().Id} ({HubStack.Name} stack)");
+        Console.WriteLine($"API       {addresses[0]}");
+        Console.WriteLine($"Nodes     {(listen.HasTls ? addresses[0] : addresses[1])}");
+        if (newKey is not null) Console.WriteLine($"Admin key {newKey} (shown once; also in {operatorAccount.KeyFile})");
+        Console.WriteLine("Ready. Stop with Ctrl-C.");
+        await app.WaitForShutdownAsync(cancellationToken);
+        return 0;
+    }
+
+    private static bool TryParse(string text, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPEndPoint? endpoint)
+        => IPEndPoint.TryParse(text.Replace("localhost", "127.0.0.1", StringComparison.Ordinal), out endpoint);
+
+    private static int Fail(IEnumerable<string> problems)
+    {
+        foreach (var problem in problems) Console.Error.WriteLine($"federation-hub: {problem}");
+        return 2;
+    }
+}
