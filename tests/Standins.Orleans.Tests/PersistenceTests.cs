@@ -236,8 +236,12 @@ public sealed class PersistenceTests(SiloFixture fixture) : IClassFixture<SiloFi
     }
 
     [Fact]
-    public async Task A_storage_that_is_not_registered_fails_the_activation() =>
-        await Assert.ThrowsAnyAsync<OrleansException>(fixture.Silo.Grains.GetGrain<IHomelessGrain>("x").Call);
+    public async Task A_storage_that_is_not_registered_fails_the_activation()
+    {
+        var failure = await Assert.ThrowsAsync<InvalidOperationException>(fixture.Silo.Grains.GetGrain<IHomelessGrain>("x").Call);
+        Assert.IsType<BadProviderConfigException>(failure.GetBaseException());
+        Assert.Contains("no-such-storage", failure.GetBaseException().Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public async Task Storage_in_memory_keeps_what_was_written_and_only_that()

@@ -36,7 +36,19 @@ internal sealed class GrainClass
     /// <summary>Says whether a request may run beside others, on being asked about it or about the running one; null for never.</summary>
     public Func<object, IInvokable, bool>? Interleaving { get; }
 
-    public object Create(Activation activation) => _create.Value(activation);
+    /// <summary>Makes the grain of an activation.</summary>
+    /// <exception cref="InvalidOperationException">Its constructor, or what it is injected with, failed.</exception>
+    public object Create(Activation activation)
+    {
+        try
+        {
+            return _create.Value(activation);
+        }
+        catch (Exception failure)
+        {
+            throw new InvalidOperationException($"Failed to create an instance of grain type '{Type.FullName}'. See InnerException for details.", failure);
+        }
+    }
 
     /// <summary>How long activations may be idle; <see cref="TimeSpan.MaxValue"/> for ever.</summary>
     public TimeSpan CollectionAge(GrainCollectionOptions options)

@@ -51,8 +51,8 @@ public abstract class MessagingOptions
     /// <summary>Whether calls whose caller no longer waits are dropped instead of run. Default true.</summary>
     public bool DropExpiredMessages { get; set; } = true;
 
-    /// <summary>Whether a call that timed out is cancelled in the grain, if it takes a token. Default true.</summary>
-    public bool CancelRequestOnTimeout { get; set; } = true;
+    /// <summary>Whether a call that timed out is cancelled in the grain, if it takes a token. Default false.</summary>
+    public bool CancelRequestOnTimeout { get; set; }
 
     /// <summary>Whether a cancelled caller waits for the grain's answer. Default false: it is told at once.</summary>
     public bool WaitForCancellationAcknowledgement { get; set; }
