@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using System.Collections.Immutable;
 using Federation.Standins.Orleans.Tests.Cluster;
-using Orleans;
 
 namespace Federation.Standins.Orleans.Tests;
 

@@ -2,8 +2,6 @@
 using System.Runtime.CompilerServices;
 using Federation.Standins.Orleans.Tests.Cluster;
 using Microsoft.Extensions.DependencyInjection;
-using Orleans;
-using Orleans.Runtime;
 
 namespace Federation.Standins.Orleans.Tests;
 

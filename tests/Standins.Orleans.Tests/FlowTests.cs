@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 using Federation.Standins.Orleans.Tests.Cluster;
 using Microsoft.Extensions.DependencyInjection;
-using Orleans;
 using Orleans.Concurrency;
 using Orleans.Configuration;
-using Orleans.Hosting;
-using Orleans.Runtime;
 
 namespace Federation.Standins.Orleans.Tests;
 

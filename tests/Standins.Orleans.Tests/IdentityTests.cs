@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 using Federation.Standins.Orleans.Tests.Cluster;
-using Orleans;
-using Orleans.Runtime;
 
 namespace Federation.Standins.Orleans.Tests;
 

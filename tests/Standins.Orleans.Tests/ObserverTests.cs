@@ -2,7 +2,6 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Federation.Standins.Orleans.Tests.Cluster;
-using Orleans;
 
 namespace Federation.Standins.Orleans.Tests;
 

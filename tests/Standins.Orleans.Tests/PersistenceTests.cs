@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 using Federation.Standins.Orleans.Tests.Cluster;
-using Orleans;
 using Orleans.Providers;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace Federation.Standins.Orleans.Tests;

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 using Federation.Standins.Orleans.Tests.Cluster;
 using Microsoft.Extensions.DependencyInjection;
-using Orleans;
 using Orleans.Concurrency;
-using Orleans.Runtime;
 
 namespace Federation.Standins.Orleans.Tests;
 
