@@ -12,9 +12,9 @@ public sealed class ProcessCommandRunnerTests
             return; // no sh
         }
 
-        CommandOutput? output = await Runner().RunAsync("sh", ["-c", "echo \"$1 $LC_ALL\"; echo lost >&2; exit 3", "sh", "a b; c"], default);
+        CommandOutput? output = await Runner().RunAsync("sh", ["-c", "echo \"$1 $LC_ALL\"; echo oops >&2; exit 3", "sh", "a b; c"], default);
 
-        Assert.Equal(new CommandOutput(3, "a b; c C\n"), output);
+        Assert.Equal(new CommandOutput(3, "a b; c C\n", "oops\n"), output);
     }
 
     [Fact]
@@ -48,6 +48,17 @@ public sealed class ProcessCommandRunnerTests
         if (!OperatingSystem.IsWindows())
         {
             Assert.Null(await Runner(maxOutputBytes: 1000).RunAsync("sh", ["-c", "while :; do echo 0123456789; done"], default));
+        }
+    }
+
+    [Fact]
+    public async Task Of_too_many_errors_the_beginning_is_kept()
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            CommandOutput? output = await Runner().RunAsync("sh", ["-c", "i=0; while [ $i -lt 20000 ]; do echo 0123456789 >&2; i=$((i+1)); done; echo done"], default);
+            Assert.Equal("done\n", output!.Text);
+            Assert.Equal(8192, output.Errors.Length);
         }
     }
 

@@ -9,9 +9,9 @@ internal sealed class ScriptedCommands : ICommandRunner
 
     public List<string> Calls { get; } = [];
 
-    public ScriptedCommands Prints(string program, string text, int exitCode = 0, Func<IReadOnlyList<string>, bool>? when = null)
+    public ScriptedCommands Prints(string program, string text, int exitCode = 0, Func<IReadOnlyList<string>, bool>? when = null, string errors = "")
     {
-        _script.Add((program, when ?? (_ => true), new CommandOutput(exitCode, text)));
+        _script.Add((program, when ?? (_ => true), new CommandOutput(exitCode, text, errors)));
         return this;
     }
 

@@ -16,7 +16,8 @@ internal interface ICommandRunner
 /// <summary>What a program left.</summary>
 /// <param name="ExitCode">Zero by convention if all went well.</param>
 /// <param name="Text">Its standard output.</param>
-internal sealed record CommandOutput(int ExitCode, string Text)
+/// <param name="Errors">The beginning of what it wrote to standard error.</param>
+internal sealed record CommandOutput(int ExitCode, string Text, string Errors = "")
 {
     public bool Succeeded => ExitCode == 0;
 }

@@ -13,6 +13,8 @@ namespace Federation.NodeAgent.Hardware.Commands;
 /// <param name="maxOutputBytes">How much it may print; default one MiB.</param>
 internal sealed class ProcessCommandRunner(TimeProvider timeProvider, TimeSpan? timeout = null, int maxOutputBytes = 1 << 20) : ICommandRunner
 {
+    private const int MaxErrorBytes = 8 * 1024;
+
     private static readonly TimeSpan s_defaultTimeout = TimeSpan.FromSeconds(10);
 
     private static readonly string[] s_usualPlaces = OperatingSystem.IsWindows()
@@ -42,17 +44,16 @@ internal sealed class ProcessCommandRunner(TimeProvider timeProvider, TimeSpan? 
         {
             process.StandardInput.Close();
             Task<byte[]?> output = ReadAsync(process.StandardOutput.BaseStream, stop.Token);
-            // Read and dropped: a program that waits for room in its error pipe never ends.
-            Task errors = process.StandardError.BaseStream.CopyToAsync(Stream.Null, stop.Token);
+            Task<byte[]> errors = ReadBeginningAsync(process.StandardError.BaseStream, stop.Token);
             byte[]? text = await output.ConfigureAwait(false);
             if (text is null)
             {
                 return null;
             }
 
-            await errors.ConfigureAwait(false);
+            byte[] complaints = await errors.ConfigureAwait(false);
             await process.WaitForExitAsync(stop.Token).ConfigureAwait(false);
-            return new CommandOutput(process.ExitCode, Encoding.UTF8.GetString(text));
+            return new CommandOutput(process.ExitCode, Encoding.UTF8.GetString(text), Encoding.UTF8.GetString(complaints));
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
@@ -96,6 +97,19 @@ internal sealed class ProcessCommandRunner(TimeProvider timeProvider, TimeSpan? 
             }
 
             content.Write(buffer, 0, read);
+        }
+
+        return content.ToArray();
+    }
+
+    /// <summary>Reads to the end and keeps the beginning: a program that waits for room in its error pipe never ends.</summary>
+    private static async Task<byte[]> ReadBeginningAsync(Stream stream, CancellationToken cancellationToken)
+    {
+        using var content = new MemoryStream();
+        byte[] buffer = new byte[4096];
+        while (await stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false) is > 0 and var read)
+        {
+            content.Write(buffer, 0, (int)Math.Min(read, MaxErrorBytes - content.Length));
         }
 
         return content.ToArray();
