@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Dapper;
-using Orleans;
 using Orleans.Runtime;
 using Orleans.Storage;
 

@@ -1,4 +1,3 @@
-using Orleans;
 
 namespace Federation.Silo.Storage;
 
