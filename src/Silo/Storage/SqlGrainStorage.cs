@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Dapper;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace Federation.Silo.Storage;

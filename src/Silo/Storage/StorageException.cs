@@ -1,4 +1,3 @@
-
 namespace Federation.Silo.Storage;
 
 /// <summary>What a failure of the database means for the caller.</summary>
