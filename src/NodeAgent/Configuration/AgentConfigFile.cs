@@ -1,4 +1,6 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Federation.NodeAgent.Configuration;
 
@@ -17,28 +19,26 @@ public static class AgentConfigFile
         AllowDuplicateProperties = false,
     };
 
+    /// <summary>For people: letters as they are, and nothing that has no value.</summary>
+    private static readonly AgentConfigJson s_forPeople = new(new JsonSerializerOptions(AgentConfigJson.Default.Options)
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+
+    /// <summary>For comparison: every setting is there.</summary>
+    private static readonly AgentConfigJson s_complete = new(new JsonSerializerOptions(AgentConfigJson.Default.Options)
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        DefaultIgnoreCondition = JsonIgnoreCondition.Never,
+    });
+
     /// <summary>Reads the settings; a missing file gives the defaults.</summary>
     /// <exception cref="AgentConfigException">Something in the file is wrong; the exception names all of it.</exception>
     /// <exception cref="IOException">The file could not be read.</exception>
     /// <exception cref="UnauthorizedAccessException">This user may not read the file.</exception>
     public static AgentConfig Load(string path)
     {
-        byte[] json;
-        try
-        {
-            using FileStream file = File.OpenRead(path);
-            json = PrivateFile.Read(file, MaxBytes);
-        }
-        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
-        {
-            return new AgentConfig();
-        }
-        catch (InvalidDataException)
-        {
-            throw new AgentConfigException(path, [new ConfigProblem("", $"the file is larger than {MaxBytes >> 20} MiB")]);
-        }
-
-        return Parse(json, path);
+        return TryRead(path) is { } json ? Parse(json, path) : new AgentConfig();
     }
 
     /// <summary>Reads the settings from the text of a file.</summary>
@@ -47,15 +47,9 @@ public static class AgentConfigFile
     /// <exception cref="AgentConfigException">Something in it is wrong; the exception names all of it.</exception>
     public static AgentConfig Parse(ReadOnlyMemory<byte> json, string source)
     {
-        ReadOnlySpan<byte> byteOrderMark = [0xEF, 0xBB, 0xBF];
-        if (json.Span.StartsWith(byteOrderMark))
-        {
-            json = json[byteOrderMark.Length..];
-        }
-
         try
         {
-            using var document = JsonDocument.Parse(json, s_leniently);
+            using var document = JsonDocument.Parse(WithoutByteOrderMark(json), s_leniently);
             return Read(document.RootElement, source);
         }
         catch (Exception exception) when (exception is InvalidOperationException or JsonException { InnerException: InvalidOperationException })
@@ -81,8 +75,11 @@ public static class AgentConfigFile
         return problems.Count == 0 ? config : throw new AgentConfigException(source, problems);
     }
 
-    /// <summary>Checks the settings, then replaces the file in one step. Makes the directory if it is not there.</summary>
-    /// <exception cref="AgentConfigException">The settings are wrong; nothing was written.</exception>
+    /// <summary>
+    /// Checks the settings, then replaces the file in one step. What did not change stays as its owner wrote it, comments too. Makes the
+    /// file and its directory if they are not there.
+    /// </summary>
+    /// <exception cref="AgentConfigException">The settings are wrong, or the file's were; nothing was written.</exception>
     /// <exception cref="IOException">The file could not be written; the old one is untouched.</exception>
     /// <exception cref="UnauthorizedAccessException">This user may not write there.</exception>
     public static void Save(string path, AgentConfig config)
@@ -98,8 +95,39 @@ public static class AgentConfigFile
         var file = new FileInfo(path);
         string target = file.LinkTarget is null ? file.FullName : file.ResolveLinkTarget(returnFinalTarget: true)!.FullName;
         PrivateFile.EnsureDirectory(Path.GetDirectoryName(target)!);
-        PrivateFile.Replace(target, [.. JsonSerializer.SerializeToUtf8Bytes(config, AgentConfigJson.Default.AgentConfig), (byte)'\n']);
+        PrivateFile.Replace(target, TryRead(target) is { } existing ? Update(existing, config, path) : Render(config));
     }
+
+    private static byte[] Render(AgentConfig config) =>
+        [.. JsonSerializer.SerializeToUtf8Bytes(config, s_forPeople.AgentConfig), (byte)'\n'];
+
+    private static byte[] Update(byte[] text, AgentConfig config, string source)
+    {
+        JsonElement before = JsonSerializer.SerializeToElement(Parse(text, source), s_complete.AgentConfig);
+        JsonElement after = JsonSerializer.SerializeToElement(config, s_complete.AgentConfig);
+        return ConfigText.Update(WithoutByteOrderMark(text).ToArray(), before, after);
+    }
+
+    /// <summary>Null if there is no file.</summary>
+    private static byte[]? TryRead(string path)
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            return PrivateFile.Read(file, MaxBytes);
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+        catch (InvalidDataException)
+        {
+            throw new AgentConfigException(path, [new ConfigProblem("", $"the file is larger than {MaxBytes >> 20} MiB")]);
+        }
+    }
+
+    private static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> json) =>
+        json.Span.StartsWith("\uFEFF"u8) ? json["\uFEFF"u8.Length..] : json;
 
     private static ConfigProblem SyntaxProblem(JsonException exception)
     {

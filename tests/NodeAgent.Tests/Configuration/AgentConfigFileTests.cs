@@ -91,6 +91,104 @@ public sealed class AgentConfigFileTests : IDisposable
     }
 
     [Fact]
+    public void Saving_changes_only_what_changed()
+    {
+        File.WriteAllText(ConfigFile,
+            """
+            // The big machine in the cellar
+            {
+              "hub_url": "https://old.example.org", // my sister's
+              /* not too loud */
+              "policy": {
+                "schedule": "18:00-02:00", // evenings
+                "hours_per_day": 6
+                // no more
+              },
+              "engines": { "builtin": { "slots": 2 } }
+            }
+
+            """);
+        AgentConfig config = AgentConfigFile.Load(ConfigFile);
+        config.HubUrl = "https://hub.example.org";
+        config.NodeId = "nd_0123456789abcdef0123456789abcdef";
+        config.Policy.Paused = true;
+        config.Policy.Schedule = null;
+        config.Engines.Builtin.Enabled = false;
+        config.Engines.Ollama.Url = "http://127.0.0.1:11434";
+
+        AgentConfigFile.Save(ConfigFile, config);
+
+        Assert.Equal(
+            """
+            // The big machine in the cellar
+            {
+              "hub_url": "https://hub.example.org", // my sister's
+              /* not too loud */
+              "policy": {
+                "schedule": null, // evenings
+                "hours_per_day": 6,
+                // no more
+                "paused": true
+              },
+              "engines": { "builtin": { "slots": 2, "enabled": false }, "ollama": { "url": "http://127.0.0.1:11434" } },
+              "node_id": "nd_0123456789abcdef0123456789abcdef"
+            }
+
+            """,
+            File.ReadAllText(ConfigFile));
+        Assert.Equivalent(config, AgentConfigFile.Load(ConfigFile), strict: true);
+    }
+
+    [Fact]
+    public void Saving_onto_any_text_gives_the_saved_settings()
+    {
+        string[] texts =
+        [
+            "{}", "{ }", "{\n}", "{ // empty\n}", "{ /* , */ }", "\uFEFF{ \"display_name\": \"a\", }", "{\"policy\":{}}", "{\"policy\":{ }, }",
+            "{\r\n  \"policy\": {\r\n    \"paused\": false, // , no\r\n  },\r\n}\r\n", "{ \"node_id\": null, \"engines\": { \"openai\": [ ] } }",
+            "{ \"display_name\": \"a\" /* , */ }", "{\n  \"display_name\": \"a\" // ,\n}", "{ \"display_name\": \"{ \\\"policy\\\": {} }\" }",
+        ];
+        const int Seed = 20260803;
+        var random = new Random(Seed);
+        for (int i = 0; i < 200; i++)
+        {
+            string text = texts[random.Next(texts.Length)];
+            File.WriteAllText(ConfigFile, text);
+            for (int save = 0; save < 3; save++)
+            {
+                AgentConfig config = AgentConfigFile.Load(ConfigFile);
+                config.DisplayName = Pick(null, "ada", "Höhle {\"}//");
+                config.Policy.Paused = Pick(true, false);
+                config.Policy.HoursPerDay = Pick<double?>(null, 1.5, 24);
+                config.Policy.AllowedModels = Pick<string[]>([], ["a"], ["a", "b"]);
+                config.Engines.Ollama.Slots = Pick<int?>(null, 4);
+                config.Engines.OpenAi = Pick<OpenAiEngineConfig[]>([], [new OpenAiEngineConfig { Name = "x", Url = "http://localhost/v1" }]);
+
+                AgentConfigFile.Save(ConfigFile, config);
+
+                try
+                {
+                    Assert.Equivalent(config, AgentConfigFile.Load(ConfigFile), strict: true);
+                }
+                catch (Exception exception)
+                {
+                    Assert.Fail($"seed {Seed}, round {i}, text {text}, saved {File.ReadAllText(ConfigFile)}: {exception.Message}");
+                }
+            }
+        }
+
+        T Pick<T>(params T[] values) => values[random.Next(values.Length)];
+    }
+
+    [Fact]
+    public void A_broken_file_is_not_overwritten()
+    {
+        File.WriteAllText(ConfigFile, "{ \"display_name\": ");
+        Assert.Throws<AgentConfigException>(() => AgentConfigFile.Save(ConfigFile, new AgentConfig()));
+        Assert.Equal("{ \"display_name\": ", File.ReadAllText(ConfigFile));
+    }
+
+    [Fact]
     public void A_link_to_the_file_survives_saving()
     {
         if (OperatingSystem.IsWindows())
