@@ -1,0 +1,99 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Federation.Protocol.OpenAi;
+
+namespace Federation.NodeAgent.Engines.OpenAi;
+
+/// <summary>Any server that speaks OpenAI's protocol.</summary>
+public sealed class OpenAiEngine : IEngine
+{
+    private readonly OpenAiOptions options;
+    private readonly OpenAiEndpoint endpoint;
+    private readonly InventoryCalls calls;
+
+    /// <exception cref="ArgumentException">The URL is not absolute http or https, or an option is out of its range.</exception>
+    public OpenAiEngine(OpenAiOptions options, TimeProvider time)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(options.Name);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Slots, 1);
+        if (!options.Url.IsAbsoluteUri || options.Url.Scheme is not ("http" or "https"))
+        {
+            throw new ArgumentException($"The URL of engine {options.Name} must begin with http:// or https://.", nameof(options));
+        }
+
+        this.options = options;
+        endpoint = new OpenAiEndpoint(Root(options.Url), options.ApiKey);
+        calls = new InventoryCalls(endpoint, options.InventoryTimeout, time);
+    }
+
+    /// <inheritdoc/>
+    public string Name => options.Name;
+
+    /// <inheritdoc/>
+    public string Kind => "openai";
+
+    /// <inheritdoc/>
+    public int Slots => options.Slots;
+
+    /// <inheritdoc/>
+    public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken)
+    {
+        var list = await calls.GetAsync("/v1/models", OpenAiJson.Default.ModelList, cancellationToken).ConfigureAwait(false);
+        return list is null
+            ? null
+            : new EngineInventory("", [.. list.Data.Where(model => model.Id.Length > 0).DistinctBy(model => model.Id).OrderBy(model => model.Id, StringComparer.Ordinal).Select(Model)]);
+    }
+
+    /// <inheritdoc/>
+    public Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken) =>
+        endpoint.SendAsync(request, cancellationToken);
+
+    /// <summary>The protocol has no way to fetch models.</summary>
+    /// <exception cref="NotSupportedException">Always.</exception>
+    public IAsyncEnumerable<PullStep> PullAsync(string model, CancellationToken cancellationToken) =>
+        throw new NotSupportedException($"The engine {Name} cannot be asked to fetch models.");
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        endpoint.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private static Uri Root(Uri url)
+    {
+        var root = url.GetLeftPart(UriPartial.Path).TrimEnd('/');
+        return new Uri(root.EndsWith("/v1", StringComparison.Ordinal) ? root[..^3] : root);
+    }
+
+    private EngineModel Model(ModelEntry entry) => new(
+        entry.Id,
+        Digest: null,
+        entry.Meta?.Size is > 0 and var size ? size : null,
+        Loaded: true,
+        entry.MaxModelLength is > 0 and <= int.MaxValue and var length ? (int)length : null,
+        Capabilities(entry.Id),
+        Quantization: null);
+
+    private ImmutableArray<string> Capabilities(string model) =>
+        !options.Capabilities.IsDefaultOrEmpty ? options.Capabilities
+        : model.Contains("embed", StringComparison.OrdinalIgnoreCase) ? [JobKind.Embedding.Word()]
+        : [JobKind.Chat.Word(), JobKind.Completion.Word()];
+}
+
+/// <summary><c>GET /v1/models</c>.</summary>
+internal sealed record ModelList([property: JsonRequired] IReadOnlyList<ModelEntry> Data);
+
+/// <summary>One model of the list. <paramref name="MaxModelLength"/> is vLLM's, <paramref name="Meta"/> llama-server's.</summary>
+internal sealed record ModelEntry(
+    [property: JsonRequired] string Id,
+    [property: JsonPropertyName("max_model_len")] long? MaxModelLength,
+    ModelMeta? Meta);
+
+/// <summary>What llama-server knows of the file.</summary>
+internal sealed record ModelMeta(long? Size);
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, RespectNullableAnnotations = true)]
+[JsonSerializable(typeof(ModelList))]
+internal sealed partial class OpenAiJson : JsonSerializerContext;

@@ -1,0 +1,187 @@
+using System.Buffers;
+using Federation.Protocol.OpenAi;
+
+namespace Federation.NodeAgent.Engines.OpenAi;
+
+/// <summary>
+/// An engine's answer on its way to the client: the bytes pass as they come, and what they say is noted. Of a stream whose usage only we asked
+/// for, the chunk that holds nothing else is taken out.
+/// </summary>
+internal sealed class RelayedBody : Stream
+{
+    private const int ReadBytes = 16 << 10;
+
+    private readonly Stream engine;
+    private readonly SseScanner? events;
+    private readonly AnswerScanner? whole;
+    private readonly bool withholdsUsage;
+    private readonly ArrayBufferWriter<byte> ready = new();
+    private readonly byte[] incoming;
+    private readonly CancellationToken requestCancelled;
+    private int readyTaken;
+    private bool isStreamWhole;
+    private bool isAtEnd;
+
+    /// <param name="engine">The engine's bytes. Owned.</param>
+    /// <param name="isEventStream">They are server-sent events, not one JSON value.</param>
+    /// <param name="withholdsUsage">Take out the chunk that only holds usage.</param>
+    /// <param name="requestCancelled">The request was given up, and the engine's stream closed under whoever reads it.</param>
+    public RelayedBody(Stream engine, bool isEventStream, bool withholdsUsage, CancellationToken requestCancelled)
+    {
+        this.requestCancelled = requestCancelled;
+        (this.engine, this.withholdsUsage) = (engine, isEventStream && withholdsUsage);
+        (events, whole) = isEventStream ? (new SseScanner(), null) : ((SseScanner?)null, new AnswerScanner());
+        incoming = this.withholdsUsage ? new byte[ReadBytes] : [];
+    }
+
+    /// <summary>Known at the end.</summary>
+    public TokenUsage? Usage { get; private set; }
+
+    /// <summary>Known at the end.</summary>
+    public string? FinishReason { get; private set; }
+
+    public override bool CanRead => true;
+
+    public override bool CanSeek => false;
+
+    public override bool CanWrite => false;
+
+    public override long Length => throw new NotSupportedException();
+
+    public override long Position
+    {
+        get => throw new NotSupportedException();
+        set => throw new NotSupportedException();
+    }
+
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        requestCancelled.ThrowIfCancellationRequested();
+        if (buffer.IsEmpty)
+        {
+            return 0;
+        }
+
+        if (!withholdsUsage)
+        {
+            var read = await ReadEngineAsync(buffer, cancellationToken).ConfigureAwait(false);
+            Note(buffer.Span[..read]);
+            return read;
+        }
+
+        while (readyTaken == ready.WrittenCount && !isAtEnd)
+        {
+            ready.ResetWrittenCount();
+            readyTaken = 0;
+            var read = await ReadEngineAsync(incoming, cancellationToken).ConfigureAwait(false);
+            Note(incoming.AsSpan(0, read));
+        }
+
+        var count = Math.Min(buffer.Length, ready.WrittenCount - readyTaken);
+        ready.WrittenSpan.Slice(readyTaken, count).CopyTo(buffer.Span);
+        readyTaken += count;
+        return count;
+    }
+
+    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    public override int Read(byte[] buffer, int offset, int count) =>
+        throw new NotSupportedException("An answer is read asynchronously.");
+
+    public override void Flush() => throw new NotSupportedException();
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            engine.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    private async ValueTask<int> ReadEngineAsync(Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await engine.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (requestCancelled.IsCancellationRequested && e is IOException or ObjectDisposedException or HttpRequestException)
+        {
+            throw new OperationCanceledException("the request was cancelled", e, requestCancelled);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new IOException("the engine's answer broke off", e);
+        }
+    }
+
+    /// <summary>Notes what passes; no bytes are the end.</summary>
+    private void Note(ReadOnlySpan<byte> bytes)
+    {
+        isAtEnd = bytes.IsEmpty;
+        if (whole is not null)
+        {
+            NoteWhole(bytes);
+            return;
+        }
+
+        try
+        {
+            while (events!.TryRead(ref bytes, out var next))
+            {
+                Note(next);
+            }
+        }
+        catch (SseEventTooLargeException e)
+        {
+            throw new IOException($"the engine's stream is broken: {e.Message}", e);
+        }
+
+        if (isAtEnd)
+        {
+            NoteEnd();
+        }
+    }
+
+    private void NoteWhole(ReadOnlySpan<byte> bytes)
+    {
+        whole!.Feed(bytes);
+        if (isAtEnd && whole.End())
+        {
+            (Usage, FinishReason) = (whole.Facts.Usage, whole.Facts.FinishReason);
+        }
+    }
+
+    private void Note(SseEvent next)
+    {
+        Usage = next.Facts.Usage ?? Usage;
+        FinishReason = next.Facts.FinishReason ?? FinishReason;
+        isStreamWhole |= next.IsDone || next.Facts.FinishReason is not null || next.Facts.IsError;
+        if (withholdsUsage && !next.Facts.IsUsageOnly)
+        {
+            ready.Write(next.Raw);
+        }
+    }
+
+    private void NoteEnd()
+    {
+        if (events!.TryEnd(out var last))
+        {
+            Note(last);
+        }
+
+        // A connection that closes is no end of an answer: engines without chunked encoding look the same when they die.
+        if (!isStreamWhole)
+        {
+            throw new IOException("the engine ended its stream in mid-answer");
+        }
+    }
+}
