@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Federation.Protocol.Identity;
 
 namespace Federation.NodeAgent.Configuration;
 
@@ -29,8 +30,8 @@ internal static partial class AgentConfigRules
                 $"{url} is not encrypted; use https://, or set allow_insecure_hub to true if others on the way may read everything");
         }
 
-        rules.Require(config.HubId is not { } hubId || HubId().IsMatch(hubId), "hub_id", "must be hb_ and 32 of 0-9 a-f, as the hub shows it");
-        rules.Require(config.NodeId is not { } nodeId || NodeId().IsMatch(nodeId), "node_id", "must be nd_ and 32 of 0-9 a-f; run `federation-node join` to get one");
+        rules.Require(config.HubId is not { } hubId || HubId.TryParse(hubId, out _), "hub_id", "must be hb_ and 32 of 0-9 a-f, as the hub shows it");
+        rules.Require(config.NodeId is not { } nodeId || NodeId.TryParse(nodeId, out _), "node_id", "must be nd_ and 32 of 0-9 a-f; run `federation-node join` to get one");
         rules.Require(config.NodeId is null || config.HubUrl is not null, "hub_url", "is missing although node_id is set; run `federation-node join` again");
         rules.Require(config.AccountId is not { } account || IsLine(account, 128), "account_id", "must be 1 to 128 characters, without control characters");
         rules.Require(config.DisplayName is not { } name || IsLine(name, 64), "display_name", "must be 1 to 64 characters, without control characters");
@@ -112,12 +113,6 @@ internal static partial class AgentConfigRules
     private static string Quote(string text) => text.Length <= 64 ? $"\"{text}\"" : $"\"{text[..64]}…\"";
 
     private static string Invariant(double? number) => string.Create(CultureInfo.InvariantCulture, $"{number}");
-
-    [GeneratedRegex(@"\Ahb_[0-9a-f]{32}\z")]
-    private static partial Regex HubId();
-
-    [GeneratedRegex(@"\And_[0-9a-f]{32}\z")]
-    private static partial Regex NodeId();
 
     [GeneratedRegex(@"\A[a-z0-9][a-z0-9._-]{0,31}\z")]
     private static partial Regex EngineName();

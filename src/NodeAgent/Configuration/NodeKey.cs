@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Federation.Protocol.Identity;
 
 namespace Federation.NodeAgent.Configuration;
 
@@ -11,20 +12,18 @@ public sealed class NodeKey : IDisposable
 {
     private const int MaxBytes = 16 * 1024;
 
-    private readonly ECDsa _key;
-    private readonly Lock _signing = new();
+    private readonly SigningKey _key;
 
-    private NodeKey(ECDsa key)
+    private NodeKey(SigningKey key)
     {
         _key = key;
-        PublicKey = key.ExportSubjectPublicKeyInfo();
-        NodeId = $"nd_{Convert.ToHexStringLower(SHA256.HashData(PublicKey.Span).AsSpan(0, 16))}";
+        NodeId = Protocol.Identity.NodeId.FromPublicKey(key.PublicKey.Span).ToString();
     }
 
     /// <summary>SubjectPublicKeyInfo, DER.</summary>
-    public ReadOnlyMemory<byte> PublicKey { get; }
+    public ReadOnlyMemory<byte> PublicKey => _key.PublicKey;
 
-    /// <summary>The id that follows from the public key: <c>nd_</c> and the first 32 hexadecimal digits of its SHA-256.</summary>
+    /// <summary>The text of the <see cref="Protocol.Identity.NodeId"/> that follows from the public key.</summary>
     public string NodeId { get; }
 
     /// <summary>Opens the key in <paramref name="path"/>, or makes one there. Of several processes that make one at once, all get the same.</summary>
@@ -39,8 +38,8 @@ public sealed class NodeKey : IDisposable
         }
 
         PrivateFile.EnsureDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        byte[] pem = Encoding.ASCII.GetBytes(key.ExportPkcs8PrivateKeyPem() + "\n");
+        using var key = SigningKey.Create();
+        byte[] pem = Encoding.ASCII.GetBytes(key.ToPem() + "\n");
         try
         {
             PrivateFile.TryCreate(path, pem);
@@ -62,13 +61,7 @@ public sealed class NodeKey : IDisposable
         TryLoad(path) ?? throw new NodeKeyException($"There is no node key at {path}. Run `federation-node join` to make this machine a node.");
 
     /// <summary>ECDSA over the SHA-256 of <paramref name="data"/>: r and s, 32 bytes each.</summary>
-    public byte[] Sign(ReadOnlySpan<byte> data)
-    {
-        lock (_signing)
-        {
-            return _key.SignData(data, HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
-        }
-    }
+    public byte[] Sign(ReadOnlySpan<byte> data) => _key.Sign(data);
 
     /// <inheritdoc/>
     public void Dispose() => _key.Dispose();
@@ -114,26 +107,19 @@ public sealed class NodeKey : IDisposable
 
     private static NodeKey Parse(byte[] pem, string path)
     {
-        ECDsa key = ECDsa.Create();
-        Exception? cause = null;
+        SigningKey? key = null;
         try
         {
-            key.ImportFromPem(Encoding.ASCII.GetString(pem));
-            // Exporting the private part proves that there is one: a public key imports just as well.
-            ECParameters parameters = key.ExportParameters(includePrivateParameters: true);
-            CryptographicOperations.ZeroMemory(parameters.D);
-            if (parameters.Curve.Oid.Value == ECCurve.NamedCurves.nistP256.Oid.Value)
-            {
-                return new NodeKey(key);
-            }
+            key = SigningKey.FromPem(Encoding.ASCII.GetString(pem));
+            // A public key is read just as well; only the private half can be written.
+            _ = key.ToPem();
+            return new NodeKey(key);
         }
-        catch (Exception exception) when (exception is ArgumentException or CryptographicException)
+        catch (Exception exception) when (exception is ArgumentException or CryptographicException or FormatException)
         {
-            cause = exception;
+            key?.Dispose();
+            throw NoKey(path, exception);
         }
-
-        key.Dispose();
-        throw NoKey(path, cause);
     }
 
     private static NodeKeyException NoKey(string path, Exception? cause) =>
