@@ -19,16 +19,27 @@ public enum StorageFailure
     Rejected = 4,
 }
 
-/// <summary>The database did not do what was asked. It crosses grain calls, so that the edge of the hub can tell 503 from 500.</summary>
+/// <summary>
+/// The database did not do what was asked. It crosses grain calls, so that the edge of the hub can tell 503 from 500; what the
+/// driver said stays in the silo where it happened, for its log.
+/// </summary>
 [GenerateSerializer]
 public sealed class StorageException : Exception
 {
+    // Not the inner exception: Orleans would try to serialize it, and knows no driver's exceptions.
+    [NonSerialized]
+    private readonly Exception? cause;
+
     /// <summary>Creates the exception.</summary>
     /// <param name="failure">What it means for the caller.</param>
     /// <param name="message">For the operator's log; never for a client.</param>
-    /// <param name="innerException">What the driver said, where it said something.</param>
-    public StorageException(StorageFailure failure, string message, Exception? innerException = null)
-        : base(message, innerException) => Failure = failure;
+    /// <param name="cause">What the driver said, where it said something.</param>
+    public StorageException(StorageFailure failure, string message, Exception? cause = null)
+        : base(message)
+    {
+        Failure = failure;
+        this.cause = cause;
+    }
 
     /// <summary>What the failure means for the caller.</summary>
     [Id(0)]
@@ -41,4 +52,7 @@ public sealed class StorageException : Exception
         StorageFailure.Rejected => false,
         _ => throw new InvalidOperationException($"Unknown storage failure {Failure}."),
     };
+
+    /// <summary>Everything, the driver's exception included where it happened in this process.</summary>
+    public override string ToString() => cause is null ? base.ToString() : $"{base.ToString()}{Environment.NewLine} ---> {cause}";
 }

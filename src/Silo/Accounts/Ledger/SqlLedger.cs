@@ -23,7 +23,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     private readonly TimeProvider time;
     private readonly LedgerInstruments instruments;
     private readonly GroupCommitter<LedgerUnit, LedgerUnitResult> committer;
-    private readonly int batchMax;
+    private readonly int expiriesAtOnceMax;
 
     /// <summary>Creates the ledger on a database whose schema is up to date, and starts its committer.</summary>
     public SqlLedger(
@@ -35,7 +35,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
         this.time = time;
         this.instruments = instruments;
         tables = new LedgerTables(database.Dialect);
-        batchMax = options.Value.BatchMax;
+        expiriesAtOnceMax = Math.Min(options.Value.BatchMax, options.Value.QueueMax);
         committer = new GroupCommitter<LedgerUnit, LedgerUnitResult>(
             CommitAsync, new GroupCommitLimits(options.Value.BatchMax, options.Value.QueueMax), logger);
     }
@@ -101,7 +101,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
 
         // Each for itself: another silo, or a settlement in the last moment, may have ended some of them meanwhile.
         var ended = 0;
-        foreach (var chunk in due.Chunk(batchMax))
+        foreach (var chunk in due.Chunk(expiriesAtOnceMax))
         {
             var results = await Task.WhenAll(chunk.Select(expiry => SubmitAsync(expiry, cancellationToken)));
             ended += results.Count(static result => result.Status is TransferStatus.Created);
