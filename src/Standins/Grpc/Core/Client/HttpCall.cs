@@ -17,6 +17,9 @@ internal interface IRunningCall
     /// <summary>The exception that says how the call ended; "cancelled" if it has not yet.</summary>
     Exception Failure();
 
+    /// <summary>Completes when the head of the response, or its failure, is known.</summary>
+    Task AnswerAsync();
+
     /// <summary>Cancels the whole call when the token is cancelled.</summary>
     CancellationTokenRegistration CancelWith(CancellationToken cancellationToken);
 }
@@ -110,6 +113,8 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         cancellationToken.CanBeCanceled && cancellationToken != options.CancellationToken
             ? cancellationToken.UnsafeRegister(static (call, token) => ((HttpCall<TRequest, TResponse>)call!).CancelByCaller(token), this)
             : default;
+
+    public async Task AnswerAsync() => await ((Task)_head).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     public void EnsureNotDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
 

@@ -61,6 +61,8 @@ internal sealed class RequestStream<TRequest>(IRunningCall call, Marshaller<TReq
         }
         catch (OperationCanceledException)
         {
+            // Either the call ended here, or the server ended it and stopped listening; then its answer tells why.
+            await call.AnswerAsync().ConfigureAwait(false);
             throw call.Failure();
         }
         finally
