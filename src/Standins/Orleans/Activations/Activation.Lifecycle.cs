@@ -31,6 +31,7 @@ internal sealed partial class Activation
             lock (_gate)
             {
                 _phase = _phase == Phase.Activating ? Phase.Active : _phase;
+                _waiting.Shuffle(_silo.Executor);
             }
 
             Turns.QueuePump();

@@ -21,7 +21,7 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
     private readonly IActivationOwner _owner;
     private readonly GrainStages _lifecycle = new();
     private readonly HashSet<GrainTimer> _timers = [];
-    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _ended;
     private readonly Func<Request, bool> _mayStart;
     private readonly CancellationTokenSource _activating = new();
 
@@ -43,8 +43,10 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
         _silo = silo;
         _owner = owner;
         _mayStart = MayStart;
+        _ended = new TaskCompletionSource(silo.Executor.CompletionOptions);
         Class = grainClass;
         GrainId = id;
+        Number = silo.Catalog.NextNumber();
         Turns = new TurnQueue(silo.Executor, this, Pump, silo.Scheduling.ActivationSchedulingQuantum);
         _lastUse = silo.Time.GetTimestamp();
     }
@@ -59,6 +61,9 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
     }
 
     public GrainClass Class { get; }
+
+    /// <summary>Counts the activations of the silo in the order they were made.</summary>
+    public long Number { get; }
 
     public TurnQueue Turns { get; }
 
@@ -230,6 +235,7 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
 
     void IRequestHost.OnRequestFailed(Request request, Exception failure)
     {
+        _silo.NoteThrown(failure, this);
         if (request.IsOneWay)
         {
             LogOneWayFailed(_silo.Log, failure, request.GetMethodName(), this);

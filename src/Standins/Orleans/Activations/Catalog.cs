@@ -17,8 +17,12 @@ internal sealed class Catalog(Silo silo) : IActivationOwner
 {
     private readonly ConcurrentDictionary<GrainId, IRequestTarget> _targets = new();
 
-    /// <summary>All activations there are.</summary>
-    public IEnumerable<Activation> Activations => _targets.Values.SelectMany(target => target switch
+    private long _lastNumber;
+
+    /// <summary>All activations there are, oldest first.</summary>
+    public IEnumerable<Activation> Activations => Unordered.OrderBy(activation => activation.Number);
+
+    private IEnumerable<Activation> Unordered => _targets.Values.SelectMany(target => target switch
     {
         Activation activation => [activation],
         WorkerPool pool => pool.Workers,
@@ -55,6 +59,8 @@ internal sealed class Catalog(Silo silo) : IActivationOwner
             _targets.TryRemove(KeyValuePair.Create(request.Target, target));
         }
     }
+
+    public long NextNumber() => Interlocked.Increment(ref _lastNumber);
 
     public void OnEnded(Activation activation) =>
         _targets.TryRemove(KeyValuePair.Create(activation.GrainId, (IRequestTarget)activation));

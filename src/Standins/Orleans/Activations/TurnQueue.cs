@@ -7,18 +7,47 @@ namespace Orleans.Activations;
 /// The turns of one activation, run one at a time in the order they were queued. It is the activation's task scheduler, so what grain code
 /// awaits resumes as another turn of the same activation.
 /// </summary>
-internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Action? pump, TimeSpan quantum) : TaskScheduler, IThreadPoolWorkItem
+internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
 {
     private static readonly object PumpTurn = new();
     private static readonly Action<object?> RunPump = static pump => ((Action)pump!)();
 
+    [ThreadStatic]
+    private static TurnQueue? s_running;
+
     private readonly Lock _gate = new();
     private readonly Queue<object> _turns = new();
+    private readonly ITurnExecutor _executor;
+    private readonly IGrainContext? _owner;
+    private readonly Action? _pump;
+    private readonly TimeSpan _quantum;
+    private readonly string? _name;
     private bool _scheduled;
     private bool _pumpQueued;
 
-    /// <summary>Whose turns these are; null for code outside of grains.</summary>
-    public IGrainContext? Owner => owner;
+    /// <summary>The turns of an activation.</summary>
+    /// <param name="executor">Runs them.</param>
+    /// <param name="owner">The activation.</param>
+    /// <param name="pump">Run by a turn of <see cref="QueuePump"/>.</param>
+    /// <param name="quantum">How long a thread may be kept while others wait.</param>
+    public TurnQueue(ITurnExecutor executor, IGrainContext owner, Action pump, TimeSpan quantum)
+    {
+        _executor = executor;
+        _owner = owner;
+        _pump = pump;
+        _quantum = quantum;
+    }
+
+    /// <summary>The turns of code that belongs to no grain.</summary>
+    public TurnQueue(ITurnExecutor executor, string name)
+    {
+        _executor = executor;
+        _name = name;
+        _quantum = TimeSpan.MaxValue;
+    }
+
+    /// <summary>Whose turns these are, in words.</summary>
+    public string Name => _name ?? _owner!.GrainId.ToString();
 
     public override int MaximumConcurrencyLevel => 1;
 
@@ -42,7 +71,7 @@ internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Ac
             _scheduled = true;
         }
 
-        executor.Schedule(this);
+        _executor.Schedule(this);
     }
 
     /// <summary>Runs turns until none is left or the quantum is used up.</summary>
@@ -51,9 +80,9 @@ internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Ac
         var started = Environment.TickCount64;
         while (RunOne())
         {
-            if (Environment.TickCount64 - started >= quantum.TotalMilliseconds)
+            if (Environment.TickCount64 - started >= _quantum.TotalMilliseconds)
             {
-                executor.Schedule(this);
+                _executor.Schedule(this);
                 return;
             }
         }
@@ -96,11 +125,11 @@ internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Ac
             _scheduled = true;
         }
 
-        executor.Schedule(this);
+        _executor.Schedule(this);
     }
 
     protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) =>
-        !taskWasPreviouslyQueued && Current == this && TryExecuteTask(task);
+        !taskWasPreviouslyQueued && s_running == this && TryExecuteTask(task);
 
     protected override IEnumerable<Task> GetScheduledTasks()
     {
@@ -110,14 +139,9 @@ internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Ac
         }
     }
 
-    [ThreadStatic]
-    private static TurnQueue? s_running;
-
-    private static new TurnQueue? Current => s_running;
-
     private void Run(object turn)
     {
-        var previousContext = RuntimeContext.Enter(owner);
+        var previousContext = RuntimeContext.Enter(_owner);
         var previousQueue = s_running;
         s_running = this;
         try
@@ -130,7 +154,7 @@ internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Ac
             {
                 // A task only because the code in it must see this queue as the current scheduler. Made here, where no request's
                 // execution context is around that it could capture.
-                new Task(RunPump, pump, CancellationToken.None, TaskCreationOptions.DenyChildAttach).RunSynchronously(this);
+                new Task(RunPump, _pump, CancellationToken.None, TaskCreationOptions.DenyChildAttach).RunSynchronously(this);
             }
         }
         finally
@@ -144,8 +168,17 @@ internal sealed class TurnQueue(ITurnExecutor executor, IGrainContext? owner, Ac
 /// <summary>Runs turn queues: on the thread pool, or on one thread in an order drawn from a seed.</summary>
 internal interface ITurnExecutor
 {
+    /// <summary>
+    /// How to make the sources of answers. On the thread pool, a caller's continuation must not run inside the turn that answers; in a simulation
+    /// it never does, and a detour through the pool would leave the simulation's thread.
+    /// </summary>
+    TaskCreationOptions CompletionOptions { get; }
+
     /// <summary>The scheduler of code that belongs to no grain, such as an observer's.</summary>
     TaskScheduler NewOffGrainScheduler();
+
+    /// <summary>Reorders what has no order of its own. Only a simulation does.</summary>
+    void Shuffle<T>(List<T> items);
 
     /// <summary>Has <paramref name="queue"/> run soon. A queue is scheduled once until it has run dry.</summary>
     void Schedule(TurnQueue queue);
@@ -154,7 +187,14 @@ internal interface ITurnExecutor
 /// <summary>Runs turn queues on the thread pool.</summary>
 internal sealed class ThreadPoolExecutor : ITurnExecutor
 {
+    public TaskCreationOptions CompletionOptions => TaskCreationOptions.RunContinuationsAsynchronously;
+
     public TaskScheduler NewOffGrainScheduler() => TaskScheduler.Default;
+
+    public void Shuffle<T>(List<T> items)
+    {
+        // Kept as it came: the engine promises no more, and need do no more.
+    }
 
     public void Schedule(TurnQueue queue) => ThreadPool.UnsafeQueueUserWorkItem(queue, preferLocal: true);
 }

@@ -62,6 +62,22 @@ internal struct WaitingRequests
         return all;
     }
 
+    /// <summary>Has a simulation reorder them: the engine promises no order among requests that came before the activation was there.</summary>
+    public void Shuffle(ITurnExecutor executor)
+    {
+        if (Count < 2)
+        {
+            return;
+        }
+
+        var all = TakeAll();
+        executor.Shuffle(all);
+        foreach (var request in all)
+        {
+            Add(request);
+        }
+    }
+
     private void Remove(Request? previous, Request request)
     {
         if (previous is null)

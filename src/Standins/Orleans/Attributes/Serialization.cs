@@ -55,28 +55,3 @@ public sealed class ResponseTimeoutAttribute(string timeout) : Attribute
     /// <summary>The span.</summary>
     public TimeSpan? Timeout { get; init; } = TimeSpan.Parse(timeout, System.Globalization.CultureInfo.InvariantCulture);
 }
-
-/// <summary>The type converts to and from a serialisable surrogate.</summary>
-[AttributeUsage(AttributeTargets.Class | AttributeTargets.Struct)]
-public sealed class RegisterConverterAttribute : Attribute;
-
-/// <summary>The class is its own serialiser or that of another type.</summary>
-[AttributeUsage(AttributeTargets.Class | AttributeTargets.Struct)]
-public sealed class RegisterSerializerAttribute : Attribute;
-
-/// <summary>References to the same object inside one message are not tracked.</summary>
-[AttributeUsage(AttributeTargets.Class)]
-public sealed class SuppressReferenceTrackingAttribute : Attribute;
-
-/// <summary>Turns a foreign type into a serialisable surrogate and back.</summary>
-/// <typeparam name="TValue">The foreign type.</typeparam>
-/// <typeparam name="TSurrogate">Its serialisable form.</typeparam>
-public interface IConverter<TValue, TSurrogate>
-    where TSurrogate : struct
-{
-    /// <summary>The value a surrogate stands for.</summary>
-    TValue ConvertFromSurrogate(in TSurrogate surrogate);
-
-    /// <summary>The surrogate of a value.</summary>
-    TSurrogate ConvertToSurrogate(in TValue value);
-}

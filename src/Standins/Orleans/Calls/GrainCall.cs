@@ -106,7 +106,7 @@ internal abstract class AwaitedCall(GrainId target, GrainMethod method, InvokeMe
 /// <typeparam name="TResult">The result; <see cref="object"/> for none.</typeparam>
 internal class GrainCall<TResult> : AwaitedCall
 {
-    private readonly TaskCompletionSource<TResult> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<TResult> _answer;
     private readonly Silo _silo;
     private readonly CancellationToken _callerToken;
     private readonly CancellationTokenSource? _cancellation;
@@ -119,6 +119,7 @@ internal class GrainCall<TResult> : AwaitedCall
         : base(target.GrainId, method, method.Options, arguments)
     {
         _silo = target.Silo;
+        _answer = new TaskCompletionSource<TResult>(_silo.Executor.CompletionOptions);
         if (method.TokenIndex >= 0)
         {
             // The grain gets a token of its own, so that what hangs on it runs in the grain's turns.
@@ -133,6 +134,7 @@ internal class GrainCall<TResult> : AwaitedCall
         : base(target.GrainId, method, options, [])
     {
         _silo = target.Silo;
+        _answer = new TaskCompletionSource<TResult>(_silo.Executor.CompletionOptions);
         _callerToken = callerToken;
         _cancellation = callerToken.CanBeCanceled ? new CancellationTokenSource() : null;
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using Microsoft.Extensions.Logging;
@@ -6,6 +7,7 @@ using Microsoft.Extensions.Options;
 using Orleans.Activations;
 using Orleans.Calls;
 using Orleans.Configuration;
+using Orleans.Contracts;
 using Orleans.Core;
 using Orleans.Observers;
 using Orleans.Runtime;
@@ -15,10 +17,11 @@ using Orleans.Timers;
 namespace Orleans;
 
 /// <summary>The one silo of the process: its grain classes, its activations, its clock.</summary>
-internal sealed class Silo : IGrainRuntime, ILocalSiloDetails, IGrainContextAccessor, IDisposable
+internal sealed partial class Silo : IGrainRuntime, ILocalSiloDetails, IGrainContextAccessor, IDisposable
 {
     private readonly ClusterOptions _cluster;
     private readonly SiloOptions _options;
+    private readonly ConcurrentDictionary<Type, bool> _hiddenExceptions = new();
 
     public Silo(
         IServiceProvider services,
@@ -128,6 +131,19 @@ internal sealed class Silo : IGrainRuntime, ILocalSiloDetails, IGrainContextAcce
     public void DelayDeactivation(IGrainContext grainContext, TimeSpan timeSpan) => ((Activation)grainContext).DelayDeactivation(timeSpan);
 
     public IStorage<TGrainState> GetStorage<TGrainState>(IGrainContext grainContext) => StoredStates.ForGrainClass<TGrainState>(grainContext);
+
+    /// <summary>Warns, once for each type, of exceptions that callers in another silo would not get to see.</summary>
+    public void NoteThrown(Exception exception, Activation thrower)
+    {
+        var type = exception.GetType();
+        if (!TravelRules.ExceptionTravels(type) && _hiddenExceptions.TryAdd(type, true))
+        {
+            LogHiddenException(Log, type, thrower);
+        }
+    }
+
+    [LoggerMessage(151, LogLevel.Warning, "{Type}, thrown by {Activation}, has no [GenerateSerializer]. A caller in another silo would get a CodecNotFoundException instead.")]
+    private static partial void LogHiddenException(ILogger logger, Type type, Activation activation);
 
     public void Dispose() => Deadlines.Dispose();
 }

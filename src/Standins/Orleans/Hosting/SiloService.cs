@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Activations;
+using Orleans.Contracts;
 using Orleans.Runtime;
 using Orleans.Timers;
 
@@ -25,6 +26,7 @@ internal sealed partial class SiloService(Silo silo, IEnumerable<ILifecycleParti
                 $"GrainCollectionOptions.CollectionAge is {silo.Collection.CollectionAge}. It must be more than CollectionQuantum, which is {silo.Collection.CollectionQuantum}.");
         }
 
+        ContractCheck.Run(silo.Classes.All.SelectMany(grainClass => grainClass.Interfaces));
         _stages.Subscribe("Grains", GrainDeactivationStage, OpenAsync, CloseAsync);
         foreach (var participant in participants)
         {
