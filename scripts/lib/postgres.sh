@@ -3,6 +3,7 @@
 #   install_postgres        installs PostgreSQL's server with apt when it is missing and we may; fails with advice otherwise
 #   start_postgres DIR      makes a cluster in DIR unless there is one, starts it unless it runs, prints a connection string
 #   stop_postgres DIR       stops the cluster in DIR if it runs; its data stays
+#   remove_postgres DIR     stops it and deletes DIR
 #
 # DIR is best a fresh folder under /tmp: run by root, the server runs as another user, who must be able to reach it.
 # A cluster listens on 127.0.0.1 only, on a free port, and trusts whoever reaches it: good for a test, for nothing else.
@@ -78,4 +79,8 @@ stop_postgres() {
   [ -f "$1/PG_VERSION" ] || return 0
   as_postgres "$bin/pg_ctl" --pgdata="$(cd "$1" && pwd)" status >/dev/null 2>&1 || return 0
   as_postgres "$bin/pg_ctl" --pgdata="$(cd "$1" && pwd)" --wait --mode=fast --silent stop
+}
+
+remove_postgres() {
+  stop_postgres "$1" && rm --recursive --force "$1"
 }

@@ -30,11 +30,9 @@ internal static class PostgresServer
         var script = Path.Combine(RepositoryRoot(), "scripts", "lib", "postgres.sh");
         var directory = Path.Combine(Path.GetTempPath(), $"federation-test-postgres-{Environment.ProcessId}");
         var connectionString = await RunAsync(script, "start_postgres", directory);
-        AppDomain.CurrentDomain.ProcessExit += (_, _) =>
-        {
-            RunAsync(script, "stop_postgres", directory).GetAwaiter().GetResult();
-            Directory.Delete(directory, recursive: true);
-        };
+
+        // The script goes on if the test host does not wait for it.
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => RunAsync(script, "remove_postgres", directory).GetAwaiter().GetResult();
         return connectionString;
     }
 
