@@ -136,7 +136,7 @@ internal sealed partial class InferenceRun(
     private async Task<AttemptEnd> TryAsync(LeaseGrant grant, PoolMember member)
     {
         var assignment = new LeaseAssignment(
-            grant.LeaseId, request.JobId, request.Kind, request.Head.Model, member.Engine, request.Body, request.Head.Stream, options.AnswerTimeout);
+            grant.LeaseId, request.JobId, request.Kind, request.Head.Model, member.Engine, request.Body, request.Head.Stream, options.AnswerTimeout, _attempt);
         var dispatchedAt = time.GetUtcNow();
         var (status, lease) = await dispatcher.DispatchAsync(member, assignment);
         switch (status)

@@ -117,6 +117,7 @@ internal sealed partial class NodeSession : INodeSession
                 // The body is shared with the retry loop and never changed by anyone.
                 Body = UnsafeByteOperations.UnsafeWrap(assignment.Body),
                 Stream = assignment.Stream,
+                Attempt = (uint)assignment.Attempt,
                 DeadlineMs = (uint)Math.Clamp(assignment.TimeLeft.TotalMilliseconds, 0, uint.MaxValue),
             },
         });
@@ -260,6 +261,8 @@ internal sealed partial class NodeSession : INodeSession
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Inventory:
                 return new ValueTask(TakeInventoryAsync(message.Inventory));
+            case NodeMessage.MessageOneofCase.Policy:
+                return new ValueTask(TakePolicyAsync(message.Policy));
             case NodeMessage.MessageOneofCase.ReceiptSignature:
                 return new ValueTask(TakeSignatureAsync(message.ReceiptSignature));
             case NodeMessage.MessageOneofCase.Drain:
@@ -330,6 +333,12 @@ internal sealed partial class NodeSession : INodeSession
         before.ExceptWith(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name));
         foreach (var gone in before) await _grains.WithdrawAsync(gone, SessionId);
         await AnnounceOnceAsync();
+    }
+
+    private Task TakePolicyAsync(Policy policy)
+    {
+        _report = Reports.With(_report, policy);
+        return AnnounceOnceAsync();
     }
 
     private async Task TakeSignatureAsync(ReceiptSignature signature)

@@ -12,13 +12,22 @@ internal static class Reports
     private const int HardwareBytesMax = 64 * 1024;
 
     /// <summary>The node's hello as a report.</summary>
-    public static NodeReport Of(Hello hello) => new(
-        Printable.Of(hello.AgentVersion, 64),
-        [.. (hello.Hardware ?? new Hardware()).ToByteArray()],
-        Engines(hello.Inventory ?? new Inventory()),
-        RunningLeases: 0,
-        AcceptsWork: hello.Policy is not { Paused: true },
-        WhyNot: hello.Policy is { Paused: true } paused ? Printable.Of(paused.PausedReason, 200) : string.Empty);
+    public static NodeReport Of(Hello hello) => With(
+        new NodeReport(
+            Printable.Of(hello.AgentVersion, 64),
+            [.. (hello.Hardware ?? new Hardware()).ToByteArray()],
+            Engines(hello.Inventory ?? new Inventory()),
+            RunningLeases: 0,
+            AcceptsWork: true,
+            WhyNot: string.Empty),
+        hello.Policy ?? new Policy());
+
+    /// <summary>The report with what the contributor allows now.</summary>
+    public static NodeReport With(NodeReport report, Policy policy) => report with
+    {
+        AcceptsWork = !policy.Paused,
+        WhyNot = policy.Paused ? Printable.Of(policy.PausedReason, 200) : string.Empty,
+    };
 
     public static ImmutableArray<EngineReport> Engines(Inventory inventory) => [.. inventory.Engines.Select(engine => new EngineReport(
         engine.Name,

@@ -63,7 +63,8 @@ public sealed record LeaseAssignment(
     [property: Id(4)] string Engine,
     [property: Id(5)] ReadOnlyMemory<byte> Body,
     [property: Id(6)] bool Stream,
-    [property: Id(7)] TimeSpan TimeLeft);
+    [property: Id(7)] TimeSpan TimeLeft,
+    [property: Id(8)] int Attempt);
 
 /// <summary>Where the events of one lease go: the silo that serves the client.</summary>
 public interface ILeaseSink : IGrainObserver

@@ -1,0 +1,38 @@
+using System.Net.Http.Json;
+using System.Text.Json.Serialization;
+using Federation.Protocol.Identity;
+
+namespace Federation.NodeAgent.Link;
+
+/// <summary>What a hub says of itself at <c>/v1/hub</c>: who it is, and where nodes dial.</summary>
+internal sealed record HubAddress(HubId Id, Uri NodeLink)
+{
+    private const int MaxAnswerBytes = 64 * 1024;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    /// <summary>Asks the hub at this URL.</summary>
+    /// <exception cref="HubUnreachableException">It does not answer, or not as a hub.</exception>
+    public static async Task<HubAddress> DiscoverAsync(Uri hub, CancellationToken cancellationToken)
+    {
+        using var http = new HttpClient { Timeout = Patience, MaxResponseContentBufferSize = MaxAnswerBytes };
+        try
+        {
+            var answer = await http.GetFromJsonAsync(new Uri(hub, "/v1/hub"), HubAnswerJson.Default.HubAnswer, cancellationToken).ConfigureAwait(false);
+            if (HubId.TryParse(answer?.Id, out var id) && Uri.TryCreate(answer!.NodeLinkUrl, UriKind.Absolute, out var link)) return new HubAddress(id, link);
+            throw new HubUnreachableException($"{hub} answers, but not as a hub.");
+        }
+        catch (Exception exception) when (exception is HttpRequestException or System.Text.Json.JsonException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            throw new HubUnreachableException($"The hub at {hub} does not answer: {exception.Message}", exception);
+        }
+    }
+}
+
+/// <summary>The hub could not be reached. Trying again may help.</summary>
+internal sealed class HubUnreachableException(string message, Exception? inner = null) : Exception(message, inner);
+
+internal sealed record HubAnswer(string? Id, string? NodeLinkUrl);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(HubAnswer))]
+internal sealed partial class HubAnswerJson : JsonSerializerContext;

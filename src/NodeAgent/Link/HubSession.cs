@@ -1,0 +1,317 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Federation.NodeAgent.Configuration;
+using Federation.NodeAgent.Engines;
+using Federation.NodeAgent.Hardware;
+using Federation.Protocol.Identity;
+using Federation.Protocol.OpenAi;
+using Federation.Protocol.V1;
+using Google.Protobuf;
+using Grpc.Core;
+using Microsoft.Extensions.Logging;
+
+namespace Federation.NodeAgent.Link;
+
+/// <summary>What a session needs of the agent around it.</summary>
+internal sealed record AgentParts(
+    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkLog Work, ReceiptSigner Receipts, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
+
+/// <summary>One connection to the hub, from its challenge to its end.</summary>
+internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hardware> hardware, ILogger<HubSession> logger)
+{
+    // Leases wait here when the line is slow; each has at most one message under way beside its window.
+    private const int OutboundMax = 256;
+
+    private static readonly TimeSpan PolicyPeriod = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<string, LeaseRun> _leases = new(StringComparer.Ordinal);
+    private readonly Channel<NodeMessage> _outbound = Channel.CreateBounded<NodeMessage>(new BoundedChannelOptions(OutboundMax) { SingleReader = true });
+    private readonly Lock _slots = new();
+    private volatile bool _draining;
+    private Welcome _limits = new();
+    private HubId _hub;
+    private Policy _policy = new();
+
+    /// <summary>The hub let the node in; it can be given work now.</summary>
+    public bool IsWelcome { get; private set; }
+
+    /// <summary>Leases running now.</summary>
+    public int RunningLeases => _leases.Count;
+
+    /// <summary>Runs until the hub or <paramref name="stop"/> ends it; stopping lets running leases finish for <paramref name="drainTimeout"/>.</summary>
+    /// <exception cref="RpcException">The hub ended it, or the line broke.</exception>
+    /// <exception cref="HubUnreachableException">Whoever answered is not the hub this node joined.</exception>
+    public async Task RunAsync(Uri link, HubId hub, TimeSpan drainTimeout, CancellationToken stop)
+    {
+        _hub = hub;
+        using var channel = HubChannel.Open(link);
+        using var lost = new CancellationTokenSource();
+        using var call = new NodeLink.NodeLinkClient(channel).Connect(cancellationToken: lost.Token);
+        var helpers = new List<Task>();
+        try
+        {
+            await GreetAsync(call, lost.Token).ConfigureAwait(false);
+            helpers.Add(WriteAsync(call.RequestStream, lost));
+            helpers.Add(BeatAsync(lost.Token));
+            helpers.Add(TellPolicyAsync(lost.Token));
+            helpers.Add(TellInventoryAsync(lost.Token));
+            helpers.Add(DrainAsync(drainTimeout, lost, stop));
+            while (await call.ResponseStream.MoveNext(lost.Token).ConfigureAwait(false)) await HandleAsync(call.ResponseStream.Current, lost.Token).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (stop.IsCancellationRequested && exception is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        {
+            // The drain is done and has closed the line.
+        }
+        finally
+        {
+            await lost.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(helpers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------ handshake
+
+    private async Task GreetAsync(AsyncDuplexStreamingCall<NodeMessage, HubMessage> call, CancellationToken cancellationToken)
+    {
+        var challenge = (await NextAsync(call.ResponseStream, cancellationToken).ConfigureAwait(false)).Challenge
+            ?? throw new HubUnreachableException("The hub did not begin with a challenge.");
+        if (HubId.FromPublicKey(challenge.HubPublicKey.Span) != _hub || challenge.HubId != _hub.ToString())
+            throw new HubUnreachableException($"This is not the hub the node joined ({_hub}) but {challenge.HubId}. If the hub was set up anew, join it again.");
+        _policy = agent.Contribution.Now();
+        var hello = new Hello
+        {
+            NodeId = agent.Key.NodeId,
+            Signature = ByteString.CopyFrom(agent.Key.Sign(Proofs.Connection(_hub, challenge.Nonce.Span, NodeId.Parse(agent.Key.NodeId)))),
+            AgentVersion = agent.Version,
+            Hardware = await hardware.WaitAsync(cancellationToken).ConfigureAwait(false),
+            Inventory = Inventories.Of(agent.Engines.Current, agent.Contribution.AllowedModels),
+            Policy = _policy,
+        };
+        await call.RequestStream.WriteAsync(new NodeMessage { Hello = hello }, cancellationToken).ConfigureAwait(false);
+        _limits = (await NextAsync(call.ResponseStream, cancellationToken).ConfigureAwait(false)).Welcome
+            ?? throw new HubUnreachableException("The hub did not say welcome.");
+        IsWelcome = true;
+        LogWelcome(_hub.ToString(), hello.Inventory.Engines.Sum(engine => engine.Models.Count));
+    }
+
+    private static async Task<HubMessage> NextAsync(IAsyncStreamReader<HubMessage> stream, CancellationToken cancellationToken)
+        => await stream.MoveNext(cancellationToken).ConfigureAwait(false) ? stream.Current : throw new HubUnreachableException("The hub ended the conversation.");
+
+    // ---------------------------------------------------------------------------------------------- what the hub says
+
+    private async ValueTask HandleAsync(HubMessage message, CancellationToken lost)
+    {
+        switch (message.MessageCase)
+        {
+            case HubMessage.MessageOneofCase.Assign:
+                await TakeAsync(message.Assign, lost).ConfigureAwait(false);
+                break;
+            case HubMessage.MessageOneofCase.Cancel:
+                if (_leases.TryGetValue(message.Cancel.LeaseId, out var cancelled)) cancelled.Cancel();
+                break;
+            case HubMessage.MessageOneofCase.Window:
+                if (_leases.TryGetValue(message.Window.LeaseId, out var granted)) granted.Grant(message.Window.Bytes);
+                break;
+            case HubMessage.MessageOneofCase.ReceiptOffer:
+                await SendAsync(new NodeMessage { ReceiptSignature = agent.Receipts.Answer(message.ReceiptOffer, _hub) }, lost).ConfigureAwait(false);
+                break;
+            case HubMessage.MessageOneofCase.ReceiptIssued:
+                agent.Receipts.Take(message.ReceiptIssued);
+                break;
+            case HubMessage.MessageOneofCase.PullModel:
+                _ = PullAsync(message.PullModel, lost);
+                break;
+            case HubMessage.MessageOneofCase.Drain:
+                LogHubDrains(message.Drain.Reason);
+                break;
+            default:
+                // A message of a newer hub: ignored, as the protocol promises.
+                break;
+        }
+    }
+
+    private async ValueTask TakeAsync(Assign assign, CancellationToken lost)
+    {
+        var (lease, refusal) = TryBegin(assign);
+        if (lease is null)
+        {
+            LogRefused(assign.LeaseId, refusal);
+            await SendAsync(new NodeMessage { Refuse = new Refuse { LeaseId = assign.LeaseId, Reason = refusal } }, lost).ConfigureAwait(false);
+            return;
+        }
+        // Off the reading loop: a lease lives as long as its answer.
+        _ = RunAsync(lease, lost);
+    }
+
+    private (LeaseRun? Lease, RefuseReason Refusal) TryBegin(Assign assign)
+    {
+        if (_draining) return (null, RefuseReason.Draining);
+        if (_policy.Paused) return (null, RefuseReason.Paused);
+        if (!JobKinds.TryParse(assign.Kind, out var kind) || agent.Engines.Current.Find(assign.Engine) is not { } engine || engine.Inventory.Models.All(model => model.Name != assign.Model))
+            return (null, RefuseReason.ModelGone);
+        var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, logger);
+        lock (_slots)
+        {
+            if (_leases.Values.Count(running => running.Engine == engine.Engine) < engine.Engine.Slots && _leases.TryAdd(assign.LeaseId, lease)) return (lease, default);
+        }
+        lease.Dispose();
+        return (null, RefuseReason.NoSlot);
+    }
+
+    private async Task RunAsync(LeaseRun lease, CancellationToken lost)
+    {
+        await Task.Yield();
+        try
+        {
+            await lease.RunAsync(lost).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or ChannelClosedException)
+        {
+            // The line is gone; the hub knows what it did not get.
+        }
+        catch (Exception exception)
+        {
+            // One lease's failure is not the agent's; but it is nobody's fault but ours.
+            LogLeaseFailed(lease.LeaseId, exception);
+        }
+        finally
+        {
+            _leases.TryRemove(lease.LeaseId, out _);
+            lease.Dispose();
+        }
+    }
+
+    private async Task PullAsync(PullModel pull, CancellationToken lost)
+    {
+        var progress = new PullProgress { Engine = pull.Engine, Model = pull.Model };
+        try
+        {
+            var engine = agent.Engines.Current.Find(pull.Engine)?.Engine ?? throw new PullFailedException($"there is no engine '{pull.Engine}'");
+            await foreach (var step in engine.PullAsync(pull.Model, lost).ConfigureAwait(false))
+            {
+                progress = new PullProgress
+                {
+                    Engine = pull.Engine,
+                    Model = pull.Model,
+                    Status = step.Status,
+                    CompletedBytes = (ulong)(step.CompletedBytes ?? 0),
+                    TotalBytes = (ulong)(step.TotalBytes ?? 0),
+                };
+                await SendAsync(new NodeMessage { PullProgress = progress }, lost).ConfigureAwait(false);
+            }
+            progress = progress.Clone();
+            progress.Finished = true;
+        }
+        catch (Exception exception) when (exception is PullFailedException or EngineUnavailableException or NotSupportedException)
+        {
+            progress = progress.Clone();
+            progress.Error = exception.Message;
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or ChannelClosedException)
+        {
+            return;
+        }
+        await SendAsync(new NodeMessage { PullProgress = progress }, lost).ConfigureAwait(false);
+    }
+
+    // -------------------------------------------------------------------------------------------- what the node says
+
+    private ValueTask SendAsync(NodeMessage message, CancellationToken cancellationToken) => _outbound.Writer.WriteAsync(message, cancellationToken);
+
+    private async Task WriteAsync(IClientStreamWriter<NodeMessage> stream, CancellationTokenSource lost)
+    {
+        try
+        {
+            await foreach (var message in _outbound.Reader.ReadAllAsync(lost.Token).ConfigureAwait(false)) await stream.WriteAsync(message, lost.Token).ConfigureAwait(false);
+            await stream.CompleteAsync().ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is RpcException or InvalidOperationException or IOException)
+        {
+            // The reading side learns the reason; here it only matters that nobody waits for this writer any more.
+            LogWriteFailed(exception);
+            _outbound.Writer.TryComplete();
+        }
+    }
+
+    private async Task BeatAsync(CancellationToken lost)
+    {
+        using var period = new PeriodicTimer(TimeSpan.FromMilliseconds(Math.Max(100, _limits.HeartbeatMs)), agent.Time);
+        do
+        {
+            var load = await agent.Hardware.DetectLoadAsync(lost).ConfigureAwait(false);
+            agent.Contribution.Note(load);
+            var slots = agent.Engines.Current.Engines.Sum(state => state.Engine.Slots);
+            var heartbeat = new Heartbeat { Running = (uint)_leases.Count, FreeSlots = (uint)Math.Max(0, slots - _leases.Count) };
+            if (load.CpuLoad is { } cpu) heartbeat.CpuLoad = cpu;
+            heartbeat.Devices.AddRange(load.Devices.Select(device => device.ToMessage()));
+            await SendAsync(new NodeMessage { Heartbeat = heartbeat }, lost).ConfigureAwait(false);
+            agent.Status.Write(new AgentStatus(_hub.ToString(), agent.Key.NodeId, Connected: true, _leases.Count, _policy.PausedReason, agent.Receipts.CreditedMicrocredits));
+        }
+        while (await period.WaitForNextTickAsync(lost).ConfigureAwait(false));
+    }
+
+    private async Task TellPolicyAsync(CancellationToken lost)
+    {
+        using var period = new PeriodicTimer(PolicyPeriod, agent.Time);
+        while (await period.WaitForNextTickAsync(lost).ConfigureAwait(false))
+        {
+            var now = agent.Contribution.Now();
+            if (now.Equals(_policy)) continue;
+            var modelsChanged = !now.AllowedModels.Equals(_policy.AllowedModels);
+            _policy = now;
+            LogPolicy(now.Paused ? now.PausedReason : "takes work");
+            await SendAsync(new NodeMessage { Policy = now }, lost).ConfigureAwait(false);
+            if (modelsChanged) await SendInventoryAsync(agent.Engines.Current, lost).ConfigureAwait(false);
+        }
+    }
+
+    private async Task TellInventoryAsync(CancellationToken lost)
+    {
+        await foreach (var snapshot in agent.Engines.ChangesAsync(lost).ConfigureAwait(false)) await SendInventoryAsync(snapshot, lost).ConfigureAwait(false);
+    }
+
+    private ValueTask SendInventoryAsync(EngineSnapshot snapshot, CancellationToken lost)
+        => SendAsync(new NodeMessage { Inventory = Inventories.Of(snapshot, agent.Contribution.AllowedModels) }, lost);
+
+    /// <summary>Leaving is graceful: no new leases, the running ones finish, then the line is closed.</summary>
+    private async Task DrainAsync(TimeSpan timeout, CancellationTokenSource lost, CancellationToken stop)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, lost.Token);
+        await Task.Delay(Timeout.InfiniteTimeSpan, agent.Time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (lost.IsCancellationRequested) return;
+        _draining = true;
+        LogDraining(_leases.Count);
+        await SendAsync(new NodeMessage { Drain = new Drain { Reason = "the agent is stopping" } }, lost.Token).ConfigureAwait(false);
+        var started = agent.Time.GetTimestamp();
+        while (!_leases.IsEmpty && agent.Time.GetElapsedTime(started) < timeout)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(50), agent.Time, lost.Token).ConfigureAwait(false);
+        }
+        // A moment for the receipts of what has just finished.
+        await Task.Delay(TimeSpan.FromMilliseconds(200), agent.Time, lost.Token).ConfigureAwait(false);
+        _outbound.Writer.TryComplete();
+        await Task.Delay(TimeSpan.FromMilliseconds(200), agent.Time, lost.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await lost.CancelAsync().ConfigureAwait(false);
+    }
+
+    [LoggerMessage(5000, LogLevel.Information, "Connected to hub {HubId} with {Models} models")]
+    private partial void LogWelcome(string hubId, int models);
+
+    [LoggerMessage(5001, LogLevel.Information, "Lease {LeaseId} is refused: {Reason}")]
+    private partial void LogRefused(string leaseId, RefuseReason reason);
+
+    [LoggerMessage(5002, LogLevel.Error, "Lease {LeaseId} failed")]
+    private partial void LogLeaseFailed(string leaseId, Exception exception);
+
+    [LoggerMessage(5003, LogLevel.Debug, "The hub no longer takes messages")]
+    private partial void LogWriteFailed(Exception exception);
+
+    [LoggerMessage(5004, LogLevel.Information, "The node {What}")]
+    private partial void LogPolicy(string what);
+
+    [LoggerMessage(5005, LogLevel.Information, "Stopping: {Running} leases may finish")]
+    private partial void LogDraining(int running);
+
+    [LoggerMessage(5006, LogLevel.Information, "The hub is leaving: {Reason}")]
+    private partial void LogHubDrains(string reason);
+}

@@ -1,0 +1,117 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using Federation.NodeAgent.Engines;
+using Federation.Protocol.OpenAi;
+using Federation.Protocol.V1;
+using Google.Protobuf;
+using Microsoft.Extensions.Logging;
+
+namespace Federation.NodeAgent.Link;
+
+/// <summary>One lease on this node: the request goes to the engine as it came, the engine's bytes come back as they come.</summary>
+internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engine, Welcome limits, Func<NodeMessage, CancellationToken, ValueTask> send, WorkLog work, ILogger logger)
+    : IDisposable
+{
+    // Prefixes are kept for a lease that may be cancelled; a longer one keeps the last ones.
+    private const int PrefixesMax = 4_096;
+    private const int BufferBytes = 32 * 1024;
+
+    private readonly CancellationTokenSource _cancelled = new();
+    private readonly LeaseWindow _window = new(limits.InitialWindowBytes);
+    private readonly IncrementalHash _output = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly Queue<string> _prefixes = [];
+    private ulong _sequence;
+
+    public string LeaseId => assign.LeaseId;
+
+    public IEngine Engine => engine;
+
+    public void Grant(uint bytes) => _window.Grant(bytes);
+
+    /// <summary>The hub wants no more of it.</summary>
+    public void Cancel() => _cancelled.Cancel();
+
+    /// <summary>Runs to the end and tells the hub how it ended. Throws only when the hub can no longer be told.</summary>
+    public async Task RunAsync(CancellationToken linkLost)
+    {
+        _cancelled.CancelAfter(TimeSpan.FromMilliseconds(assign.DeadlineMs));
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(_cancelled.Token, linkLost);
+        try
+        {
+            await send(new NodeMessage { Accept = new Accept { LeaseId = LeaseId } }, linkLost).ConfigureAwait(false);
+            await RelayAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (either.IsCancellationRequested)
+        {
+            Record(usage: null, allPrefixes: true);
+            if (!linkLost.IsCancellationRequested) await FailAsync(FailReason.Cancelled, "cancelled", linkLost).ConfigureAwait(false);
+        }
+        catch (EngineUnavailableException exception)
+        {
+            LogEngineFailed(LeaseId, engine.Name, exception);
+            await FailAsync(FailReason.EngineUnreachable, "the engine does not answer", linkLost).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is IOException or HttpRequestException)
+        {
+            LogEngineFailed(LeaseId, engine.Name, exception);
+            Record(usage: null, allPrefixes: true);
+            await FailAsync(FailReason.EngineError, "the engine broke off", linkLost).ConfigureAwait(false);
+        }
+    }
+
+    public void Dispose()
+    {
+        _cancelled.Dispose();
+        _output.Dispose();
+    }
+
+    private async Task RelayAsync(CancellationToken cancellationToken)
+    {
+        var request = new EngineRequest(kind, assign.Model, assign.Body.Memory, assign.Stream);
+        var response = await engine.SendAsync(request, cancellationToken).ConfigureAwait(false);
+        await using (response.ConfigureAwait(false))
+        {
+            await send(new NodeMessage { Head = new Head { LeaseId = LeaseId, Status = (uint)response.Status, ContentType = response.ContentType } }, cancellationToken).ConfigureAwait(false);
+            var buffer = new byte[(int)Math.Min(BufferBytes, limits.MaxChunkBytes)];
+            while (await response.Body.ReadAsync(buffer, cancellationToken).ConfigureAwait(false) is > 0 and var read)
+            {
+                await SendChunkAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
+            }
+            Record(response.Usage, allPrefixes: false);
+            await send(
+                new NodeMessage
+                {
+                    Done = new Done
+                    {
+                        LeaseId = LeaseId,
+                        Usage = response.Usage is { } usage ? new Usage { PromptTokens = (uint)usage.PromptTokens, CompletionTokens = (uint)usage.CompletionTokens } : null,
+                        OutputSha256 = ByteString.CopyFrom(_output.GetCurrentHash()),
+                        FinishReason = response.FinishReason ?? string.Empty,
+                    },
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask SendChunkAsync(ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
+    {
+        await _window.TakeAsync(data.Length, cancellationToken).ConfigureAwait(false);
+        _output.AppendData(data.Span);
+        _prefixes.Enqueue(Convert.ToHexString(_output.GetCurrentHash()));
+        if (_prefixes.Count > PrefixesMax) _prefixes.Dequeue();
+        var chunk = new Chunk { LeaseId = LeaseId, Sequence = _sequence++, Data = ByteString.CopyFrom(data.Span) };
+        await send(new NodeMessage { Chunk = chunk }, cancellationToken).ConfigureAwait(false);
+    }
+
+    private ValueTask FailAsync(FailReason reason, string detail, CancellationToken linkLost)
+        => send(new NodeMessage { Failed = new Failed { LeaseId = LeaseId, Reason = reason, Detail = detail } }, linkLost);
+
+    private void Record(TokenUsage? usage, bool allPrefixes)
+    {
+        var outputs = allPrefixes ? _prefixes.ToImmutableHashSet() : [Convert.ToHexString(_output.GetCurrentHash())];
+        work.Add(new WorkRecord(assign.JobId, (int)assign.Attempt, [.. SHA256.HashData(assign.Body.Span)], outputs, usage));
+    }
+
+    [LoggerMessage(5200, LogLevel.Warning, "Lease {LeaseId}: engine {Engine} failed")]
+    private partial void LogEngineFailed(string leaseId, string engine, Exception exception);
+}
