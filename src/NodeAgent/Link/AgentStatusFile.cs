@@ -6,7 +6,12 @@ using Microsoft.Extensions.Logging;
 namespace Federation.NodeAgent.Link;
 
 /// <summary>What a running agent says of itself to <c>federation-node status</c>.</summary>
+/// <param name="HubId">The hub it works for.</param>
+/// <param name="NodeId">Who it is.</param>
+/// <param name="Connected">Whether the hub can give it work.</param>
+/// <param name="RunningLeases">Answers it is giving now.</param>
 /// <param name="WhyNoWork">Why the node takes no work now; empty when it does.</param>
+/// <param name="CreditedMicrocredits">Put on the owner's pending balance since it started, microcredits.</param>
 internal sealed record AgentStatus(string? HubId, string NodeId, bool Connected, int RunningLeases, string WhyNoWork, long CreditedMicrocredits)
 {
     /// <summary>The agent's process.</summary>

@@ -15,7 +15,7 @@ internal static class Enrolment
     /// <exception cref="HubUnreachableException">The hub does not answer.</exception>
     /// <exception cref="EnrolmentRefusedException">The hub says no; its words are the message.</exception>
     public static async Task<EnrolmentResult> JoinAsync(
-        Uri hubUrl, string joinToken, NodeKey key, string? displayName, Hardware hardware, CancellationToken cancellationToken)
+        Uri hubUrl, string joinToken, NodeKey key, string? displayName, Protocol.V1.Hardware hardware, CancellationToken cancellationToken)
     {
         var hub = await HubAddress.DiscoverAsync(hubUrl, cancellationToken).ConfigureAwait(false);
         using var channel = HubChannel.Open(hub.NodeLink);

@@ -1,7 +1,6 @@
 using Federation.NodeAgent.Configuration;
 using Federation.NodeAgent.Hardware;
 using Federation.NodeAgent.Service;
-using Federation.Protocol.Identity;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
 

@@ -193,7 +193,7 @@ internal sealed partial class NodeSession : INodeSession
         {
             // The node hung up or the hub ended the session; which one, the lines below tell.
         }
-        catch (RpcException exception) when (exception.StatusCode == StatusCode.Cancelled)
+        catch (Exception exception) when (exception is RpcException { StatusCode: StatusCode.Cancelled } or IOException)
         {
             // The same, seen by the stream's reader first.
         }
