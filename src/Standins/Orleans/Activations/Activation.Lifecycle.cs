@@ -121,7 +121,11 @@ internal sealed partial class Activation
                 break;
         }
 
-        await _scope.DisposeAsync();
+        if (_scope is { } scope)
+        {
+            await scope.DisposeAsync();
+        }
+
         _activating.Dispose();
     }
 

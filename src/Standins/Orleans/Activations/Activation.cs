@@ -35,7 +35,7 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
     private bool _endingStarted;
     private long _lastUse;
     private long _keepUntil = long.MinValue;
-    private AsyncServiceScope _scope;
+    private AsyncServiceScope? _scope;
     private Enumerations? _enumerations;
 
     public Activation(Silo silo, GrainClass grainClass, GrainId id, IActivationOwner owner)
@@ -77,7 +77,7 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
 
     public GrainReference GrainReference => field ??= _silo.References.Untyped(GrainId);
 
-    public IServiceProvider ActivationServices => _scope.ServiceProvider;
+    public IServiceProvider ActivationServices => (_scope ?? throw new InvalidOperationException($"{this} has not been activated.")).ServiceProvider;
 
     public IGrainLifecycle ObservableLifecycle => _lifecycle;
 
@@ -251,6 +251,18 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
 
     /// <summary>Starts what may start now. A turn of its own.</summary>
     private void Pump()
+    {
+        try
+        {
+            StartWhatMay();
+        }
+        catch (Exception failure)
+        {
+            LogBroken(_silo.Log, failure, this);
+        }
+    }
+
+    private void StartWhatMay()
     {
         if (BeginActivating())
         {

@@ -91,11 +91,18 @@ internal sealed class WorkerPool(Silo silo, GrainClass grainClass, GrainId id, i
 
     public bool TryReceive(Request request)
     {
-        while (!Choose().TryReceive(request))
+        while (Choose() is { } worker)
         {
-            // The chosen one ended in between; OnEnded takes it out.
+            if (worker.TryReceive(request))
+            {
+                return true;
+            }
+
+            // The chosen one ended in between.
+            OnEnded(worker);
         }
 
+        request.Reject(silo.WhyClosed ?? new SiloUnavailableException());
         return true;
     }
 
@@ -109,12 +116,13 @@ internal sealed class WorkerPool(Silo silo, GrainClass grainClass, GrainId id, i
 
     public void Forward(Request request) => TryReceive(request);
 
-    private Activation Choose()
+    /// <returns>Null when there is none and no more are made.</returns>
+    private Activation? Choose()
     {
         lock (_gate)
         {
             var best = _workers.MinBy(worker => worker.Load);
-            if (best is not null && (best.Load == 0 || _workers.Count == maxWorkers))
+            if (silo.WhyClosed is not null || (best is not null && (best.Load == 0 || _workers.Count == maxWorkers)))
             {
                 return best;
             }

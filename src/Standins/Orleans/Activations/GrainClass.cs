@@ -14,6 +14,7 @@ namespace Orleans.Activations;
 internal sealed class GrainClass
 {
     private readonly Lazy<Func<Activation, object>> _create;
+    private TimeSpan? _collectionAge;
 
     public GrainClass(Type type)
     {
@@ -51,7 +52,9 @@ internal sealed class GrainClass
     }
 
     /// <summary>How long activations may be idle; <see cref="TimeSpan.MaxValue"/> for ever.</summary>
-    public TimeSpan CollectionAge(GrainCollectionOptions options)
+    public TimeSpan CollectionAge(GrainCollectionOptions options) => _collectionAge ??= CollectionAgeIn(options);
+
+    private TimeSpan CollectionAgeIn(GrainCollectionOptions options)
     {
         if (Type.IsDefined(typeof(KeepAliveAttribute), inherit: true))
         {

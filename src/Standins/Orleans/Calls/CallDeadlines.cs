@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+using Orleans.Activations;
+
 namespace Orleans.Calls;
 
 /// <summary>
@@ -22,10 +24,8 @@ internal sealed class CallDeadlines : IDisposable
             _shards[i] = new Shard();
         }
 
-        using (ExecutionContext.SuppressFlow())
-        {
-            _timer = time.CreateTimer(static self => ((CallDeadlines)self!).ExpireDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        }
+        _timer = CleanFlow.Run(() =>
+            time.CreateTimer(static self => ((CallDeadlines)self!).ExpireDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan));
     }
 
     public void Add(AwaitedCall call, TimeSpan timeout)

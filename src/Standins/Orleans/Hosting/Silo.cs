@@ -80,8 +80,15 @@ internal sealed partial class Silo : IGrainRuntime, ILocalSiloDetails, IGrainCon
 
     public CallDeadlines Deadlines { get; }
 
+    public SiloPhase Phase { get; set; }
+
     /// <summary>Why no grain can be activated now; null when it can.</summary>
-    public Exception? WhyClosed { get; set; } = new OrleansMessageRejectionException("The silo has not started.");
+    public Exception? WhyClosed => Phase switch
+    {
+        SiloPhase.Running => null,
+        SiloPhase.NotStarted => new OrleansMessageRejectionException("The silo has not started."),
+        _ => new SiloUnavailableException("The silo is shutting down and activates no more grains."),
+    };
 
     public SiloAddress SiloAddress { get; }
 
@@ -146,4 +153,12 @@ internal sealed partial class Silo : IGrainRuntime, ILocalSiloDetails, IGrainCon
     private static partial void LogHiddenException(ILogger logger, Type type, Activation activation);
 
     public void Dispose() => Deadlines.Dispose();
+}
+
+/// <summary>Whether grains can be activated.</summary>
+internal enum SiloPhase
+{
+    NotStarted,
+    Running,
+    Stopping,
 }

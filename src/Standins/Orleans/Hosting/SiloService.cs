@@ -45,13 +45,9 @@ internal sealed partial class SiloService(Silo silo, IEnumerable<ILifecycleParti
 
     private Task OpenAsync(CancellationToken token)
     {
-        silo.WhyClosed = null;
-        using (ExecutionContext.SuppressFlow())
-        {
-            var quantum = silo.Collection.CollectionQuantum;
-            _collector = silo.Time.CreateTimer(static service => ((SiloService)service!).CollectIdle(), this, quantum, quantum);
-        }
-
+        silo.Phase = SiloPhase.Running;
+        var quantum = silo.Collection.CollectionQuantum;
+        _collector = CleanFlow.Run(() => silo.Time.CreateTimer(static service => ((SiloService)service!).CollectIdle(), this, quantum, quantum));
         return Task.CompletedTask;
     }
 
@@ -62,15 +58,17 @@ internal sealed partial class SiloService(Silo silo, IEnumerable<ILifecycleParti
             await _collector.DisposeAsync();
         }
 
-        silo.WhyClosed = new SiloUnavailableException("The silo is shutting down and activates no more grains.");
+        silo.Phase = SiloPhase.Stopping;
         var reason = new DeactivationReason(DeactivationReasonCode.ShuttingDown, "This process is terminating.");
-        var activations = silo.Catalog.Activations.ToList();
-        foreach (var activation in activations)
+        while (silo.Catalog.Activations.ToList() is { Count: > 0 } activations)
         {
-            activation.Deactivate(reason, token);
-        }
+            foreach (var activation in activations)
+            {
+                activation.Deactivate(reason, token);
+            }
 
-        await Task.WhenAll(activations.Select(activation => activation.Deactivated)).WaitAsync(token);
+            await Task.WhenAll(activations.Select(activation => activation.Deactivated)).WaitAsync(token);
+        }
     }
 
     private void CollectIdle()

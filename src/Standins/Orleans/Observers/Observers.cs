@@ -10,6 +10,8 @@ namespace Orleans.Observers;
 /// <summary>The objects that grains can call back, held weakly.</summary>
 internal sealed partial class ObserverDirectory(Silo silo)
 {
+    private const int AddsBetweenSweeps = 256;
+
     private static readonly GrainType ObserverType = GrainType.Create("sys.client");
 
     private readonly ConcurrentDictionary<GrainId, Observer> _observers = new();
@@ -25,7 +27,13 @@ internal sealed partial class ObserverDirectory(Silo silo)
             throw new ArgumentException("Argument must not be a grain or a reference.", nameof(instance));
         }
 
-        var id = GrainId.Create(ObserverType, string.Create(CultureInfo.InvariantCulture, $"hosted+{Interlocked.Increment(ref _lastId)}"));
+        var number = Interlocked.Increment(ref _lastId);
+        if (number % AddsBetweenSweeps == 0)
+        {
+            Sweep();
+        }
+
+        var id = GrainId.Create(ObserverType, string.Create(CultureInfo.InvariantCulture, $"hosted+{number}"));
         _observers[id] = new Observer(silo, id, instance);
         return id;
     }
@@ -42,6 +50,18 @@ internal sealed partial class ObserverDirectory(Silo silo)
 
         _observers.TryRemove(request.Target, out _);
         LogGone(silo.Log, request.GetMethodName(), request.Target);
+    }
+
+    /// <summary>Forgets those that were collected without having been deleted.</summary>
+    private void Sweep()
+    {
+        foreach (var (id, observer) in _observers)
+        {
+            if (observer.Instance is null)
+            {
+                _observers.TryRemove(id, out _);
+            }
+        }
     }
 
     [LoggerMessage(121, LogLevel.Warning, "Call {Method} is dropped: observer {Observer} was deleted, or collected because nobody keeps it alive.")]
@@ -107,21 +127,8 @@ internal sealed partial class Observer(Silo silo, GrainId id, IGrainObserver ins
         }
     }
 
-    private void Run(Func<Task> work)
-    {
-        if (ExecutionContext.IsFlowSuppressed())
-        {
-            Start();
-            return;
-        }
-
-        using (ExecutionContext.SuppressFlow())
-        {
-            Start();
-        }
-
-        void Start() => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler);
-    }
+    private void Run(Func<Task> work) =>
+        CleanFlow.Run(() => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler));
 
     private async Task RunAllAsync()
     {

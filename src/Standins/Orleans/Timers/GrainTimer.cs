@@ -43,11 +43,8 @@ internal abstract partial class GrainTimer : IGrainTimer
         Validate(options.Period, nameof(options.Period));
         _activation = activation;
         _options = options;
-        using (ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow())
-        {
-            _timer = activation.Silo.Time.CreateTimer(
-                static self => ((GrainTimer)self!).RequestTick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        }
+        _timer = CleanFlow.Run(() => activation.Silo.Time.CreateTimer(
+            static self => ((GrainTimer)self!).RequestTick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan));
     }
 
     public static GrainTimer Start<TState>(Activation activation, Func<TState, CancellationToken, Task> callback, TState state, GrainTimerCreationOptions options)
