@@ -56,6 +56,8 @@ public sealed class ProbeServer : IAsyncDisposable
 
     public string Address { get; }
 
+    public IServiceProvider Services => _app.Services;
+
     /// <summary>Errors that the server logged: bugs, unless the test made them.</summary>
     public IReadOnlyCollection<string> Errors => _errors.Messages;
 
@@ -64,7 +66,9 @@ public sealed class ProbeServer : IAsyncDisposable
         Action<GrpcServiceOptions>? configure = null,
         Action<KestrelServerOptions>? kestrel = null,
         Action<ListenOptions>? listen = null,
-        Action<IServiceCollection>? services = null)
+        Action<IServiceCollection>? services = null,
+        Action<WebApplication>? map = null,
+        Action<WebApplication>? inFront = null)
     {
         var errors = new ErrorLog();
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
@@ -84,8 +88,12 @@ public sealed class ProbeServer : IAsyncDisposable
         builder.Services.AddGrpc(options => configure?.Invoke(options));
         services?.Invoke(builder.Services);
         var app = builder.Build();
+        inFront?.Invoke(app);
         app.UseRouting();
-        app.MapGrpcService<ScriptedProbe>();
+        if (map is null)
+            app.MapGrpcService<ScriptedProbe>();
+        else
+            map(app);
         app.UseEndpoints(_ => { });
         await app.StartAsync();
         return new ProbeServer(app, errors);
@@ -97,6 +105,9 @@ public sealed class ProbeServer : IAsyncDisposable
         configure?.Invoke(options);
         return GrpcChannel.ForAddress(Address, options);
     }
+
+    /// <summary>Stops without waiting for calls that run.</summary>
+    public Task StopNowAsync() => _app.StopAsync(new CancellationToken(canceled: true));
 
     public async ValueTask DisposeAsync()
     {

@@ -24,13 +24,22 @@ public sealed class RawClient(string address) : IDisposable
     public Task<RawAnswer> PostAsync(string method, byte[] body, params (string Name, string Value)[] headers) =>
         SendAsync(HttpMethod.Post, $"/federation.probe.v1.Probe/{method}", body, "application/grpc", HttpVersion.Version20, headers);
 
-    public async Task<RawAnswer> SendAsync(HttpMethod verb, string path, byte[] body, string? contentType, Version version, params (string Name, string Value)[] headers)
+    /// <summary>Sends a body one to seven bytes at a time, each a DATA frame of its own.</summary>
+    public Task<RawAnswer> DribbleAsync(string method, byte[] body) =>
+        SendAsync(new DribbledContent(body), HttpMethod.Post, $"/federation.probe.v1.Probe/{method}", "application/grpc", HttpVersion.Version20);
+
+    public Task<RawAnswer> SendAsync(HttpMethod verb, string path, byte[] body, string? contentType, Version version, params (string Name, string Value)[] headers) =>
+        SendAsync(verb == HttpMethod.Get ? null : new ByteArrayContent(body), verb, path, contentType, version, headers);
+
+    public void Dispose() => _http.Dispose();
+
+    private async Task<RawAnswer> SendAsync(HttpContent? content, HttpMethod verb, string path, string? contentType, Version version, params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(verb, path)
         {
             Version = version,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-            Content = verb == HttpMethod.Get ? null : new ByteArrayContent(body),
+            Content = content,
         };
         if (request.Content is not null && contentType is not null)
             request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType);
@@ -48,8 +57,6 @@ public sealed class RawClient(string address) : IDisposable
             Find(response.Headers, "grpc-accept-encoding"));
     }
 
-    public void Dispose() => _http.Dispose();
-
     private static string? Find(HttpHeaders headers, string name) => headers.TryGetValues(name, out var values) ? string.Join(',', values) : null;
 
     private static List<byte[]> Split(byte[] bytes)
@@ -63,5 +70,23 @@ public sealed class RawClient(string address) : IDisposable
         }
 
         return messages;
+    }
+
+    private sealed class DribbledContent(byte[] body) : HttpContent
+    {
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+        {
+            for (var (at, size) = (0, 1); at < body.Length; (at, size) = (at + size, (size % 7) + 1))
+            {
+                await stream.WriteAsync(body.AsMemory(at, Math.Min(size, body.Length - at)));
+                await stream.FlushAsync();
+            }
+        }
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = 0;
+            return false;
+        }
     }
 }

@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using Grpc.Core;
 using Grpc.Wire;
+using Microsoft.AspNetCore.Connections;
 
 namespace Grpc.AspNetCore.Server;
 
@@ -17,7 +18,7 @@ internal sealed class RequestStream<TRequest>(ServerCall call, PipeReader body, 
         if (cancellationToken.IsCancellationRequested)
             return Task.FromCanceled<bool>(cancellationToken);
         if (call.HasEnded)
-            return Task.FromException<bool>(new InvalidOperationException("Can't read messages after the request is complete."));
+            return Task.FromException<bool>(call.Over(new InvalidOperationException("Can't read messages after the request is complete.")));
 
         // A stream may idle for hours: the last message is not kept alive meanwhile.
         _current = null;
@@ -25,7 +26,19 @@ internal sealed class RequestStream<TRequest>(ServerCall call, PipeReader body, 
         return next.IsCompletedSuccessfully ? Task.FromResult(Take(next.Result)) : AwaitAsync(next);
     }
 
-    private async Task<bool> AwaitAsync(ValueTask<TRequest?> next) => Take(await next);
+    private async Task<bool> AwaitAsync(ValueTask<TRequest?> next)
+    {
+        try
+        {
+            return Take(await next);
+        }
+        catch (IOException gone) when (gone is ConnectionResetException || gone.GetType() == typeof(IOException))
+        {
+            // Kestrel's own words for a reset stream. A derived exception is a marshaller's.
+            call.Over(gone);
+            throw;
+        }
+    }
 
     private bool Take(TRequest? message)
     {

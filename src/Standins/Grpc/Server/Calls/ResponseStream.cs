@@ -21,7 +21,7 @@ internal sealed class ResponseStream<TResponse>(ServerCall call, Marshaller<TRes
         ArgumentNullException.ThrowIfNull(message);
         cancellationToken.ThrowIfCancellationRequested();
         if (call.HasEnded)
-            throw new InvalidOperationException("Can't write the message because the request is complete.");
+            throw call.Over(new InvalidOperationException("Can't write the message because the request is complete."));
         if (Interlocked.Exchange(ref _isWriting, 1) == 1)
             throw new InvalidOperationException("Can't write the message because the previous write is in progress.");
 

@@ -32,6 +32,7 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
     private readonly CancellationToken _aborted;
     private Metadata? _requestHeaders;
     private Metadata? _trailers;
+    private Exception? _over;
     private int _hasEnded;
 
     public ServerCall(HttpContext http, IMethod method, GrpcServiceOptions options, TimeProvider time, ILogger logger)
@@ -156,6 +157,9 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
         }
     }
 
+    /// <summary>Remembers what a handler gets that uses a stream of a call that is over, to tell it from a bug of the handler. The token may be cancelled only later.</summary>
+    public Exception Over(Exception exception) => _over = exception;
+
     /// <summary>Resets the stream: the client sees a cancelled call.</summary>
     public void Reset()
     {
@@ -225,7 +229,8 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
             return meant.Status;
         }
 
-        if (exception is OperationCanceledException or IOException && CancellationToken.IsCancellationRequested)
+        var isOfCancellation = exception is OperationCanceledException or IOException && CancellationToken.IsCancellationRequested;
+        if (isOfCancellation || ReferenceEquals(exception, _over))
             GrpcServerLog.Cancelled(_logger, exception, Method);
         else
             GrpcServerLog.HandlerFailed(_logger, exception, Method);

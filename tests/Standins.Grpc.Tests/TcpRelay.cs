@@ -1,0 +1,89 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Federation.Standins.Grpc.Tests;
+
+/// <summary>Stands between a client and a server to cut or freeze what runs through it.</summary>
+internal sealed class TcpRelay : IAsyncDisposable
+{
+    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly List<Socket> _sockets = [];
+    private readonly IPEndPoint _target;
+    private readonly Task _accepting;
+    private volatile bool _frozen;
+
+    public TcpRelay(string target)
+    {
+        _target = new IPEndPoint(IPAddress.Loopback, new Uri(target).Port);
+        _listener.Start();
+        Address = $"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}";
+        _accepting = AcceptAsync();
+    }
+
+    public string Address { get; }
+
+    /// <summary>Resets every connection.</summary>
+    public void Cut()
+    {
+        lock (_sockets)
+        {
+            foreach (var socket in _sockets)
+                socket.Close(timeout: 0);
+            _sockets.Clear();
+        }
+    }
+
+    /// <summary>Keeps the connections and swallows what comes.</summary>
+    public void Freeze() => _frozen = true;
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stopping.CancelAsync();
+        Cut();
+        await _accepting.WaitAsync(TimeSpan.FromSeconds(10));
+        _listener.Dispose();
+        _stopping.Dispose();
+    }
+
+    private async Task AcceptAsync()
+    {
+        var pumps = new List<Task>();
+        try
+        {
+            while (true)
+            {
+                var near = await _listener.AcceptSocketAsync(_stopping.Token);
+                var far = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+                lock (_sockets)
+                    _sockets.AddRange([near, far]);
+                await far.ConnectAsync(_target, _stopping.Token);
+                pumps.Add(PumpAsync(near, far));
+                pumps.Add(PumpAsync(far, near));
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            await Task.WhenAll(pumps);
+        }
+    }
+
+    private async Task PumpAsync(Socket from, Socket to)
+    {
+        var buffer = new byte[64 * 1024];
+        try
+        {
+            while (await from.ReceiveAsync(buffer, _stopping.Token) is var count and > 0)
+            {
+                if (!_frozen)
+                    await to.SendAsync(buffer.AsMemory(0, count), _stopping.Token);
+            }
+        }
+        catch (Exception cut) when (cut is SocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            from.Dispose();
+        }
+
+        to.Dispose();
+    }
+}
