@@ -26,9 +26,9 @@ internal sealed class PostgresDialect : SqlDialect
             MaxAutoPrepare = 64,
         };
 
-        // Plans are kept, ours and those of the server's own foreign key checks, and one that was made while a table was empty
-        // reads the whole table ever after, until the next ANALYZE. All our queries have an index to go by. Measured on a fresh
-        // database: 10 000 transfers per second with this, 700 to 4 900 without.
+        // Plans are kept, ours and those of the server's own foreign key checks, and one that was made while a table was small
+        // reads the whole table ever after, until the next ANALYZE. All our queries have an index to go by. Seen on a fresh
+        // database: for 60 000 transfers 193 million rows of ledger_accounts were read one after the other; with this, none.
         settings.Options = $"{settings.Options} -c enable_seqscan=off".TrimStart();
         source = new NpgsqlDataSourceBuilder(settings.ToString()).Build();
     }
