@@ -18,6 +18,7 @@ internal sealed class BuiltinResponse : EngineResponse
     private readonly PipeReader reader;
     private readonly Task generation;
     private readonly GenerationOutcome outcome;
+    private int isDisposed;
 
     /// <param name="contentType">Of the body.</param>
     /// <param name="reader">Where the body comes from.</param>
@@ -44,6 +45,11 @@ internal sealed class BuiltinResponse : EngineResponse
     /// <summary>Stops the generation and waits until its slot is free.</summary>
     public override async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref isDisposed, 1) != 0)
+        {
+            return;
+        }
+
         await cancellation.CancelAsync().ConfigureAwait(false);
         await reader.CompleteAsync().ConfigureAwait(false);
         await generation.ConfigureAwait(false);
