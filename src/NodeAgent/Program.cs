@@ -11,4 +11,5 @@ var root = new RootCommand("federation-node: lends this machine's models to a hu
     PauseCommand.CreateResume(),
     ServiceCommand.Create(),
 };
-return await root.Parse(args).InvokeAsync();
+// Stopping is graceful, and takes as long as running answers may; the default would cut it off after two seconds.
+return await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromMinutes(5) });

@@ -8,4 +8,5 @@ var root = new RootCommand("federation-hub: pools contributors' GPUs into one Op
     KeyCommand.Create(),
     JoinTokenCommand.Create(),
 };
-return await root.Parse(args).InvokeAsync();
+// Stopping is graceful, and takes as long as running answers may; the default would cut it off after two seconds.
+return await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromMinutes(5) });

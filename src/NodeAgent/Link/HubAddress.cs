@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net.Http.Json;
 using System.Text.Json.Serialization;
 using Federation.Protocol.Identity;
@@ -5,9 +6,14 @@ using Federation.Protocol.Identity;
 namespace Federation.NodeAgent.Link;
 
 /// <summary>What a hub says of itself at <c>/v1/hub</c>: who it is, and where nodes dial.</summary>
-internal sealed record HubAddress(HubId Id, Uri NodeLink)
+/// <param name="Id">The hub's identity.</param>
+/// <param name="NodeLink">Where nodes dial this silo.</param>
+/// <param name="Urls">Where else the hub is reached, if it says so.</param>
+internal sealed record HubAddress(HubId Id, Uri NodeLink, ImmutableArray<Uri> Urls)
 {
     private const int MaxAnswerBytes = 64 * 1024;
+    private const int MaxUrls = 64;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     /// <summary>Asks the hub at this URL.</summary>
@@ -18,7 +24,10 @@ internal sealed record HubAddress(HubId Id, Uri NodeLink)
         try
         {
             var answer = await http.GetFromJsonAsync(new Uri(hub, "/v1/hub"), HubAnswerJson.Default.HubAnswer, cancellationToken).ConfigureAwait(false);
-            if (HubId.TryParse(answer?.Id, out var id) && Uri.TryCreate(answer!.NodeLinkUrl, UriKind.Absolute, out var link)) return new HubAddress(id, link);
+            if (HubId.TryParse(answer?.Id, out var id) && Uri.TryCreate(answer!.NodeLinkUrl, UriKind.Absolute, out var link)) 
+            {
+                return new HubAddress(id, link, [.. (answer.Urls ?? []).Take(MaxUrls).Select(Parse).OfType<Uri>()]);
+            }
             throw new HubUnreachableException($"{hub} answers, but not as a hub.");
         }
         catch (Exception exception) when (exception is HttpRequestException or System.Text.Json.JsonException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
@@ -26,12 +35,14 @@ internal sealed record HubAddress(HubId Id, Uri NodeLink)
             throw new HubUnreachableException($"The hub at {hub} does not answer: {exception.Message}", exception);
         }
     }
+
+    private static Uri? Parse(string? text) => Uri.TryCreate(text, UriKind.Absolute, out var url) && url.Scheme is ("http" or "https") ? url : null;
 }
 
 /// <summary>The hub could not be reached. Trying again may help.</summary>
 internal sealed class HubUnreachableException(string message, Exception? inner = null) : Exception(message, inner);
 
-internal sealed record HubAnswer(string? Id, string? NodeLinkUrl);
+internal sealed record HubAnswer(string? Id, string? NodeLinkUrl, string[]? Urls);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(HubAnswer))]

@@ -17,7 +17,7 @@ internal sealed partial class HubLink(AgentConfig config, AgentParts agent, ISer
     /// <summary>Runs until <paramref name="stop"/>.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        var hubUrl = new Uri(config.HubUrl!);
+        var urls = new HubUrls(new Uri(config.HubUrl!));
         // Looking at the hardware and dialling take their time side by side.
         var hardware = DescribeAsync(stop);
         var pause = FirstPause;
@@ -26,8 +26,9 @@ internal sealed partial class HubLink(AgentConfig config, AgentParts agent, ISer
             var session = new HubSession(agent, hardware, agent.Loggers.CreateLogger<HubSession>());
             try
             {
-                var hub = await HubAddress.DiscoverAsync(hubUrl, stop).ConfigureAwait(false);
+                var hub = await HubAddress.DiscoverAsync(urls.Next(), stop).ConfigureAwait(false);
                 if (config.HubId is { } pinned && pinned != hub.Id.ToString()) throw new HubUnreachableException($"This is not the hub the node joined ({pinned}) but {hub.Id}. If the hub was set up anew, join it again.");
+                urls.Learn(hub.Urls);
                 notifier.Ready();
                 await session.RunAsync(hub.NodeLink, hub.Id, DrainTimeout, stop).ConfigureAwait(false);
                 if (!stop.IsCancellationRequested) LogEnded();
@@ -43,7 +44,7 @@ internal sealed partial class HubLink(AgentConfig config, AgentParts agent, ISer
             }
             if (stop.IsCancellationRequested) break;
             // A session that was up begins anew at the short pause, all of them a little apart after a hub's restart.
-            if (session.IsWelcome) pause = FirstPause;
+            if (session.IsWelcome || urls.HasUntried) pause = FirstPause;
             agent.Status.Write(new AgentStatus(config.HubId, agent.Key.NodeId, Connected: false, RunningLeases: 0, "not connected", agent.Receipts.CreditedMicrocredits));
             var jittered = pause * (0.5 + random.NextDouble());
             LogRedial(jittered);

@@ -121,9 +121,6 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             case HubMessage.MessageOneofCase.PullModel:
                 _ = PullAsync(message.PullModel, lost);
                 break;
-            case HubMessage.MessageOneofCase.Drain:
-                LogHubDrains(message.Drain.Reason);
-                break;
             default:
                 // A message of a newer hub: ignored, as the protocol promises.
                 break;
@@ -245,7 +242,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             if (load.CpuLoad is { } cpu) heartbeat.CpuLoad = cpu;
             heartbeat.Devices.AddRange(load.Devices.Select(device => device.ToMessage()));
             await SendAsync(new NodeMessage { Heartbeat = heartbeat }, lost).ConfigureAwait(false);
-            agent.Status.Write(new AgentStatus(_hub.ToString(), agent.Key.NodeId, Connected: true, _leases.Count, _policy.PausedReason, agent.Receipts.CreditedMicrocredits));
+            WriteStatus();
         }
         while (await period.WaitForNextTickAsync(lost).ConfigureAwait(false));
     }
@@ -260,10 +257,14 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             var modelsChanged = !now.AllowedModels.Equals(_policy.AllowedModels);
             _policy = now;
             LogPolicy(now.Paused ? now.PausedReason : "takes work");
+            WriteStatus();
             await SendAsync(new NodeMessage { Policy = now }, lost).ConfigureAwait(false);
             if (modelsChanged) await SendInventoryAsync(agent.Engines.Current, lost).ConfigureAwait(false);
         }
     }
+
+    private void WriteStatus()
+        => agent.Status.Write(new AgentStatus(_hub.ToString(), agent.Key.NodeId, Connected: true, _leases.Count, _policy.PausedReason, agent.Receipts.CreditedMicrocredits));
 
     private async Task TellInventoryAsync(CancellationToken lost)
     {
@@ -306,12 +307,9 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     [LoggerMessage(5003, LogLevel.Debug, "The hub no longer takes messages")]
     private partial void LogWriteFailed(Exception exception);
 
-    [LoggerMessage(5004, LogLevel.Information, "The node {What}")]
+    [LoggerMessage(5004, LogLevel.Information, "The node: {What}")]
     private partial void LogPolicy(string what);
 
     [LoggerMessage(5005, LogLevel.Information, "Stopping: {Running} leases may finish")]
     private partial void LogDraining(int running);
-
-    [LoggerMessage(5006, LogLevel.Information, "The hub is leaving: {Reason}")]
-    private partial void LogHubDrains(string reason);
 }

@@ -40,28 +40,42 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
     /// <summary>Everything unforeseen: no word of the cause leaves the hub.</summary>
     public static OpenAiError Internal() => new(500, "server_error", "internal_error", "The hub failed to handle the request.");
 
-    public byte[] ToJson()
+    public byte[] ToJson() => Write(json =>
+    {
+        json.WriteStartObject("error");
+        json.WriteString("message", Message);
+        json.WriteString("type", Type);
+        json.WriteString("param", Param);
+        json.WriteString("code", Code);
+        json.WriteEndObject();
+    });
+
+    private byte[] ToProblem() => Write(json =>
+    {
+        json.WriteString("type", $"urn:federation:{Code ?? Type}");
+        json.WriteString("title", Message);
+        json.WriteNumber("status", Status);
+    });
+
+    private static byte[] Write(Action<Utf8JsonWriter> members)
     {
         using var buffer = new MemoryStream();
         using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartObject();
-            json.WriteStartObject("error");
-            json.WriteString("message", Message);
-            json.WriteString("type", Type);
-            json.WriteString("param", Param);
-            json.WriteString("code", Code);
-            json.WriteEndObject();
+            members(json);
             json.WriteEndObject();
         }
         return buffer.ToArray();
     }
 
+    /// <summary>Answers with the error: in OpenAI's shape under <c>/v1</c>, as problem details (RFC 9457) elsewhere.</summary>
     public async Task WriteAsync(HttpContext http)
     {
-        var body = ToJson();
+        var isOpenAi = http.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal);
+        var body = isOpenAi ? ToJson() : ToProblem();
         http.Response.StatusCode = Status;
-        http.Response.ContentType = "application/json";
+        http.Response.ContentType = isOpenAi ? "application/json" : "application/problem+json";
         http.Response.ContentLength = body.Length;
         if (RetryAfterSeconds is { } seconds) http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         if (Status == 401) http.Response.Headers.WWWAuthenticate = "Bearer";

@@ -22,6 +22,7 @@ internal static class HubHost
 
         builder.Services.AddSingleton(TimeProvider.System);
         builder.AddStorage();
+        builder.Services.AddSqlGrainStorage();
         builder.AddLedger();
         builder.AddHub(storage.DataDirectory, listen);
         builder.AddAccounts();

@@ -27,6 +27,7 @@ internal static class HubEndpoints
             Convert.ToBase64String(identity.PublicKey.Span),
             Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
             address.NodeLinkFor(http),
+            options.Value.Urls.Count > 0 ? [.. options.Value.Urls] : null,
             known.Nodes.Length,
             known.Models.Length));
     }
@@ -46,7 +47,7 @@ internal static class HubEndpoints
         }
     }
 
-    internal sealed record HubJson(string Id, string Name, string PublicKey, string Version, string NodeLinkUrl, int NodesConnected, int Models);
+    internal sealed record HubJson(string Id, string Name, string PublicKey, string Version, string NodeLinkUrl, string[]? Urls, int NodesConnected, int Models);
 }
 
 /// <summary>Where this hub is reached.</summary>

@@ -2,15 +2,25 @@ using System.Collections.Immutable;
 using Federation.Contracts.Hubs;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Models;
+using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Hubs;
 
 /// <inheritdoc cref="IHubGrain"/>
-internal sealed class HubGrain(IOptions<HubOptions> options, IOptions<PoolOptions> pool, TimeProvider time) : Grain, IHubGrain
+/// <remarks>
+/// Which models there are is remembered on disk: after a restart, or when the grain moves to another silo, a model whose nodes
+/// have not reported yet is a wait, not an error.
+/// </remarks>
+internal sealed partial class HubGrain(
+    [PersistentState("known-models", SqlGrainStorage.Name)] IPersistentState<RememberedModels> memory,
+    IOptions<HubOptions> options,
+    IOptions<PoolOptions> pool,
+    TimeProvider time,
+    ILogger<HubGrain> logger) : Grain, IHubGrain
 {
     private readonly Dictionary<string, (NodeView View, long HeardAt)> _nodes = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, (KnownModel Model, long ServedAt)> _models = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (KnownModel Model, DateTimeOffset ServedAt)> _models = new(StringComparer.Ordinal);
     private HubDirectory? _directory;
     private long _version;
 
@@ -18,6 +28,10 @@ internal sealed class HubGrain(IOptions<HubOptions> options, IOptions<PoolOption
     {
         // Starting at the clock keeps versions growing when the grain moves to another silo.
         _version = time.GetUtcNow().ToUnixTimeMilliseconds();
+        foreach (var model in memory.State.Models)
+        {
+            _models[model.Name] = (new KnownModel(model.Name, 0, 0, [], [.. model.Capabilities], model.ContextLength, model.FirstSeen), model.ServedAt);
+        }
         var period = pool.Value.AnnouncePeriod;
         this.RegisterGrainTimer(Sweep, new GrainTimerCreationOptions { DueTime = period, Period = period, KeepAlive = true });
         return Task.CompletedTask;
@@ -42,7 +56,7 @@ internal sealed class HubGrain(IOptions<HubOptions> options, IOptions<PoolOption
         return Task.FromResult(directory.Version == knownVersion ? null : directory);
     }
 
-    private Task Sweep(CancellationToken cancellationToken)
+    private async Task Sweep(CancellationToken cancellationToken)
     {
         var silence = pool.Value.AnnouncePeriod * pool.Value.SilentPeriods;
         foreach (var (nodeId, _) in _nodes.Where(entry => time.GetElapsedTime(entry.Value.HeardAt) > silence).ToImmutableArray())
@@ -50,17 +64,39 @@ internal sealed class HubGrain(IOptions<HubOptions> options, IOptions<PoolOption
             _nodes.Remove(nodeId);
             _directory = null;
         }
-        foreach (var (name, _) in _models.Where(entry => entry.Value.Model.Nodes == 0 && time.GetElapsedTime(entry.Value.ServedAt) > options.Value.ModelMemory).ToImmutableArray())
+        foreach (var (name, _) in _models.Where(entry => entry.Value.Model.Nodes == 0 && time.GetUtcNow() - entry.Value.ServedAt > options.Value.ModelMemory).ToImmutableArray())
         {
             _models.Remove(name);
             _directory = null;
         }
-        return Task.CompletedTask;
+        await RememberAsync(cancellationToken);
+    }
+
+    /// <summary>Writes what is known when models came or went, and now and then how long ago each was served.</summary>
+    private async Task RememberAsync(CancellationToken cancellationToken)
+    {
+        _directory ??= Compile();
+        var now = time.GetUtcNow();
+        var known = _models.Keys.ToHashSet(StringComparer.Ordinal);
+        if (known.SetEquals(memory.State.Models.Select(model => model.Name)) && now - memory.State.WrittenAt < options.Value.ModelMemory / 4) return;
+        memory.State = new RememberedModels
+        {
+            WrittenAt = now,
+            Models = [.. _models.Values.Select(entry => new RememberedModel(entry.Model.Name, [.. entry.Model.Capabilities], entry.Model.ContextLength, entry.Model.FirstSeen, entry.ServedAt))],
+        };
+        try
+        {
+            await memory.WriteStateAsync(cancellationToken);
+        }
+        catch (StorageException exception) when (exception.IsTransient)
+        {
+            LogNotRemembered(exception);
+        }
     }
 
     private HubDirectory Compile()
     {
-        var now = time.GetTimestamp();
+        var now = time.GetUtcNow();
         var served = _nodes.Values
             .SelectMany(node => (node.View.Report?.Engines ?? []).SelectMany(engine => engine.Models.Select(model => (node.View.NodeId, engine.Slots, model))))
             .GroupBy(entry => entry.model.Name, StringComparer.Ordinal)
@@ -96,5 +132,20 @@ internal sealed class HubGrain(IOptions<HubOptions> options, IOptions<PoolOption
             && after.Report is { } now
             && old.AcceptsWork == now.AcceptsWork
             && old.RunningLeases == now.RunningLeases
-            && old.Engines.Equals(now.Engines);
+            && old.Engines.Equals(now.Engines)
+            && old.Pulls.Equals(now.Pulls);
+
+    [LoggerMessage(1110, LogLevel.Warning, "Which models there are could not be written down; tried again in the next period")]
+    private partial void LogNotRemembered(Exception exception);
 }
+
+/// <summary>The models a hub knew when it last wrote them down.</summary>
+internal sealed class RememberedModels
+{
+    public DateTimeOffset WrittenAt { get; set; }
+
+    public List<RememberedModel> Models { get; set; } = [];
+}
+
+/// <summary>One of them.</summary>
+internal sealed record RememberedModel(string Name, List<string> Capabilities, int ContextLength, DateTimeOffset FirstSeen, DateTimeOffset ServedAt);

@@ -15,6 +15,12 @@ internal sealed class HubOptions
     /// <summary>The URL contributors and clients reach it at; empty: the first address it listens on.</summary>
     public string PublicUrl { get; set; } = string.Empty;
 
+    /// <summary>
+    /// Every URL the hub is reached at, one per silo where no load balancer stands before them. Nodes remember them and dial the next
+    /// one when a silo is gone.
+    /// </summary>
+    public List<string> Urls { get; set; } = [];
+
     /// <summary>The URL nodes dial; empty: the address they read it at, with the port for nodes.</summary>
     public string NodeLinkUrl { get; set; } = string.Empty;
 

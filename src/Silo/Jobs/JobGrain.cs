@@ -20,6 +20,8 @@ internal sealed class JobGrain : Grain, IJobGrain
         {
             await GrainFactory.GetGrain<INodeGrain>(outcome.NodeId).Book(outcome);
             _settledAttempt = outcome.Attempt;
+            // Its one purpose is served; pay is unique by the job's id in the ledger, whoever may ask again.
+            DeactivateOnIdle();
         }
         return new Settlement(_settledAttempt == outcome.Attempt, _settledAttempt.Value);
     }

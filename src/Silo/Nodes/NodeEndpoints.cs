@@ -18,6 +18,7 @@ internal static class NodeEndpoints
         nodes.MapPost("/join-tokens", CreateTokenAsync).RequireScope(Scopes.Contribute).WithName("create_join_token").Accepts<CreateTokenJson>("application/json").Produces<JoinTokenJson>(201);
         nodes.MapGet("/nodes", ListAsync).RequireScope(Scopes.Contribute).WithName("list_nodes").Produces<ListJson<NodeJson>>();
         nodes.MapGet("/nodes/{id}", GetAsync).RequireScope(Scopes.Contribute).WithName("get_node").Produces<NodeJson>();
+        nodes.MapPost("/nodes/{id}/pull", PullAsync).RequireScope(Scopes.Contribute).WithName("pull_model").Accepts<PullJson>("application/json").Produces(202);
         nodes.MapPost("/nodes/{id}/standing", SetStandingAsync).RequireScope(Scopes.Admin).WithName("set_standing").Accepts<StandingJson>("application/json").Produces(204);
     }
 
@@ -60,13 +61,30 @@ internal static class NodeEndpoints
     }
 
     private static async Task<IResult> GetAsync(HttpContext http, IGrainFactory grains, string id)
+        => await FindAsync(http, grains, id) is { } view ? Answers.Json(NodeJson.Of(view)) : Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
+
+    /// <summary>The node, if there is one that the caller may see.</summary>
+    private static async Task<NodeView?> FindAsync(HttpContext http, IGrainFactory grains, string id)
     {
         var caller = http.Caller();
         return Protocol.Identity.NodeId.TryParse(id, out _)
             && await grains.GetGrain<INodeGrain>(id).GetView() is { } view
             && (caller.IsAdmin || view.AccountId == caller.AccountId)
-            ? Answers.Json(NodeJson.Of(view))
-            : Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
+            ? view
+            : null;
+    }
+
+    private static async Task<IResult> PullAsync(HttpContext http, IGrainFactory grains, string id)
+    {
+        if (await Answers.ReadAsync<PullJson>(http) is not { Engine: { Length: > 0 and <= 256 } engine, Model: { Length: > 0 and <= 256 } model }) return Answers.NotJson();
+        if (await FindAsync(http, grains, id) is not { } view) return Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
+        return await grains.GetGrain<INodeGrain>(view.NodeId).Pull(engine, model) switch
+        {
+            PullStatus.Asked => Results.Accepted($"/v1/nodes/{id}"),
+            PullStatus.NotConnected => Answers.Error(OpenAiError.Busy($"Node '{id}' is not connected.", TimeSpan.FromSeconds(30))),
+            PullStatus.NoSuchEngine => Answers.Error(OpenAiError.BadRequest($"Node '{id}' has no engine '{engine}'.", "engine")),
+            var other => throw new InvalidOperationException($"Status {other} is not handled."),
+        };
     }
 
     private static async Task<IResult> SetStandingAsync(HttpContext http, IGrainFactory grains, string id)
@@ -101,6 +119,8 @@ internal static class NodeEndpoints
 
     internal sealed record CreateTokenJson(string? AccountId, long? ExpiresInSeconds);
 
+    internal sealed record PullJson(string? Engine, string? Model);
+
     internal sealed record StandingJson(string? Standing);
 
     internal sealed record JoinTokenJson(string JoinToken, string AccountId, DateTimeOffset ExpiresAt, string HubUrl, string Command)
@@ -113,6 +133,8 @@ internal static class NodeEndpoints
         string Id, string AccountId, string Name, string Standing, bool Connected, DateTimeOffset? LastSeen, string? HardwareClass, bool? AcceptsWork, string? WhyNot, int? RunningLeases)
     {
         public IReadOnlyList<EngineJson>? Engines { get; init; }
+
+        public IReadOnlyList<PullReport>? Pulls { get; init; }
 
         public JsonNode? Hardware { get; init; }
 
@@ -132,6 +154,7 @@ internal static class NodeEndpoints
             view.Report?.RunningLeases)
         {
             Engines = view.Report?.Engines.Select(engine => new EngineJson(engine.Name, engine.Kind, engine.Version, engine.Slots, [.. engine.Models.Select(model => model.Name)])).ToList(),
+            Pulls = view.Report is { Pulls.IsEmpty: false } pulling ? pulling.Pulls : null,
             Hardware = view.Report is { } known ? JsonNode.Parse(JsonFormatter.Default.Format(Protocol.V1.Hardware.Parser.ParseFrom(known.Hardware.AsSpan()))) : null,
         };
     }

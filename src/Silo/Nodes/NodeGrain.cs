@@ -38,6 +38,12 @@ internal sealed partial class NodeGrain(
     // Two rows a job, and a ledger unit takes 64.
     private const int BookingsPerCommit = LedgerUnit.PartsMax / 2;
 
+    // A node's connection takes a bounded number of messages at once.
+    private const int OffersAtOnce = 64;
+
+    private static readonly TimeSpan OfferAgainAfter = TimeSpan.FromSeconds(15);
+
+    private readonly Dictionary<string, Offer> _unanswered = new(StringComparer.Ordinal);
     private readonly Queue<(JobOutcome Outcome, TaskCompletionSource Done)> _bookings = [];
     private NodeRow? _node;
     private NodeConnection? _connection;
@@ -83,7 +89,8 @@ internal sealed partial class NodeGrain(
         if (before is not null) await CloseQuietlyAsync(before.Session, SessionEnd.Superseded);
         Accept(connection.Report);
         await store.RememberAsync(Id, connection.Report.AgentVersion, HardwareJson(connection.Report.Hardware), CancellationToken.None);
-        foreach (var receipt in await receipts.ListOfferedAsync(Id, options.Value.MaxOfferedReceipts, CancellationToken.None)) await connection.Session.OfferReceipt(receipt.Payload);
+        _unanswered.Clear();
+        foreach (var receipt in await receipts.ListOfferedAsync(Id, options.Value.MaxOfferedReceipts, CancellationToken.None)) _unanswered[Name(receipt.Id)] = new Offer(receipt.Payload, OfferedAt: null);
         await ReportToHubAsync();
         return ConnectionStatus.Connected;
     }
@@ -103,6 +110,7 @@ internal sealed partial class NodeGrain(
         if (_connection?.SessionId != sessionId) return;
         Accept(report);
         await ReportToHubAsync();
+        await OfferUnansweredAsync();
     }
 
     public async Task Book(JobOutcome outcome)
@@ -115,23 +123,20 @@ internal sealed partial class NodeGrain(
 
     public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
     {
-        if (_node is null || await receipts.FindAsync(Id, receiptId, CancellationToken.None) is not { } stored) return Signing(ReceiptSigningStatus.Unknown);
-        if (stored.State is ReceiptState.Issued) return new ReceiptSigning(ReceiptSigningStatus.Issued, stored.HubSignature, stored.CreditedMicrocredits);
-        if (signature.IsEmpty || stored.State is ReceiptState.Disputed)
-        {
-            LogDisputed(Id, Convert.ToHexStringLower(receiptId.AsSpan()), objection);
-            await ledger.SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(receiptId, objection)] });
-            return Signing(ReceiptSigningStatus.Disputed);
-        }
-        var payload = stored.Payload.AsSpan();
-        if (!PublicKeys.Verify(_node.PublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(payload), signature.AsSpan())) return Signing(ReceiptSigningStatus.WrongSignature);
-        var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(payload, signature.AsSpan()));
-        var receipt = ReceiptCodec.Decode(stored.Payload.ToArray());
-        await CreditAsync(receipt, new Microcredits(stored.CreditedMicrocredits), ReceiptStore.Issue(receiptId, [.. signature], hubSignature, time.GetUtcNow()));
-        return new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored.CreditedMicrocredits);
+        var signing = await SignAsync(receiptId, signature, objection);
+        _unanswered.Remove(Name(receiptId));
+        return signing;
     }
 
     public Task<NodeView?> GetView() => Task.FromResult(_node is null ? null : View());
+
+    public async Task<PullStatus> Pull(string engine, string model)
+    {
+        if (_connection is not { } connection || _report is not { } report) return PullStatus.NotConnected;
+        if (report.Engines.All(candidate => candidate.Name != engine)) return PullStatus.NoSuchEngine;
+        await connection.Session.Pull(engine, model);
+        return PullStatus.Asked;
+    }
 
     public async Task<bool> SetStanding(Standing standing)
     {
@@ -144,6 +149,24 @@ internal sealed partial class NodeGrain(
     }
 
     // ------------------------------------------------------------------------------------------------------- receipts
+
+    private async Task<ReceiptSigning> SignAsync(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    {
+        if (_node is null || await receipts.FindAsync(Id, receiptId, CancellationToken.None) is not { } stored) return Signing(ReceiptSigningStatus.Unknown);
+        if (stored.State is ReceiptState.Issued) return new ReceiptSigning(ReceiptSigningStatus.Issued, stored.HubSignature, stored.CreditedMicrocredits);
+        if (signature.IsEmpty || stored.State is ReceiptState.Disputed)
+        {
+            LogDisputed(Id, Name(receiptId), objection);
+            await ledger.SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(receiptId, objection)] });
+            return Signing(ReceiptSigningStatus.Disputed);
+        }
+        var payload = stored.Payload.AsSpan();
+        if (!PublicKeys.Verify(_node.PublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(payload), signature.AsSpan())) return Signing(ReceiptSigningStatus.WrongSignature);
+        var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(payload, signature.AsSpan()));
+        var receipt = ReceiptCodec.Decode(stored.Payload.ToArray());
+        await CreditAsync(receipt, new Microcredits(stored.CreditedMicrocredits), ReceiptStore.Issue(receiptId, [.. signature], hubSignature, time.GetUtcNow()));
+        return new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored.CreditedMicrocredits);
+    }
 
     /// <summary>Books whatever has gathered, commit after commit, until nothing is left.</summary>
     private async Task BookAllAsync()
@@ -176,7 +199,7 @@ internal sealed partial class NodeGrain(
             }
             var head = _head ?? await receipts.GetHeadAsync(Id, CancellationToken.None);
             var rows = ImmutableArray.CreateBuilder<SqlStatement>();
-            var offers = new List<ImmutableArray<byte>>(batch.Count);
+            var offers = new List<(ImmutableArray<byte> Id, ImmutableArray<byte> Payload)>(batch.Count);
             foreach (var (outcome, _) in batch)
             {
                 rows.Add(JobRow.Insert(outcome));
@@ -185,7 +208,7 @@ internal sealed partial class NodeGrain(
                 var payload = ReceiptCodec.Encode(receipt);
                 var id = ReceiptCodec.IdOf(payload);
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, classes.CreditsFor(receipt.HardwareClass, receipt.ReferenceMicroseconds, multiplier), time.GetUtcNow()));
-                offers.Add([.. payload]);
+                offers.Add((id, [.. payload]));
                 head = new ChainHead(receipt.Sequence, id);
             }
             // Nobody knows what is on disk after a commit that failed; the next batch looks.
@@ -193,7 +216,11 @@ internal sealed partial class NodeGrain(
             await ledger.SubmitAsync(new LedgerUnit { Rows = rows.ToImmutable() });
             (_head, _outcomeUnknown) = (head, false);
             foreach (var (_, done) in batch) done.TrySetResult();
-            await OfferAsync(offers);
+            foreach (var (id, payload) in offers)
+            {
+                if (_unanswered.Count < options.Value.MaxOfferedReceipts) _unanswered[Name(id)] = new Offer(payload, OfferedAt: null);
+            }
+            await OfferUnansweredAsync();
         }
         catch (Exception exception)
         {
@@ -236,16 +263,21 @@ internal sealed partial class NodeGrain(
         ReferenceMicroseconds = classes.ReferenceMicroseconds(_hardwareClass, outcome.ModelSizeBytes, outcome.PromptTokens, outcome.CompletionTokens),
     };
 
-    private async Task OfferAsync(List<ImmutableArray<byte>> payloads)
+    /// <summary>Offers what was not offered yet, and what the node left unanswered for long: an answer, or the record of it, was lost.</summary>
+    private async Task OfferUnansweredAsync()
     {
         if (_connection is not { } connection) return;
+        var due = _unanswered.Where(entry => entry.Value.OfferedAt is not { } at || time.GetElapsedTime(at) > OfferAgainAfter).Take(OffersAtOnce).ToImmutableArray();
         try
         {
-            foreach (var payload in payloads) await connection.Session.OfferReceipt(payload);
+            foreach (var (name, offer) in due)
+            {
+                _unanswered[name] = offer with { OfferedAt = time.GetTimestamp() };
+                await connection.Session.OfferReceipt(offer.Payload);
+            }
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {
-            // Offered again when the node connects anew.
             LogOfferFailed(Id, exception);
         }
     }
@@ -262,6 +294,8 @@ internal sealed partial class NodeGrain(
 
     private async Task<int> EarningMultiplierAsync()
         => (await GrainFactory.GetGrain<IAccountGrain>(_node!.AccountId).Admit(CancellationToken.None)).EarningMultiplier;
+
+    private static string Name(ImmutableArray<byte> receiptId) => Convert.ToHexStringLower(receiptId.AsSpan());
 
     private static ReceiptSigning Signing(ReceiptSigningStatus status) => new(status, [], 0);
 
@@ -293,6 +327,9 @@ internal sealed partial class NodeGrain(
             LogCloseFailed(Id, exception);
         }
     }
+
+    /// <summary>A receipt the node has not answered, and when it was last offered it.</summary>
+    private sealed record Offer(ImmutableArray<byte> Payload, long? OfferedAt);
 
     [LoggerMessage(3200, LogLevel.Warning, "Node {NodeId} objects to receipt {ReceiptId}: {Objection}; nothing is credited for it")]
     private partial void LogDisputed(string nodeId, string receiptId, string objection);

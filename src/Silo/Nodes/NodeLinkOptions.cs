@@ -48,6 +48,10 @@ internal sealed class NodeLinkOptions
     [Range(1, 100_000)]
     public int MaxInventory { get; set; } = 1_024;
 
+    /// <summary>Model pulls of one node whose progress is remembered. Default 16.</summary>
+    [Range(1, 1_000)]
+    public int MaxPulls { get; set; } = 16;
+
     /// <summary>Slots an engine may report. Default 1 024.</summary>
     [Range(1, 100_000)]
     public int MaxSlots { get; set; } = 1_024;

@@ -17,6 +17,9 @@ internal sealed partial class NodeSession
     [LoggerMessage(3004, LogLevel.Information, "Node {NodeId}: the consumer of lease {LeaseId} is gone; the lease is cancelled")]
     private partial void LogConsumerLost(string nodeId, string leaseId, Exception exception);
 
+    [LoggerMessage(3006, LogLevel.Warning, "Node {NodeId}: a receipt's signature could not be recorded now; the receipt is offered again")]
+    private partial void LogSigningFailed(string nodeId, Exception exception);
+
     [LoggerMessage(3005, LogLevel.Debug, "Node {NodeId} pulls {Model}: {Status}")]
     private partial void LogPull(string nodeId, string model, string status);
 }

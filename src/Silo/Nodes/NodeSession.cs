@@ -2,10 +2,12 @@ using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Threading.Channels;
+using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
+using Federation.Silo.Storage;
 using Google.Protobuf;
 using Grpc.Core;
 
@@ -152,6 +154,12 @@ internal sealed partial class NodeSession : INodeSession
         return Task.CompletedTask;
     }
 
+    public Task Pull(string engine, string model)
+    {
+        Send(new HubMessage { PullModel = new PullModel { Engine = engine, Model = model } });
+        return Task.CompletedTask;
+    }
+
     public Task Close(SessionEnd reason)
     {
         End(reason switch
@@ -268,7 +276,7 @@ internal sealed partial class NodeSession : INodeSession
             case NodeMessage.MessageOneofCase.Drain:
                 return new ValueTask(TakeDrainAsync(message.Drain));
             case NodeMessage.MessageOneofCase.PullProgress:
-                LogPull(NodeId, Shorten(message.PullProgress.Model), Shorten(message.PullProgress.Status));
+                TakePull(message.PullProgress);
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Hello:
                 throw Violation(StatusCode.InvalidArgument, "a second hello");
@@ -325,6 +333,22 @@ internal sealed partial class NodeSession : INodeSession
         EndLease(lease, new LeaseEvent.Refused(Failures.FromWire(refuse.Reason)));
     }
 
+    /// <summary>Keeps the latest step of each pull; of many, those heard of last.</summary>
+    private void TakePull(PullProgress progress)
+    {
+        var pull = new PullReport(
+            Shorten(progress.Engine),
+            Shorten(progress.Model),
+            Shorten(progress.Status),
+            (long)Math.Min(progress.CompletedBytes, long.MaxValue),
+            (long)Math.Min(progress.TotalBytes, long.MaxValue),
+            progress.Finished,
+            Shorten(progress.Error));
+        LogPull(NodeId, pull.Model, pull.Error.Length > 0 ? pull.Error : pull.Status);
+        var others = _report.Pulls.Where(other => (other.Engine, other.Model) != (pull.Engine, pull.Model));
+        _report = _report with { Pulls = [.. others.TakeLast(_options.MaxPulls - 1), pull] };
+    }
+
     private async Task TakeInventoryAsync(Inventory inventory)
     {
         if (Reports.WhyInvalid(inventory, _options) is { } problem) throw Violation(StatusCode.InvalidArgument, problem);
@@ -344,10 +368,20 @@ internal sealed partial class NodeSession : INodeSession
     private async Task TakeSignatureAsync(ReceiptSignature signature)
     {
         if (signature.ReceiptId.Length != 32 || signature.Signature.Length is not (0 or 64)) throw Violation(StatusCode.InvalidArgument, "a receipt signature of the wrong length");
-        var signing = await _grains.SignReceiptAsync(NodeId, [.. signature.ReceiptId.Span], [.. signature.Signature.Span], Shorten(signature.Objection));
+        ReceiptSigning signing;
+        try
+        {
+            signing = await _grains.SignReceiptAsync(NodeId, [.. signature.ReceiptId.Span], [.. signature.Signature.Span], Shorten(signature.Objection));
+        }
+        catch (Exception exception) when (IsPassing(exception))
+        {
+            // The receipt stays offered, and is offered again.
+            LogSigningFailed(NodeId, exception);
+            return;
+        }
         switch (signing.Status)
         {
-            case Contracts.Jobs.ReceiptSigningStatus.Issued:
+            case ReceiptSigningStatus.Issued:
                 Send(new HubMessage
                 {
                     ReceiptIssued = new ReceiptIssued
@@ -358,11 +392,11 @@ internal sealed partial class NodeSession : INodeSession
                     },
                 });
                 return;
-            case Contracts.Jobs.ReceiptSigningStatus.Disputed:
+            case ReceiptSigningStatus.Disputed:
                 return;
-            case Contracts.Jobs.ReceiptSigningStatus.Unknown:
+            case ReceiptSigningStatus.Unknown:
                 throw Violation(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
-            case Contracts.Jobs.ReceiptSigningStatus.WrongSignature:
+            case ReceiptSigningStatus.WrongSignature:
                 throw Violation(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
             default:
                 throw new InvalidOperationException($"Status {signing.Status} is not handled.");
@@ -403,6 +437,9 @@ internal sealed partial class NodeSession : INodeSession
         lock (_slotGate) left = [.. _leases.Values];
         foreach (var lease in left) EndLease(lease, new LeaseEvent.Failed(LeaseFailure.NodeLost, "the node's connection is gone"));
     }
+
+    /// <summary>A silo or the database is away for a moment: no reason to cut a node off in the middle of its answers.</summary>
+    private static bool IsPassing(Exception exception) => exception is OrleansException or TimeoutException or StorageException { IsTransient: true };
 
     private RpcException Violation(StatusCode code, string what)
     {
@@ -449,7 +486,7 @@ internal sealed partial class NodeSession : INodeSession
             }
             await _grains.ReportAsync(NodeId, SessionId, Report);
         }
-        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        catch (Exception exception) when (IsPassing(exception))
         {
             // A silo is going or gone; the next period tells its successor.
             LogAnnounceFailed(NodeId, exception);
@@ -468,7 +505,7 @@ internal sealed partial class NodeSession : INodeSession
                     foreach (var model in engine.Models.Where(model => model.Name == name)) await AnnounceModelAsync(engine, model);
                 }
             }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException)
+            catch (Exception exception) when (IsPassing(exception))
             {
                 LogAnnounceFailed(NodeId, exception);
             }
@@ -493,7 +530,7 @@ internal sealed partial class NodeSession : INodeSession
             {
                 await _grains.WithdrawAsync(model, SessionId);
             }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException)
+            catch (Exception exception) when (IsPassing(exception))
             {
                 // The pool forgets a silent session by itself.
                 LogAnnounceFailed(NodeId, exception);

@@ -19,7 +19,8 @@ internal static class Reports
             Engines(hello.Inventory ?? new Inventory()),
             RunningLeases: 0,
             AcceptsWork: true,
-            WhyNot: string.Empty),
+            WhyNot: string.Empty,
+            Pulls: []),
         hello.Policy ?? new Policy());
 
     /// <summary>The report with what the contributor allows now.</summary>

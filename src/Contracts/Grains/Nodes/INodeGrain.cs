@@ -44,9 +44,27 @@ public interface INodeGrain : IGrainWithStringKey
     [Alias("GetView")]
     Task<NodeView?> GetView();
 
+    /// <summary>Asks the node to fetch a model; how far it is shows in <see cref="GetView"/>.</summary>
+    [Alias("Pull")]
+    Task<PullStatus> Pull(string engine, string model);
+
     /// <summary>Sets the standing by an operator's decision; a banned node is disconnected.</summary>
     [Alias("SetStanding")]
     Task<bool> SetStanding(Standing standing);
+}
+
+/// <summary>The outcome of <see cref="INodeGrain.Pull"/>.</summary>
+[GenerateSerializer, Alias("Federation.PullStatus")]
+public enum PullStatus
+{
+    /// <summary>The node was asked.</summary>
+    Asked = 0,
+
+    /// <summary>The node is not connected.</summary>
+    NotConnected = 1,
+
+    /// <summary>The node has no engine of that name.</summary>
+    NoSuchEngine = 2,
 }
 
 /// <summary>What a hub thinks of a node.</summary>
@@ -130,7 +148,26 @@ public sealed record NodeReport(
     [property: Id(2)] ImmutableArray<EngineReport> Engines,
     [property: Id(3)] int RunningLeases,
     [property: Id(4)] bool AcceptsWork,
-    [property: Id(5)] string WhyNot);
+    [property: Id(5)] string WhyNot,
+    [property: Id(6)] ImmutableArray<PullReport> Pulls);
+
+/// <summary>How far the fetching of a model is.</summary>
+/// <param name="Engine">The engine that fetches it.</param>
+/// <param name="Model">The model.</param>
+/// <param name="Status">The engine's own words.</param>
+/// <param name="CompletedBytes">Of <paramref name="TotalBytes"/>; 0 where unknown.</param>
+/// <param name="TotalBytes">0 where unknown.</param>
+/// <param name="Finished">The model is there.</param>
+/// <param name="Error">Why it is not; empty unless it failed.</param>
+[GenerateSerializer, Immutable, Alias("Federation.PullReport")]
+public sealed record PullReport(
+    [property: Id(0)] string Engine,
+    [property: Id(1)] string Model,
+    [property: Id(2)] string Status,
+    [property: Id(3)] long CompletedBytes,
+    [property: Id(4)] long TotalBytes,
+    [property: Id(5)] bool Finished,
+    [property: Id(6)] string Error);
 
 /// <summary>One engine of a node.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.EngineReport")]

@@ -20,6 +20,9 @@ public interface INodeSession : IGrainObserver
     /// <summary>Offers the node a receipt to sign.</summary>
     Task OfferReceipt(ImmutableArray<byte> payload);
 
+    /// <summary>Asks the node to fetch a model.</summary>
+    Task Pull(string engine, string model);
+
     /// <summary>Ends the connection.</summary>
     Task Close(SessionEnd reason);
 }

@@ -1,0 +1,29 @@
+using System.Collections.Immutable;
+
+namespace Federation.NodeAgent.Link;
+
+/// <summary>Where a hub is reached: first as its owner wrote it, then, in turn, wherever else the hub said it is.</summary>
+internal sealed class HubUrls(Uri configured)
+{
+    private ImmutableArray<Uri> _urls = [configured];
+    private int _next;
+
+    /// <summary>Some URL was not tried since the last one that answered.</summary>
+    public bool HasUntried => _next < _urls.Length;
+
+    /// <summary>The URL to try now.</summary>
+    public Uri Next()
+    {
+        if (!HasUntried) _next = 0;
+        return _urls[_next++];
+    }
+
+    /// <summary>The hub at the URL tried last answered, and said that it is reached there too.</summary>
+    public void Learn(ImmutableArray<Uri> others)
+    {
+        var answered = _urls[_next - 1];
+        // Whoever answered is asked first the next time; the configured one is never forgotten.
+        _urls = [.. new[] { answered, configured }.Concat(others).Distinct()];
+        _next = 0;
+    }
+}
