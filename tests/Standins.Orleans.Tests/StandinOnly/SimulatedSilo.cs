@@ -39,6 +39,8 @@ public sealed class SimulatedSilo : IDisposable
 
     public Journal Journal => _host.Services.GetRequiredService<Journal>();
 
+    public int Counter => _host.Services.GetRequiredService<CallCounter>().Count;
+
     public void Dispose()
     {
         Scheduler.Stop(_host);

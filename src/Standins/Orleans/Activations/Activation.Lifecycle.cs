@@ -13,11 +13,10 @@ internal sealed partial class Activation
         _isActivating = true;
         Exception? failure = null;
         using (var timeout = new CancellationTokenSource(_silo.Collection.ActivationTimeout, _silo.Time))
-        using (var token = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _activating.Token))
         {
             try
             {
-                await MakeGrainAsync(token.Token);
+                await MakeGrainAsync(timeout.Token);
             }
             catch (Exception activationFailure)
             {
@@ -125,8 +124,6 @@ internal sealed partial class Activation
         {
             await scope.DisposeAsync();
         }
-
-        _activating.Dispose();
     }
 
     private async Task AttemptAsync(Func<Task> step)

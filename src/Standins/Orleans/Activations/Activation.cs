@@ -23,7 +23,6 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
     private readonly HashSet<GrainTimer> _timers = [];
     private readonly TaskCompletionSource _ended;
     private readonly Func<Request, bool> _mayStart;
-    private readonly CancellationTokenSource _activating = new();
 
     private WaitingRequests _waiting;
     private Phase _phase = Phase.Created;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-using Orleans.CodeGeneration;
 using Orleans.Activations;
 using Orleans.Calls;
+using Orleans.CodeGeneration;
 using Orleans.Runtime;
 
 namespace Orleans.Runtime
