@@ -223,6 +223,13 @@ public sealed partial class BuiltinEngine : IEngine
     private static List<TokenScore> Score(LlamaSession session, ReadOnlySpan<int> batch, int start, int promptLength, List<int> answer, int top)
     {
         var scores = new List<TokenScore>();
+        if (start + batch.Length < promptLength)
+        {
+            // Nothing here is judged; logits of the whole prompt would cost more than reading it.
+            session.Read(batch);
+            return scores;
+        }
+
         session.ReadAll(batch);
         var vocabulary = session.Logits.Length / batch.Length;
         for (var i = 0; i < batch.Length; i++)

@@ -55,7 +55,7 @@ public sealed class OllamaEngine : IEngine
         ArgumentException.ThrowIfNullOrEmpty(options.Name);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Slots, 1);
         this.options = options;
-        endpoint = new OpenAiEndpoint(options.Address, key: null);
+        endpoint = new OpenAiEndpoint(options.Address, "/v1", key: null);
         calls = new InventoryCalls(endpoint, options.InventoryTimeout, time);
     }
 

@@ -10,12 +10,14 @@ internal sealed class OpenAiEndpoint : IDisposable
 
     private readonly HttpClient http;
     private readonly string? key;
+    private readonly string openAiPath;
 
-    /// <param name="root">What stands before <c>/v1/…</c>.</param>
+    /// <param name="root">Where the server is; paths are added to its own.</param>
+    /// <param name="openAiPath">What stands between it and <c>/chat/completions</c>: "/v1" or nothing.</param>
     /// <param name="key">Sent as a bearer token; null sends none. Never logged.</param>
-    public OpenAiEndpoint(Uri root, string? key)
+    public OpenAiEndpoint(Uri root, string openAiPath, string? key)
     {
-        this.key = key;
+        (this.openAiPath, this.key) = (openAiPath, key);
         Root = new Uri(root.AbsoluteUri.TrimEnd('/'));
         http = new HttpClient(new SocketsHttpHandler
         {
@@ -45,7 +47,7 @@ internal sealed class OpenAiEndpoint : IDisposable
             ? StreamUsage.Ask(request.Body)
             : new UsageRequest(request.Body, IsAdded: false);
         using var content = new ReadOnlyMemoryContent(asked.Body);
-        var response = await SendAsync(HttpMethod.Post, request.Kind.Path(), content, cancellationToken).ConfigureAwait(false);
+        var response = await SendAsync(HttpMethod.Post, openAiPath + request.Kind.Path()["/v1".Length..], content, cancellationToken).ConfigureAwait(false);
         return await RelayedResponse.OpenAsync(response, asked.IsAdded, cancellationToken).ConfigureAwait(false);
     }
 

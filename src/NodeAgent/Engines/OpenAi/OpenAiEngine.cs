@@ -11,6 +11,7 @@ public sealed class OpenAiEngine : IEngine
     private readonly OpenAiOptions options;
     private readonly OpenAiEndpoint endpoint;
     private readonly InventoryCalls calls;
+    private readonly string modelsPath;
 
     /// <exception cref="ArgumentException">The URL is not absolute http or https, or an option is out of its range.</exception>
     public OpenAiEngine(OpenAiOptions options, TimeProvider time)
@@ -23,7 +24,9 @@ public sealed class OpenAiEngine : IEngine
         }
 
         this.options = options;
-        endpoint = new OpenAiEndpoint(Root(options.Url), options.ApiKey);
+        var hasPath = options.Url.AbsolutePath.Trim('/').Length > 0;
+        modelsPath = hasPath ? "/models" : "/v1/models";
+        endpoint = new OpenAiEndpoint(new Uri(options.Url.GetLeftPart(UriPartial.Path)), hasPath ? "" : "/v1", options.ApiKey);
         calls = new InventoryCalls(endpoint, options.InventoryTimeout, time);
     }
 
@@ -39,7 +42,7 @@ public sealed class OpenAiEngine : IEngine
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken)
     {
-        var list = await calls.GetAsync("/v1/models", OpenAiJson.Default.ModelList, cancellationToken).ConfigureAwait(false);
+        var list = await calls.GetAsync(modelsPath, OpenAiJson.Default.ModelList, cancellationToken).ConfigureAwait(false);
         return list is null
             ? null
             : new EngineInventory("", [.. list.Data.Where(model => model.Id.Length > 0).DistinctBy(model => model.Id).OrderBy(model => model.Id, StringComparer.Ordinal).Select(Model)]);
@@ -59,12 +62,6 @@ public sealed class OpenAiEngine : IEngine
     {
         endpoint.Dispose();
         return ValueTask.CompletedTask;
-    }
-
-    private static Uri Root(Uri url)
-    {
-        var root = url.GetLeftPart(UriPartial.Path).TrimEnd('/');
-        return new Uri(root.EndsWith("/v1", StringComparison.Ordinal) ? root[..^3] : root);
     }
 
     private EngineModel Model(ModelEntry entry) => new(

@@ -8,7 +8,7 @@ public sealed record OpenAiOptions
     /// <summary>Unique on the node.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Absolute, http or https, with or without the <c>/v1</c> at its end.</summary>
+    /// <summary>Absolute, http or https: what stands before <c>/chat/completions</c>. Without a path, <c>/v1</c> is meant.</summary>
     public required Uri Url { get; init; }
 
     /// <summary>Bearer token; null sends none. Never logged, and left out when the options are printed.</summary>
