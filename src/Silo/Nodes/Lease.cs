@@ -17,6 +17,7 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
 
     private long _windowLeft = windowBytes;
     private ulong _nextSequence;
+    private bool _accepted;
     private bool _headSeen;
 
     public string LeaseId { get; } = leaseId;
@@ -30,6 +31,9 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
 
     /// <summary>The consumer took <paramref name="bytes"/>.</summary>
     public void Grant(int bytes) => Interlocked.Add(ref _windowLeft, bytes);
+
+    /// <summary>The node takes the lease; it says so once.</summary>
+    public bool TryAccept() => !_accepted && (_accepted = true);
 
     /// <summary>The engine's answer begins; a second head breaks the protocol.</summary>
     public bool TryBegin(int status, string contentType)

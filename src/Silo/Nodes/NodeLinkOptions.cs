@@ -32,11 +32,11 @@ internal sealed class NodeLinkOptions
     [Range(16 * 1024, 64 * 1024 * 1024)]
     public int WindowBytes { get; set; } = 256 * 1024;
 
-    /// <summary>Messages other than output a node may send per second, on average. Default 200.</summary>
+    /// <summary>Messages a node may send per second, on average, beside those of its leases and answers to offers. Default 200.</summary>
     [Range(1, 100_000)]
     public int MessagesPerSecond { get; set; } = 200;
 
-    /// <summary>Messages other than output a node may send at once. Default 2 000.</summary>
+    /// <summary>Such messages a node may send at once. Default 2 000.</summary>
     [Range(1, 1_000_000)]
     public int MessageBurst { get; set; } = 2_000;
 

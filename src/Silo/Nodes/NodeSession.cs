@@ -36,6 +36,7 @@ internal sealed partial class NodeSession : INodeSession
     private readonly Lock _slotGate = new();
     private volatile NodeReport _report;
     private volatile SessionStatus? _endStatus;
+    private long _offersUnanswered;
     private long _announcements;
     private long _lastHeard;
     private volatile bool _draining;
@@ -150,6 +151,7 @@ internal sealed partial class NodeSession : INodeSession
 
     public Task OfferReceipt(ImmutableArray<byte> payload)
     {
+        Interlocked.Increment(ref _offersUnanswered);
         Send(new HubMessage { ReceiptOffer = new ReceiptOffer { Payload = ByteString.CopyFrom(payload.AsSpan()) } });
         return Task.CompletedTask;
     }
@@ -243,8 +245,6 @@ internal sealed partial class NodeSession : INodeSession
 
     private ValueTask HandleAsync(NodeMessage message)
     {
-        if (message.MessageCase is not NodeMessage.MessageOneofCase.Chunk && !_budget.TrySpend())
-            throw Violation(StatusCode.ResourceExhausted, $"more than {_options.MessagesPerSecond} messages a second");
         switch (message.MessageCase)
         {
             case NodeMessage.MessageOneofCase.Chunk:
@@ -254,7 +254,7 @@ internal sealed partial class NodeSession : INodeSession
                 TakeHead(message.Head);
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Accept:
-                LeaseOf(message.Accept.LeaseId);
+                TakeAccept(message.Accept);
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Done:
                 TakeDone(message.Done);
@@ -266,26 +266,52 @@ internal sealed partial class NodeSession : INodeSession
                 TakeRefusal(message.Refuse);
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Heartbeat:
+                Spend();
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Inventory:
+                Spend();
                 return new ValueTask(TakeInventoryAsync(message.Inventory));
             case NodeMessage.MessageOneofCase.Policy:
+                Spend();
                 return new ValueTask(TakePolicyAsync(message.Policy));
             case NodeMessage.MessageOneofCase.ReceiptSignature:
+                // An answer to an offer costs nothing, since the hub asked for it.
+                if (Interlocked.Decrement(ref _offersUnanswered) < 0)
+                {
+                    Interlocked.Increment(ref _offersUnanswered);
+                    Spend();
+                }
                 return new ValueTask(TakeSignatureAsync(message.ReceiptSignature));
             case NodeMessage.MessageOneofCase.Drain:
+                Spend();
                 return new ValueTask(TakeDrainAsync(message.Drain));
             case NodeMessage.MessageOneofCase.PullProgress:
+                Spend();
                 TakePull(message.PullProgress);
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Hello:
                 throw Violation(StatusCode.InvalidArgument, "a second hello");
             case NodeMessage.MessageOneofCase.None:
                 // A message of a newer agent: ignored, as the protocol promises.
+                Spend();
                 return ValueTask.CompletedTask;
             default:
                 throw new InvalidOperationException($"Message {message.MessageCase} is not handled.");
         }
+    }
+
+    /// <summary>
+    /// Pays for a message that nothing else bounds. Those of a lease it holds are free: a lease has one beginning, one end, and a
+    /// window between.
+    /// </summary>
+    private void Spend()
+    {
+        if (!_budget.TrySpend()) throw Violation(StatusCode.ResourceExhausted, $"more than {_options.MessagesPerSecond} messages a second");
+    }
+
+    private void TakeAccept(Accept accept)
+    {
+        if (LeaseOf(accept.LeaseId) is { } lease && !lease.TryAccept()) throw Violation(StatusCode.InvalidArgument, $"lease {lease.LeaseId} was accepted before");
     }
 
     private void TakeHead(Head head)
@@ -417,7 +443,11 @@ internal sealed partial class NodeSession : INodeSession
     private Lease? LeaseOf(string leaseId)
     {
         if (_leases.TryGetValue(leaseId, out var lease)) return lease;
-        if (_endedLeases.Contains(leaseId)) return null;
+        if (_endedLeases.Contains(leaseId))
+        {
+            Spend();
+            return null;
+        }
         throw Violation(StatusCode.PermissionDenied, $"lease '{Shorten(leaseId)}' was not given to this node");
     }
 
