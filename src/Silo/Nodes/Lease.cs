@@ -26,6 +26,9 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
 
     public string Engine { get; } = engine;
 
+    /// <summary>What the node may still send, bytes; below zero when it oversteps.</summary>
+    public long WindowLeft => Interlocked.Read(ref _windowLeft);
+
     /// <summary>Ends after <see cref="LeaseEvent.Done"/>, <see cref="LeaseEvent.Failed"/> or <see cref="LeaseEvent.Refused"/>.</summary>
     public ChannelReader<LeaseEvent> Events => _events.Reader;
 

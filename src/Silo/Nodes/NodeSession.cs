@@ -29,7 +29,7 @@ internal sealed partial class NodeSession : INodeSession
     private readonly ILogger<NodeSession> _logger;
     private readonly Channel<HubMessage> _outbound;
     private readonly ConcurrentDictionary<string, Lease> _leases = new(StringComparer.Ordinal);
-    private readonly RecentSet _endedLeases = new(RememberedLeases);
+    private readonly EndedLeases _endedLeases = new(RememberedLeases);
     private readonly ConcurrentDictionary<string, byte> _starvedModels = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _ended = new();
     private readonly MessageBudget _budget;
@@ -324,7 +324,7 @@ internal sealed partial class NodeSession : INodeSession
 
     private void TakeChunk(Chunk chunk)
     {
-        var lease = LeaseOf(chunk.LeaseId);
+        var lease = LeaseOf(chunk.LeaseId, chunk.Data.Length + Lease.ChunkOverheadBytes);
         if (lease is null) return;
         if (chunk.Data.Length > _options.MaxChunkBytes) throw Violation(StatusCode.ResourceExhausted, $"a chunk of {chunk.Data.Length} bytes; at most {_options.MaxChunkBytes}");
         switch (lease.TryTake(chunk.Sequence, chunk.Data.Memory))
@@ -440,13 +440,19 @@ internal sealed partial class NodeSession : INodeSession
     /// The lease a message is about. A lease that ended a moment ago gives <see langword="null"/>: its last messages were on their
     /// way. One the node never held ends the connection, since only a broken or hostile node invents one.
     /// </summary>
-    private Lease? LeaseOf(string leaseId)
+    private Lease? LeaseOf(string leaseId, int cost = Lease.ChunkOverheadBytes)
     {
         if (_leases.TryGetValue(leaseId, out var lease)) return lease;
-        if (_endedLeases.Contains(leaseId))
+        switch (_endedLeases.Take(leaseId, cost))
         {
-            Spend();
-            return null;
+            case LateMessage.Expected:
+                return null;
+            case LateMessage.TooMuch:
+                throw Violation(StatusCode.ResourceExhausted, $"lease {leaseId} goes on after its end");
+            case LateMessage.Unknown:
+                break;
+            default:
+                throw new InvalidOperationException("Not an answer.");
         }
         throw Violation(StatusCode.PermissionDenied, $"lease '{Shorten(leaseId)}' was not given to this node");
     }
@@ -454,7 +460,7 @@ internal sealed partial class NodeSession : INodeSession
     private void EndLease(Lease? lease, LeaseEvent last)
     {
         if (lease is null) return;
-        _endedLeases.Add(lease.LeaseId);
+        _endedLeases.Add(lease.LeaseId, lease.WindowLeft);
         _leases.TryRemove(lease.LeaseId, out _);
         lease.TryEnd(last);
         if (!_starvedModels.IsEmpty) _ = AnnounceStarvedAsync();
