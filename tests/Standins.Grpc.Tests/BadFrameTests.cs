@@ -32,17 +32,30 @@ public sealed class BadFrameTests
     [InlineData("Unary")]
     [InlineData("Chat")]
     public Task A_length_beyond_the_limit_is_RESOURCE_EXHAUSTED_before_the_body_has_come(string method) =>
-        ExpectAsync(method, RawClient.Frame(_ask, length: 2_000_000_000), ResourceExhausted, "Received message exceeds the maximum configured message size.");
+        ExpectAsync(
+            method,
+            RawClient.Frame(_ask, length: 2_000_000_000),
+            ResourceExhausted,
+            "Received message exceeds the maximum configured message size.");
 
     [Theory]
     [InlineData("Unary")]
     [InlineData("Chat")]
     public Task A_compressed_message_without_an_encoding_is_INTERNAL(string method) =>
-        ExpectAsync(method, RawClient.Frame(_ask, flag: 1), Internal, "Request did not include grpc-encoding value with compressed message.");
+        ExpectAsync(
+            method,
+            RawClient.Frame(_ask, flag: 1),
+            Internal,
+            "Request did not include grpc-encoding value with compressed message.");
 
     [Fact]
     public Task A_compressed_message_of_encoding_identity_is_INTERNAL() =>
-        ExpectAsync("Unary", RawClient.Frame(_ask, flag: 1), Internal, "Request sent 'identity' grpc-encoding value with compressed message.", ("grpc-encoding", "identity"));
+        ExpectAsync(
+            "Unary",
+            RawClient.Frame(_ask, flag: 1),
+            Internal,
+            "Request sent 'identity' grpc-encoding value with compressed message.",
+            ("grpc-encoding", "identity"));
 
     [Fact]
     public Task A_compressed_message_of_an_unknown_encoding_is_UNIMPLEMENTED() =>
@@ -88,7 +101,8 @@ public sealed class BadFrameTests
     {
         await using var server = await EchoServerAsync();
         using var raw = new RawClient(server.Address);
-        var body = Enumerable.Range(0, 50).SelectMany(number => RawClient.Frame(new Ask { Number = number, Text = new string('x', number * 7) }.ToByteArray())).ToArray();
+        var asks = Enumerable.Range(0, 50).Select(number => new Ask { Number = number, Text = new string('x', number * 7) });
+        var body = asks.SelectMany(ask => RawClient.Frame(ask.ToByteArray())).ToArray();
 
         var answer = await raw.DribbleAsync("Chat", body).Soon();
 
@@ -194,7 +208,12 @@ public sealed class BadFrameTests
         Assert.Equal(Ok, (await raw.PostAsync("Unary", RawClient.Frame(_ask)).Soon()).Status);
     }
 
-    private static async Task ExpectAsync(string method, byte[] body, string status, string? message, params (string Name, string Value)[] headers)
+    private static async Task ExpectAsync(
+        string method,
+        byte[] body,
+        string status,
+        string? message,
+        params (string Name, string Value)[] headers)
     {
         await using var server = await EchoServerAsync();
         using var raw = new RawClient(server.Address);
@@ -211,7 +230,8 @@ public sealed class BadFrameTests
     private static async Task StillServesAsync(ProbeServer server)
     {
         using var channel = server.Channel();
-        Assert.Equal("still here", (await new Probe.ProbeClient(channel).UnaryAsync(new Ask { Text = "still here" }).ResponseAsync.Soon()).Text);
+        var answer = await new Probe.ProbeClient(channel).UnaryAsync(new Ask { Text = "still here" }).ResponseAsync.Soon();
+        Assert.Equal("still here", answer.Text);
     }
 
     private static Task<ProbeServer> EchoServerAsync() => ProbeServer.StartAsync(new Script

@@ -25,7 +25,7 @@ public sealed class CancellationTests
         await started.Happened;
         await cancellation.CancelAsync();
 
-        var thrown = await Assert.ThrowsAsync<RpcException>(() => call.ResponseAsync.Soon());
+        var thrown = await call.ResponseAsync.RefusalAsync();
         Assert.Equal(StatusCode.Cancelled, thrown.StatusCode);
         Assert.Equal(StatusCode.Cancelled, call.GetStatus().StatusCode);
         await cancelled.Happened;
@@ -45,8 +45,8 @@ public sealed class CancellationTests
         });
         using var channel = server.Channel();
 
-        var thrown = await Assert.ThrowsAsync<RpcException>(() =>
-            new Probe.ProbeClient(channel).UnaryAsync(new Ask(), cancellationToken: new CancellationToken(canceled: true)).ResponseAsync.Soon());
+        var thrown = await new Probe.ProbeClient(channel).UnaryAsync(new Ask(), cancellationToken: new CancellationToken(canceled: true))
+            .ResponseAsync.RefusalAsync();
 
         Assert.Equal(StatusCode.Cancelled, thrown.StatusCode);
         Assert.Equal(0, calls);
@@ -67,12 +67,12 @@ public sealed class CancellationTests
         using var channel = server.Channel();
 
         var call = new Probe.ProbeClient(channel).Chat();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
         call.Dispose();
 
         await cancelled.Happened;
         Assert.Equal(StatusCode.Cancelled, call.GetStatus().StatusCode);
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => call.ResponseStream.MoveNext(CancellationToken.None));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => call.ResponseStream.MoveNext());
         await Assert.ThrowsAsync<ObjectDisposedException>(() => call.RequestStream.WriteAsync(new Ask()));
     }
 
@@ -91,11 +91,11 @@ public sealed class CancellationTests
         using var channel = server.Channel();
 
         var call = new Probe.ProbeClient(channel).Chat();
-        var reading = call.ResponseStream.MoveNext(CancellationToken.None);
+        var reading = call.ResponseStream.MoveNext();
         await started.Happened;
         call.Dispose();
 
-        Assert.Equal(StatusCode.Cancelled, (await Assert.ThrowsAsync<RpcException>(() => reading.Soon())).StatusCode);
+        Assert.Equal(StatusCode.Cancelled, (await reading.RefusalAsync()).StatusCode);
     }
 
     [Fact]
@@ -118,7 +118,7 @@ public sealed class CancellationTests
         var reading = call.ResponseStream.MoveNext(cancellation.Token);
         await cancellation.CancelAsync();
 
-        Assert.Equal(StatusCode.Cancelled, (await Assert.ThrowsAsync<RpcException>(() => reading.Soon())).StatusCode);
+        Assert.Equal(StatusCode.Cancelled, (await reading.RefusalAsync()).StatusCode);
         await cancelled.Happened;
     }
 
@@ -138,7 +138,7 @@ public sealed class CancellationTests
         using var cancellation = new CancellationTokenSource();
 
         using var call = new Probe.ProbeClient(channel).Chat(cancellationToken: cancellation.Token);
-        var reading = call.ResponseStream.MoveNext(CancellationToken.None);
+        var reading = call.ResponseStream.MoveNext();
         await started.Happened;
         await cancellation.CancelAsync();
 
@@ -221,11 +221,11 @@ public sealed class CancellationTests
         var client = new Probe.ProbeClient(channel);
 
         using var call = client.Chat();
-        var reading = call.ResponseStream.MoveNext(CancellationToken.None);
+        var reading = call.ResponseStream.MoveNext();
         await started.Happened;
         channel.Dispose();
 
-        Assert.Equal(StatusCode.Cancelled, (await Assert.ThrowsAsync<RpcException>(() => reading.Soon())).StatusCode);
+        Assert.Equal(StatusCode.Cancelled, (await reading.RefusalAsync()).StatusCode);
         await cancelled.Happened;
         Assert.Throws<ObjectDisposedException>(() => client.Chat());
     }
@@ -240,8 +240,8 @@ public sealed class CancellationTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Chat();
-        var reading = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        var writing = await Assert.ThrowsAsync<RpcException>(() => call.RequestStream.WriteAsync(new Ask()).Soon());
+        var reading = await call.ResponseStream.MoveNext().RefusalAsync();
+        var writing = await call.RequestStream.WriteAsync(new Ask()).RefusalAsync();
 
         Assert.Equal(StatusCode.PermissionDenied, reading.StatusCode);
         Assert.Equal(StatusCode.PermissionDenied, writing.StatusCode);
@@ -262,11 +262,11 @@ public sealed class CancellationTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Chat();
-        var thrown = await Assert.ThrowsAsync<RpcException>(() => WriteForeverAsync(call.RequestStream).Soon());
+        var thrown = await WriteForeverAsync(call.RequestStream).RefusalAsync();
 
         // A writer may learn that the call is over before the reader knows why.
         Assert.Contains(thrown.StatusCode, new[] { StatusCode.InvalidArgument, StatusCode.Cancelled });
-        Assert.Equal("malformed", (await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon())).Status.Detail);
+        Assert.Equal("malformed", (await call.ResponseStream.MoveNext().RefusalAsync()).Status.Detail);
     }
 
     [Fact]
@@ -279,8 +279,8 @@ public sealed class CancellationTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Collect();
-        var answering = await Assert.ThrowsAsync<RpcException>(() => call.ResponseAsync.Soon());
-        var writing = await Assert.ThrowsAsync<RpcException>(() => call.RequestStream.WriteAsync(new Ask()).Soon());
+        var answering = await call.ResponseAsync.RefusalAsync();
+        var writing = await call.RequestStream.WriteAsync(new Ask()).RefusalAsync();
 
         Assert.Equal(StatusCode.Unauthenticated, answering.StatusCode);
         Assert.Equal(StatusCode.Unauthenticated, writing.StatusCode);

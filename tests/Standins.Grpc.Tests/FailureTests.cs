@@ -16,7 +16,7 @@ public sealed class FailureTests
         await using var server = await ProbeServer.StartAsync(new Script { Unary = (_, _) => throw new InvalidOperationException(Secret) });
         using var channel = server.Channel();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var failed = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(StatusCode.Unknown, failed.StatusCode);
         Assert.Equal("Exception was thrown by handler.", failed.Status.Detail);
@@ -37,8 +37,8 @@ public sealed class FailureTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Spread(new Ask());
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        var failed = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
+        var failed = await call.ResponseStream.MoveNext().RefusalAsync();
 
         Assert.Equal(StatusCode.Unknown, failed.StatusCode);
         Assert.DoesNotContain("swordfish", failed.Status.Detail, StringComparison.Ordinal);
@@ -52,7 +52,7 @@ public sealed class FailureTests
             options => options.EnableDetailedErrors = true);
         using var channel = server.Channel();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var failed = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal("Exception was thrown by handler. InvalidOperationException: no such model", failed.Status.Detail);
     }
@@ -63,7 +63,7 @@ public sealed class FailureTests
         await using var server = await ProbeServer.StartAsync(new Script { Unary = (_, _) => Task.FromResult<Answer>(null!) });
         using var channel = server.Channel();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var failed = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(StatusCode.Cancelled, failed.StatusCode);
         Assert.Equal("No message returned from method.", failed.Status.Detail);
@@ -88,10 +88,13 @@ public sealed class FailureTests
     [InlineData(StatusCode.Unauthenticated)]
     public async Task Every_status_reaches_the_caller(StatusCode code)
     {
-        await using var server = await ProbeServer.StartAsync(new Script { Unary = (_, _) => throw new RpcException(new Status(code, $"as {code}")) });
+        await using var server = await ProbeServer.StartAsync(new Script
+        {
+            Unary = (_, _) => throw new RpcException(new Status(code, $"as {code}")),
+        });
         using var channel = server.Channel();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var failed = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(code, failed.StatusCode);
         Assert.Equal($"as {code}", failed.Status.Detail);
@@ -106,11 +109,11 @@ public sealed class FailureTests
         using var channel = GrpcChannel.ForAddress(address);
         var client = new Probe.ProbeClient(channel);
 
-        var unary = await Assert.ThrowsAsync<RpcException>(() => client.UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var unary = await client.UnaryAsync(new Ask()).ResponseAsync.RefusalAsync();
         using var call = client.Chat();
-        var reading = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        var writing = await Assert.ThrowsAsync<RpcException>(() => call.RequestStream.WriteAsync(new Ask()).Soon());
-        var headers = await Assert.ThrowsAsync<RpcException>(() => call.ResponseHeadersAsync.Soon());
+        var reading = await call.ResponseStream.MoveNext().RefusalAsync();
+        var writing = await call.RequestStream.WriteAsync(new Ask()).RefusalAsync();
+        var headers = await call.ResponseHeadersAsync.RefusalAsync();
 
         Assert.All([unary, reading, writing, headers], failed => Assert.Equal(StatusCode.Unavailable, failed.StatusCode));
     }
@@ -134,10 +137,10 @@ public sealed class FailureTests
         using var channel = GrpcChannel.ForAddress(relay.Address);
 
         using var call = new Probe.ProbeClient(channel).Chat();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
         relay.Cut();
-        var reading = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        var writing = await Assert.ThrowsAsync<RpcException>(() => call.RequestStream.WriteAsync(new Ask()).Soon());
+        var reading = await call.ResponseStream.MoveNext().RefusalAsync();
+        var writing = await call.RequestStream.WriteAsync(new Ask()).RefusalAsync();
 
         Assert.Equal(StatusCode.Unavailable, reading.StatusCode);
         Assert.Equal(StatusCode.Unavailable, writing.StatusCode);
@@ -163,9 +166,9 @@ public sealed class FailureTests
 
         using var call = new Probe.ProbeClient(channel).Chat();
         await call.RequestStream.WriteAsync(new Ask()).Soon();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
         relay.Freeze();
-        var failed = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        var failed = await call.ResponseStream.MoveNext().RefusalAsync();
 
         Assert.Equal(StatusCode.Internal, failed.StatusCode);
     }
@@ -185,7 +188,7 @@ public sealed class FailureTests
 
         using var call = new Probe.ProbeClient(channel).Chat();
         await call.RequestStream.WriteAsync(new Ask()).Soon();
-        var failed = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        var failed = await call.ResponseStream.MoveNext().RefusalAsync();
 
         Assert.Equal(StatusCode.Internal, failed.StatusCode);
     }
@@ -197,11 +200,11 @@ public sealed class FailureTests
         using var channel = server.Channel();
         using var call = new Probe.ProbeClient(channel).Chat();
         await call.RequestStream.WriteAsync(new Ask()).Soon();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
 
         await server.StopNowAsync();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        var failed = await call.ResponseStream.MoveNext().RefusalAsync();
         Assert.Contains(failed.StatusCode, new[] { StatusCode.Unavailable, StatusCode.Internal, StatusCode.Cancelled, StatusCode.Unknown });
         await server.DisposeAsync();
     }
@@ -226,7 +229,7 @@ public sealed class FailureTests
         }));
         using var channel = proxy.Channel();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var failed = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(code, failed.StatusCode);
         Assert.Equal($"Bad gRPC response. HTTP status code: {httpStatus}", failed.Status.Detail);
@@ -238,7 +241,8 @@ public sealed class FailureTests
         { "another content type", StatusCode.Cancelled },
         { "no status", StatusCode.Cancelled },
         { "truncated message", StatusCode.Internal },
-        { "bytes that are no message", StatusCode.Unavailable }, // Protobuf's exception is an IOException, which stands for a lost connection.
+        // Protobuf's exception is an IOException, which stands for a lost connection.
+        { "bytes that are no message", StatusCode.Unavailable },
         { "compressed message", StatusCode.Internal },
         { "compressed message of an unknown encoding", StatusCode.Unimplemented },
         { "status that is no number", StatusCode.Cancelled },
@@ -250,10 +254,12 @@ public sealed class FailureTests
     [MemberData(nameof(BadResponses))]
     public async Task A_server_that_does_not_speak_the_protocol_fails_the_call(string kind, StatusCode code)
     {
-        await using var proxy = await ProbeServer.StartAsync(new Script(), inFront: app => app.Run(http => AnswerBadlyAsync(http.Response, kind)));
+        await using var proxy = await ProbeServer.StartAsync(
+            new Script(),
+            inFront: app => app.Run(http => AnswerBadlyAsync(http.Response, kind)));
         using var channel = proxy.Channel();
 
-        var failed = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var failed = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(code, failed.StatusCode);
     }
@@ -261,8 +267,11 @@ public sealed class FailureTests
     [Fact]
     public void An_address_must_suit_the_credentials()
     {
-        Assert.Throws<InvalidOperationException>(() => GrpcChannel.ForAddress("http://localhost", new GrpcChannelOptions { Credentials = ChannelCredentials.SecureSsl }));
-        Assert.Throws<InvalidOperationException>(() => GrpcChannel.ForAddress("https://localhost", new GrpcChannelOptions { Credentials = ChannelCredentials.Insecure }));
+        var secure = new GrpcChannelOptions { Credentials = ChannelCredentials.SecureSsl };
+        var insecure = new GrpcChannelOptions { Credentials = ChannelCredentials.Insecure };
+
+        Assert.Throws<InvalidOperationException>(() => GrpcChannel.ForAddress("http://localhost", secure));
+        Assert.Throws<InvalidOperationException>(() => GrpcChannel.ForAddress("https://localhost", insecure));
         Assert.Throws<InvalidOperationException>(() => GrpcChannel.ForAddress("ftp://localhost"));
         Assert.Throws<UriFormatException>(() => GrpcChannel.ForAddress("nowhere in particular"));
     }

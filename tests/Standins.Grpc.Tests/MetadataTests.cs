@@ -22,7 +22,8 @@ public sealed class MetadataTests
         });
         using var channel = server.Channel();
 
-        await new Probe.ProbeClient(channel).UnaryAsync(new Ask(), new Metadata { { "X-Plain", "some text" }, { "proof-bin", _everyByte }, { "empty-bin", [] } }).ResponseAsync.Soon();
+        var sent = new Metadata { { "X-Plain", "some text" }, { "proof-bin", _everyByte }, { "empty-bin", [] } };
+        await new Probe.ProbeClient(channel).UnaryAsync(new Ask(), sent).ResponseAsync.Soon();
 
         Assert.NotNull(seen);
         Assert.Equal("some text", seen.GetValue("x-plain"));
@@ -52,7 +53,7 @@ public sealed class MetadataTests
         Assert.Equal(_everyByte, headers.GetValueBytes("nonce-bin"));
 
         release.SetResult();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
         Assert.Equal("late", call.ResponseStream.Current.Text);
     }
 
@@ -64,7 +65,8 @@ public sealed class MetadataTests
             Unary = async (_, context) =>
             {
                 await context.WriteResponseHeadersAsync(new Metadata { { "a", "1" } });
-                var again = await Assert.ThrowsAsync<InvalidOperationException>(() => context.WriteResponseHeadersAsync(new Metadata { { "b", "2" } }));
+                var again = await Assert.ThrowsAsync<InvalidOperationException>(
+                    () => context.WriteResponseHeadersAsync(new Metadata { { "b", "2" } }));
                 return new Answer { Text = again.Message };
             },
         });
@@ -115,8 +117,8 @@ public sealed class MetadataTests
         using var call = new Probe.ProbeClient(channel).Chat();
         await call.RequestStream.WriteAsync(new Ask()).Soon();
         await call.RequestStream.CompleteAsync();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
 
         Assert.Equal("1", call.GetTrailers().GetValue("count"));
     }
@@ -135,7 +137,7 @@ public sealed class MetadataTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).UnaryAsync(new Ask());
-        var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseAsync.Soon());
+        var refused = await call.ResponseAsync.RefusalAsync();
 
         Assert.Equal(StatusCode.FailedPrecondition, refused.StatusCode);
         Assert.Equal("not yet", refused.Status.Detail);
@@ -159,12 +161,12 @@ public sealed class MetadataTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Spread(new Ask());
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
+        var refused = await call.ResponseStream.MoveNext().RefusalAsync();
 
         Assert.Equal(StatusCode.ResourceExhausted, refused.StatusCode);
         Assert.Equal("0", refused.Trailers.GetValue("left"));
-        var again = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        var again = await call.ResponseStream.MoveNext().RefusalAsync();
         Assert.Equal(StatusCode.ResourceExhausted, again.StatusCode);
     }
 
@@ -177,10 +179,13 @@ public sealed class MetadataTests
     [InlineData("")]
     public async Task A_status_message_survives_the_wire(string detail)
     {
-        await using var server = await ProbeServer.StartAsync(new Script { Unary = (_, _) => throw new RpcException(new Status(StatusCode.Aborted, detail)) });
+        await using var server = await ProbeServer.StartAsync(new Script
+        {
+            Unary = (_, _) => throw new RpcException(new Status(StatusCode.Aborted, detail)),
+        });
         using var channel = server.Channel();
 
-        var refused = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var refused = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(StatusCode.Aborted, refused.StatusCode);
         Assert.Equal(detail, refused.Status.Detail);
@@ -192,11 +197,13 @@ public sealed class MetadataTests
         var details = Encoding.UTF8.GetBytes("a google.rpc.Status would be here");
         await using var server = await ProbeServer.StartAsync(new Script
         {
-            Unary = (_, _) => throw new RpcException(new Status(StatusCode.InvalidArgument, "bad"), new Metadata { { "grpc-status-details-bin", details } }),
+            Unary = (_, _) => throw new RpcException(
+                new Status(StatusCode.InvalidArgument, "bad"),
+                new Metadata { { "grpc-status-details-bin", details } }),
         });
         using var channel = server.Channel();
 
-        var refused = await Assert.ThrowsAsync<RpcException>(() => new Probe.ProbeClient(channel).UnaryAsync(new Ask()).ResponseAsync.Soon());
+        var refused = await channel.RefusalOfUnaryAsync();
 
         Assert.Equal(details, refused.Trailers.GetValueBytes("grpc-status-details-bin"));
     }
@@ -215,7 +222,7 @@ public sealed class MetadataTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Spread(new Ask());
-        var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        var refused = await call.ResponseStream.MoveNext().RefusalAsync();
 
         Assert.Equal(StatusCode.NotFound, refused.StatusCode);
         Assert.Equal("nothing here", refused.Status.Detail);

@@ -7,11 +7,12 @@ public sealed class NodeClientTests(NodeClientTests.Run run) : IClassFixture<Nod
 {
     private static readonly string[] _scenarios =
     [
-        "unary", "empty message", "client stream", "client stream refused in the middle", "server stream", "server stream refused after messages",
+        "unary", "empty message", "client stream", "client stream refused in the middle",
+        "server stream", "server stream refused after messages",
         "duplex stream", "duplex stream pipelined", "duplex stream ended by the server", "duplex stream refused by the server",
         "status details and message", "metadata", "deadline known to the server", "deadline exceeded", "unary cancelled",
-        "server stream cancelled", "duplex stream cancelled", "big answer", "request beyond the limit", "compressed request", "unknown method",
-        "a hundred streams at once",
+        "server stream cancelled", "duplex stream cancelled", "big answer", "request beyond the limit", "compressed request",
+        "unknown method", "a hundred streams at once",
     ];
 
     public static TheoryData<string> Scenarios() => [.. _scenarios];

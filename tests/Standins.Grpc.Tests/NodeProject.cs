@@ -22,7 +22,8 @@ internal static class NodeProject
             var npm = OperatingSystem.IsWindows() ? "npm.cmd" : "npm";
             using var install = Start(npm, "ci", "--no-progress");
             install.StandardInput.Close();
-            var said = await Task.WhenAll(install.StandardOutput.ReadToEndAsync(), install.StandardError.ReadToEndAsync()).WaitAsync(TimeSpan.FromMinutes(5));
+            var said = await Task.WhenAll(install.StandardOutput.ReadToEndAsync(), install.StandardError.ReadToEndAsync())
+                .WaitAsync(TimeSpan.FromMinutes(5));
             await install.WaitForExitAsync();
             Assert.True(install.ExitCode == 0, $"npm ci failed: {string.Join('\n', said)}");
         }

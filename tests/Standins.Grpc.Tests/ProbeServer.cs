@@ -37,7 +37,10 @@ public sealed class ScriptedProbe(Script script) : Probe.ProbeBase
     public override Task Spread(Ask request, IServerStreamWriter<Answer> responseStream, ServerCallContext context) =>
         script.Spread?.Invoke(request, responseStream, context) ?? base.Spread(request, responseStream, context);
 
-    public override Task Chat(IAsyncStreamReader<Ask> requestStream, IServerStreamWriter<Answer> responseStream, ServerCallContext context) =>
+    public override Task Chat(
+        IAsyncStreamReader<Ask> requestStream,
+        IServerStreamWriter<Answer> responseStream,
+        ServerCallContext context) =>
         script.Chat?.Invoke(requestStream, responseStream, context) ?? base.Chat(requestStream, responseStream, context);
 }
 
@@ -127,7 +130,12 @@ public sealed class ProbeServer : IAsyncDisposable
 
         public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(
+            LogLevel logLevel,
+            EventId eventId,
+            TState state,
+            Exception? exception,
+            Func<TState, Exception?, string> formatter)
         {
             if (IsEnabled(logLevel))
                 Messages.Enqueue($"{formatter(state, exception)} {exception}");

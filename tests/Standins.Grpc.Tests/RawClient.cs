@@ -5,7 +5,13 @@ using System.Net.Http.Headers;
 namespace Federation.Standins.Grpc.Tests;
 
 /// <summary>What came back on the wire.</summary>
-public sealed record RawAnswer(HttpStatusCode HttpStatus, string? Status, string? Message, IReadOnlyList<byte[]> Messages, bool StatusWasInHeaders, string? AcceptEncoding);
+public sealed record RawAnswer(
+    HttpStatusCode HttpStatus,
+    string? Status,
+    string? Message,
+    IReadOnlyList<byte[]> Messages,
+    bool StatusWasInHeaders,
+    string? AcceptEncoding);
 
 /// <summary>A client that sends whatever bytes a test likes.</summary>
 public sealed class RawClient(string address) : IDisposable
@@ -26,14 +32,31 @@ public sealed class RawClient(string address) : IDisposable
 
     /// <summary>Sends a body one to seven bytes at a time, each a DATA frame of its own.</summary>
     public Task<RawAnswer> DribbleAsync(string method, byte[] body) =>
-        SendAsync(new DribbledContent(body), HttpMethod.Post, $"/federation.probe.v1.Probe/{method}", "application/grpc", HttpVersion.Version20);
+        SendAsync(
+            new DribbledContent(body),
+            HttpMethod.Post,
+            $"/federation.probe.v1.Probe/{method}",
+            "application/grpc",
+            HttpVersion.Version20);
 
-    public Task<RawAnswer> SendAsync(HttpMethod verb, string path, byte[] body, string? contentType, Version version, params (string Name, string Value)[] headers) =>
+    public Task<RawAnswer> SendAsync(
+        HttpMethod verb,
+        string path,
+        byte[] body,
+        string? contentType,
+        Version version,
+        params (string Name, string Value)[] headers) =>
         SendAsync(verb == HttpMethod.Get ? null : new ByteArrayContent(body), verb, path, contentType, version, headers);
 
     public void Dispose() => _http.Dispose();
 
-    private async Task<RawAnswer> SendAsync(HttpContent? content, HttpMethod verb, string path, string? contentType, Version version, params (string Name, string Value)[] headers)
+    private async Task<RawAnswer> SendAsync(
+        HttpContent? content,
+        HttpMethod verb,
+        string path,
+        string? contentType,
+        Version version,
+        params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(verb, path)
         {
@@ -57,7 +80,9 @@ public sealed class RawClient(string address) : IDisposable
             Find(response.Headers, "grpc-accept-encoding"));
     }
 
-    private static string? Find(HttpHeaders headers, string name) => headers.TryGetValues(name, out var values) ? string.Join(',', values) : null;
+    private static string? Find(
+        HttpHeaders headers,
+        string name) => headers.TryGetValues(name, out var values) ? string.Join(',', values) : null;
 
     private static List<byte[]> Split(byte[] bytes)
     {

@@ -37,10 +37,10 @@ public sealed class StreamRuleTests
         await first.Soon();
         await call.RequestStream.WriteAsync(new Ask { Number = 2 }).Soon();
         await call.RequestStream.CompleteAsync();
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
         Assert.Equal(2, call.ResponseStream.Current.Number);
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
     }
 
     [Fact]
@@ -58,8 +58,8 @@ public sealed class StreamRuleTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Spread(new Ask());
-        var first = call.ResponseStream.MoveNext(CancellationToken.None);
-        var second = await Assert.ThrowsAsync<InvalidOperationException>(() => call.ResponseStream.MoveNext(CancellationToken.None));
+        var first = call.ResponseStream.MoveNext();
+        var second = await Assert.ThrowsAsync<InvalidOperationException>(() => call.ResponseStream.MoveNext());
         Assert.Equal("Can't read the next message because the previous read is still in progress.", second.Message);
 
         release.Set();
@@ -78,7 +78,7 @@ public sealed class StreamRuleTests
 
         var thrown = await Assert.ThrowsAsync<InvalidOperationException>(() => call.RequestStream.WriteAsync(new Ask()));
         Assert.Equal("Request stream has already been completed.", thrown.Message);
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
     }
 
     [Fact]
@@ -93,7 +93,7 @@ public sealed class StreamRuleTests
 
         using var call = new Probe.ProbeClient(channel).Chat();
         await Assert.ThrowsAsync<ArgumentNullException>(() => call.RequestStream.WriteAsync(null!));
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
         Assert.IsType<ArgumentNullException>(atServer);
     }
 
@@ -116,10 +116,11 @@ public sealed class StreamRuleTests
 
         using var call = new Probe.ProbeClient(channel).Spread(new Ask());
         await rejected.Happened;
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.True(await call.ResponseStream.MoveNext().Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
 
-        Assert.Equal("Can't write the message because the previous write is in progress.", Assert.IsType<InvalidOperationException>(second).Message);
+        Assert.IsType<InvalidOperationException>(second);
+        Assert.Equal("Can't write the message because the previous write is in progress.", second.Message);
     }
 
     [Fact]
@@ -138,7 +139,7 @@ public sealed class StreamRuleTests
         using var channel = server.Channel();
 
         using var call = new Probe.ProbeClient(channel).Chat();
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
 
         await Assert.ThrowsAsync<InvalidOperationException>(() => writer!.WriteAsync(new Answer()));
         await Assert.ThrowsAsync<InvalidOperationException>(() => reader!.MoveNext());
@@ -164,7 +165,7 @@ public sealed class StreamRuleTests
         Assert.InRange(written, 1, Many - 1);
 
         var read = 0;
-        while (await call.ResponseStream.MoveNext(CancellationToken.None).Soon())
+        while (await call.ResponseStream.MoveNext().Soon())
             read++;
         Assert.Equal(Many, read);
     }
@@ -232,12 +233,12 @@ public sealed class StreamRuleTests
 
         for (var number = 0; number <= 10; number++)
         {
-            Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+            Assert.True(await call.ResponseStream.MoveNext().Soon());
             Assert.Equal(number, call.ResponseStream.Current.Number);
         }
 
         await call.RequestStream.CompleteAsync();
-        Assert.False(await call.ResponseStream.MoveNext(CancellationToken.None).Soon());
+        Assert.False(await call.ResponseStream.MoveNext().Soon());
     }
 
     /// <summary>Completes when a counter has moved and then stayed for half a second.</summary>

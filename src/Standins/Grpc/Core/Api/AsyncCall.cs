@@ -13,7 +13,11 @@ internal interface IStartedCall : IDisposable
 }
 
 /// <summary>A started call made of functions: what the public constructors take, for test doubles.</summary>
-internal sealed class StartedCallOfFunctions(Task<Metadata> responseHeadersAsync, Func<Status> getStatus, Func<Metadata> getTrailers, Action dispose) : IStartedCall
+internal sealed class StartedCallOfFunctions(
+    Task<Metadata> responseHeadersAsync,
+    Func<Status> getStatus,
+    Func<Metadata> getTrailers,
+    Action dispose) : IStartedCall
 {
     public Task<Metadata> ResponseHeadersAsync => responseHeadersAsync;
 
@@ -30,7 +34,12 @@ public sealed class AsyncUnaryCall<TResponse> : IDisposable
     private readonly IStartedCall _call;
 
     /// <summary>Makes a call of its parts.</summary>
-    public AsyncUnaryCall(Task<TResponse> responseAsync, Task<Metadata> responseHeadersAsync, Func<Status> getStatusFunc, Func<Metadata> getTrailersFunc, Action disposeAction)
+    public AsyncUnaryCall(
+        Task<TResponse> responseAsync,
+        Task<Metadata> responseHeadersAsync,
+        Func<Status> getStatusFunc,
+        Func<Metadata> getTrailersFunc,
+        Action disposeAction)
         : this(responseAsync, new StartedCallOfFunctions(responseHeadersAsync, getStatusFunc, getTrailersFunc, disposeAction))
     {
     }
@@ -51,7 +60,8 @@ public sealed class AsyncUnaryCall<TResponse> : IDisposable
     public TaskAwaiter<TResponse> GetAwaiter() => ResponseAsync.GetAwaiter();
 
     /// <summary>Awaits <see cref="ResponseAsync"/>.</summary>
-    public ConfiguredTaskAwaitable<TResponse> ConfigureAwait(bool continueOnCapturedContext) => ResponseAsync.ConfigureAwait(continueOnCapturedContext);
+    public ConfiguredTaskAwaitable<TResponse> ConfigureAwait(bool continueOnCapturedContext) =>
+        ResponseAsync.ConfigureAwait(continueOnCapturedContext);
 
     /// <summary>How the call ended.</summary>
     /// <exception cref="InvalidOperationException">It has not.</exception>
@@ -71,7 +81,12 @@ public sealed class AsyncServerStreamingCall<TResponse> : IDisposable
     private readonly IStartedCall _call;
 
     /// <summary>Makes a call of its parts.</summary>
-    public AsyncServerStreamingCall(IAsyncStreamReader<TResponse> responseStream, Task<Metadata> responseHeadersAsync, Func<Status> getStatusFunc, Func<Metadata> getTrailersFunc, Action disposeAction)
+    public AsyncServerStreamingCall(
+        IAsyncStreamReader<TResponse> responseStream,
+        Task<Metadata> responseHeadersAsync,
+        Func<Status> getStatusFunc,
+        Func<Metadata> getTrailersFunc,
+        Action disposeAction)
         : this(responseStream, new StartedCallOfFunctions(responseHeadersAsync, getStatusFunc, getTrailersFunc, disposeAction))
     {
     }
@@ -106,8 +121,17 @@ public sealed class AsyncClientStreamingCall<TRequest, TResponse> : IDisposable
     private readonly IStartedCall _call;
 
     /// <summary>Makes a call of its parts.</summary>
-    public AsyncClientStreamingCall(IClientStreamWriter<TRequest> requestStream, Task<TResponse> responseAsync, Task<Metadata> responseHeadersAsync, Func<Status> getStatusFunc, Func<Metadata> getTrailersFunc, Action disposeAction)
-        : this(requestStream, responseAsync, new StartedCallOfFunctions(responseHeadersAsync, getStatusFunc, getTrailersFunc, disposeAction))
+    public AsyncClientStreamingCall(
+        IClientStreamWriter<TRequest> requestStream,
+        Task<TResponse> responseAsync,
+        Task<Metadata> responseHeadersAsync,
+        Func<Status> getStatusFunc,
+        Func<Metadata> getTrailersFunc,
+        Action disposeAction)
+        : this(
+            requestStream,
+            responseAsync,
+            new StartedCallOfFunctions(responseHeadersAsync, getStatusFunc, getTrailersFunc, disposeAction))
     {
     }
 
@@ -131,7 +155,8 @@ public sealed class AsyncClientStreamingCall<TRequest, TResponse> : IDisposable
     public TaskAwaiter<TResponse> GetAwaiter() => ResponseAsync.GetAwaiter();
 
     /// <summary>Awaits <see cref="ResponseAsync"/>.</summary>
-    public ConfiguredTaskAwaitable<TResponse> ConfigureAwait(bool continueOnCapturedContext) => ResponseAsync.ConfigureAwait(continueOnCapturedContext);
+    public ConfiguredTaskAwaitable<TResponse> ConfigureAwait(bool continueOnCapturedContext) =>
+        ResponseAsync.ConfigureAwait(continueOnCapturedContext);
 
     /// <summary>How the call ended.</summary>
     /// <exception cref="InvalidOperationException">It has not.</exception>
@@ -151,12 +176,24 @@ public sealed class AsyncDuplexStreamingCall<TRequest, TResponse> : IDisposable
     private readonly IStartedCall _call;
 
     /// <summary>Makes a call of its parts.</summary>
-    public AsyncDuplexStreamingCall(IClientStreamWriter<TRequest> requestStream, IAsyncStreamReader<TResponse> responseStream, Task<Metadata> responseHeadersAsync, Func<Status> getStatusFunc, Func<Metadata> getTrailersFunc, Action disposeAction)
-        : this(requestStream, responseStream, new StartedCallOfFunctions(responseHeadersAsync, getStatusFunc, getTrailersFunc, disposeAction))
+    public AsyncDuplexStreamingCall(
+        IClientStreamWriter<TRequest> requestStream,
+        IAsyncStreamReader<TResponse> responseStream,
+        Task<Metadata> responseHeadersAsync,
+        Func<Status> getStatusFunc,
+        Func<Metadata> getTrailersFunc,
+        Action disposeAction)
+        : this(
+            requestStream,
+            responseStream,
+            new StartedCallOfFunctions(responseHeadersAsync, getStatusFunc, getTrailersFunc, disposeAction))
     {
     }
 
-    internal AsyncDuplexStreamingCall(IClientStreamWriter<TRequest> requestStream, IAsyncStreamReader<TResponse> responseStream, IStartedCall call)
+    internal AsyncDuplexStreamingCall(
+        IClientStreamWriter<TRequest> requestStream,
+        IAsyncStreamReader<TResponse> responseStream,
+        IStartedCall call)
     {
         RequestStream = requestStream;
         ResponseStream = responseStream;

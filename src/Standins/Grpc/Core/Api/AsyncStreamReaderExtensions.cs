@@ -17,13 +17,17 @@ public static class AsyncStreamReaderExtensions
     /// <summary>Reads a stream to its end.</summary>
     /// <param name="streamReader">The stream.</param>
     /// <param name="cancellationToken">Cancels the read; on a client the whole call.</param>
-    public static IAsyncEnumerable<T> ReadAllAsync<T>(this IAsyncStreamReader<T> streamReader, CancellationToken cancellationToken = default)
+    public static IAsyncEnumerable<T> ReadAllAsync<T>(
+        this IAsyncStreamReader<T> streamReader,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(streamReader);
         return ReadAll(streamReader, cancellationToken);
     }
 
-    private static async IAsyncEnumerable<T> ReadAll<T>(IAsyncStreamReader<T> reader, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private static async IAsyncEnumerable<T> ReadAll<T>(
+        IAsyncStreamReader<T> reader,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         while (await reader.MoveNext(cancellationToken).ConfigureAwait(false))
             yield return reader.Current;

@@ -9,7 +9,11 @@ public readonly struct CallOptions
     /// <param name="cancellationToken">Cancels the call at any time.</param>
     /// <param name="writeOptions">How messages are written.</param>
 #pragma warning disable CA1068 // The order of gRPC's own constructor.
-    public CallOptions(Metadata? headers = null, DateTime? deadline = null, CancellationToken cancellationToken = default, WriteOptions? writeOptions = null)
+    public CallOptions(
+        Metadata? headers = null,
+        DateTime? deadline = null,
+        CancellationToken cancellationToken = default,
+        WriteOptions? writeOptions = null)
 #pragma warning restore CA1068
     {
         Headers = headers;

@@ -50,11 +50,15 @@ public sealed class Metadata : IList<Metadata.Entry>
     public IEnumerable<Entry> GetAll(string key) => _entries.Where(entry => entry.HasKey(key));
 
     /// <summary>Adds a text entry.</summary>
-    /// <exception cref="ArgumentException">The key has other characters than letters, digits, '.', '_' and '-', or ends in <c>-bin</c>.</exception>
+    /// <exception cref="ArgumentException">
+    /// The key has other characters than letters, digits, '.', '_' and '-', or ends in <c>-bin</c>.
+    /// </exception>
     public void Add(string key, string value) => Add(new Entry(key, value));
 
     /// <summary>Adds a binary entry.</summary>
-    /// <exception cref="ArgumentException">The key has other characters than letters, digits, '.', '_' and '-', or does not end in <c>-bin</c>.</exception>
+    /// <exception cref="ArgumentException">
+    /// The key has other characters than letters, digits, '.', '_' and '-', or does not end in <c>-bin</c>.
+    /// </exception>
     public void Add(string key, byte[] valueBytes) => Add(new Entry(key, valueBytes));
 
     /// <inheritdoc/>
@@ -141,7 +145,7 @@ public sealed class Metadata : IList<Metadata.Entry>
             ArgumentNullException.ThrowIfNull(valueBytes);
             Key = Normalize(key);
             if (!IsBinaryKey(Key))
-                throw new ArgumentException($"Key for binary valued metadata entry needs to have '{BinaryHeaderSuffix}' suffix indicating binary value.", nameof(key));
+                throw new ArgumentException($"The key of a binary metadata entry ends in '{BinaryHeaderSuffix}'.", nameof(key));
             _bytes = [.. valueBytes];
         }
 
@@ -173,9 +177,9 @@ public sealed class Metadata : IList<Metadata.Entry>
         private static string Normalize(string key)
         {
             ArgumentNullException.ThrowIfNull(key);
-            if (key.AsSpan().ContainsAnyExcept(_keyCharacters))
-                throw new ArgumentException("Metadata entry key not valid. Keys can only contain lowercase alphanumeric characters, underscores, hyphens and dots.", nameof(key));
-            return key.ToLowerInvariant();
+            return key.AsSpan().ContainsAnyExcept(_keyCharacters)
+                ? throw new ArgumentException("A metadata key is made of letters, digits, underscores, hyphens and dots.", nameof(key))
+                : key.ToLowerInvariant();
         }
     }
 }

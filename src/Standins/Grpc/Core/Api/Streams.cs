@@ -18,7 +18,10 @@ public interface IAsyncStreamWriter<in T>
     /// <summary>How messages are written from now on.</summary>
     WriteOptions? WriteOptions { get; set; }
 
-    /// <summary>Writes a message. Completes when the transport took it, which is how a slow reader slows its writer. Only one write may be pending.</summary>
+    /// <summary>
+    /// Writes a message. Completes when the transport took it, which is how a slow reader slows its writer. Only one
+    /// write may be pending.
+    /// </summary>
     /// <exception cref="InvalidOperationException">Another write is pending, or the stream is complete.</exception>
     Task WriteAsync(T message);
 

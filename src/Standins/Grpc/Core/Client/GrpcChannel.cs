@@ -22,7 +22,7 @@ public sealed class GrpcChannel : ChannelBase, IDisposable
     {
         EnsureSchemeSuits(address, options.Credentials);
         if (options is { HttpClient: not null, HttpHandler: not null })
-            throw new ArgumentException($"{nameof(GrpcChannelOptions.HttpClient)} and {nameof(GrpcChannelOptions.HttpHandler)} have been configured. Only one HTTP caller can be specified.");
+            throw new ArgumentException("HttpClient and HttpHandler have been configured. Only one HTTP caller can be specified.");
 
         Address = address;
         MaxSendMessageSize = options.MaxSendMessageSize;
@@ -97,7 +97,9 @@ public sealed class GrpcChannel : ChannelBase, IDisposable
     internal Uri UriOf(IMethod method) => _uris.GetOrAdd(method.FullName, static (path, address) => new Uri(address, path), Address);
 
     /// <summary>Sends a request; completes when the response's headers are here.</summary>
-    internal Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) => _http is HttpClient client
+    internal Task<HttpResponseMessage> SendAsync(
+        HttpRequestMessage request,
+        CancellationToken cancellationToken) => _http is HttpClient client
         ? client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken)
         : _http.SendAsync(request, cancellationToken);
 
@@ -125,7 +127,10 @@ public sealed class GrpcChannel : ChannelBase, IDisposable
 
         var isSecure = address.Scheme == Uri.UriSchemeHttps;
         if (credentials is not null && credentials.IsSecure != isSecure)
-            throw new InvalidOperationException($"Channel is configured with {(credentials.IsSecure ? "secure" : "insecure")} channel credentials and can't use an address with a '{address.Scheme}' scheme.");
+        {
+            var kind = credentials.IsSecure ? "secure" : "insecure";
+            throw new InvalidOperationException($"A channel with {kind} credentials can't use the scheme '{address.Scheme}'.");
+        }
     }
 
     [SuppressMessage("Reliability", "CA2000:Dispose objects before losing scope", Justification = "The invoker owns the handler.")]

@@ -28,14 +28,21 @@ internal interface IRunningCall
 /// One call over HTTP/2, from the request to the one <see cref="Outcome"/> it ends with. Whoever ends it first — the
 /// server's trailers, the deadline, the caller's token, dispose, a broken connection — decides the outcome.
 /// </summary>
-internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<TRequest, TResponse> method, CallOptions options) : IStartedCall, IRunningCall
+internal sealed class HttpCall<TRequest, TResponse>(
+    GrpcChannel channel,
+    Method<TRequest, TResponse> method,
+    CallOptions options) : IStartedCall, IRunningCall
     where TRequest : class
     where TResponse : class
 {
     private static readonly TimeSpan _longestTimer = TimeSpan.FromDays(30);
 
     // Responses are parsed off a pipe, many small messages to a read. Nothing is held while a stream idles.
-    private static readonly StreamPipeReaderOptions _responsePipe = new(bufferSize: 16 * 1024, minimumReadSize: 4 * 1024, useZeroByteReads: true);
+    private static readonly StreamPipeReaderOptions _responsePipe =
+        new(bufferSize: 16 * 1024, minimumReadSize: 4 * 1024, useZeroByteReads: true);
+
+    private static readonly Action<object?, CancellationToken> _cancelByCaller =
+        static (call, token) => ((HttpCall<TRequest, TResponse>)call!).CancelByCaller(token);
 
     private readonly CancellationTokenSource _stopping = new();
     private readonly MessagePayload _payload = new();
@@ -80,7 +87,10 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
     public RequestStream<TRequest> StartStreaming()
     {
         _streamedRequest = new StreamedRequest();
-        var requests = new RequestStream<TRequest>(this, method.RequestMarshaller, _streamedRequest, channel.MaxSendMessageSize) { WriteOptions = options.WriteOptions };
+        var requests = new RequestStream<TRequest>(this, method.RequestMarshaller, _streamedRequest, channel.MaxSendMessageSize)
+        {
+            WriteOptions = options.WriteOptions,
+        };
         Start(_streamedRequest);
         return requests;
     }
@@ -96,22 +106,26 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         try
         {
             var body = await OpenBodyAsync().ConfigureAwait(false);
-            if (await body.ReadNextAsync(_limits, _payload, method.ResponseMarshaller.ContextualDeserializer, Stopping).ConfigureAwait(false) is { } message)
+            var message = await body.ReadNextAsync(_limits, _payload, Deserialize, Stopping).ConfigureAwait(false);
+            if (message is not null)
                 return message;
 
             End(Outcome.OfTrailers(_response!));
         }
         catch (Exception cause)
         {
-            throw Failure("Error reading next message.", cause);
+            var failure = Failure("Error reading next message.", cause);
+            CloseBody();
+            throw failure;
         }
 
+        CloseBody();
         return EndedWell ? null : throw Failure();
     }
 
     public CancellationTokenRegistration CancelWith(CancellationToken cancellationToken) =>
         cancellationToken.CanBeCanceled && cancellationToken != options.CancellationToken
-            ? cancellationToken.UnsafeRegister(static (call, token) => ((HttpCall<TRequest, TResponse>)call!).CancelByCaller(token), this)
+            ? cancellationToken.UnsafeRegister(_cancelByCaller, this)
             : default;
 
     public async Task AnswerAsync() => await ((Task)_head).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -120,10 +134,10 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
 
     public Exception Failure()
     {
-        var outcome = Volatile.Read(ref _outcome) ?? new Outcome(Status.DefaultCancelled, null);
-        if (channel.ThrowOperationCanceledOnCancellation && outcome.Status.StatusCode is StatusCode.Cancelled or StatusCode.DeadlineExceeded)
-            return new OperationCanceledException(outcome.Status.Detail, outcome.Status.DebugException, options.CancellationToken);
-        return new RpcException(outcome.Status, outcome.Trailers ?? Metadata.Empty);
+        var (status, trailers) = Volatile.Read(ref _outcome) ?? new Outcome(Status.DefaultCancelled, null);
+        return channel.ThrowOperationCanceledOnCancellation && status.StatusCode is StatusCode.Cancelled or StatusCode.DeadlineExceeded
+            ? new OperationCanceledException(status.Detail, status.DebugException, options.CancellationToken)
+            : new RpcException(status, trailers ?? Metadata.Empty);
     }
 
     /// <summary>The caller lets the call go: cancels it unless it has ended.</summary>
@@ -133,13 +147,15 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         End(new Outcome(new Status(StatusCode.Cancelled, "gRPC call disposed."), null));
     }
 
+    private Func<DeserializationContext, TResponse> Deserialize => method.ResponseMarshaller.ContextualDeserializer;
+
     private async Task<TResponse> ReadSingleCoreAsync()
     {
         TResponse? message;
         try
         {
             var body = await OpenBodyAsync().ConfigureAwait(false);
-            message = await body.ReadSingleAsync(_limits, _payload, method.ResponseMarshaller.ContextualDeserializer, Stopping).ConfigureAwait(false);
+            message = await body.ReadSingleAsync(_limits, _payload, Deserialize, Stopping).ConfigureAwait(false);
             var outcome = Outcome.OfTrailers(_response!);
             if (message is null && outcome.Status.StatusCode == StatusCode.OK)
                 outcome = outcome with { Status = new Status(StatusCode.Internal, "Failed to deserialize response message.") };
@@ -149,9 +165,16 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         {
             throw Failure("Error starting gRPC call.", cause);
         }
+        finally
+        {
+            CloseBody();
+        }
 
         return EndedWell ? message! : throw Failure();
     }
+
+    /// <summary>Gives the buffers of the body back. Called by its one reader only, when nothing will be read any more.</summary>
+    private void CloseBody() => _body?.Complete();
 
     private async Task<Metadata> ReadHeadersAsync()
     {
@@ -200,7 +223,7 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
             Content = content,
         };
         var headers = request.Headers;
-        headers.TryAddWithoutValidation("User-Agent", "grpc-dotnet-federation/1");
+        headers.TryAddWithoutValidation("User-Agent", "grpc-dotnet-standin/1");
         headers.TryAddWithoutValidation("TE", "trailers");
         headers.TryAddWithoutValidation(GrpcHeaders.AcceptEncoding, GrpcHeaders.Identity);
         foreach (var entry in options.Headers ?? Metadata.Empty)
@@ -219,7 +242,7 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
         if (deadline is null || deadline == DateTime.MaxValue)
             return null;
         if (deadline.Value.Kind != DateTimeKind.Utc && deadline != DateTime.MinValue)
-            throw new InvalidOperationException("Deadline must have a kind DateTimeKind.Utc or be equal to DateTime.MaxValue or DateTime.MinValue.");
+            throw new InvalidOperationException("Deadline must have a kind DateTimeKind.Utc or be DateTime.MaxValue or DateTime.MinValue.");
 
         var left = deadline.Value - channel.Time.GetUtcNow().UtcDateTime;
         return left < CallTimeout.Longest ? left : CallTimeout.Longest;
@@ -227,7 +250,7 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
 
     private void Arm(TimeSpan? timeout)
     {
-        _callerCancels = options.CancellationToken.UnsafeRegister(static (call, token) => ((HttpCall<TRequest, TResponse>)call!).CancelByCaller(token), this);
+        _callerCancels = options.CancellationToken.UnsafeRegister(_cancelByCaller, this);
         if (timeout <= TimeSpan.Zero)
             Expire();
         else if (timeout is { } left)
@@ -246,7 +269,11 @@ internal sealed class HttpCall<TRequest, TResponse>(GrpcChannel channel, Method<
 
     private void StartDeadlineTimer(TimeSpan left)
     {
-        _deadlineTimer = channel.Time.CreateTimer(static call => ((HttpCall<TRequest, TResponse>)call!).OnDeadlineTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _deadlineTimer = channel.Time.CreateTimer(
+            static call => ((HttpCall<TRequest, TResponse>)call!).OnDeadlineTimer(),
+            this,
+            Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
         _deadlineTimer.Change(Due(left), Timeout.InfiniteTimeSpan);
     }
 
@@ -301,7 +328,8 @@ internal static class TaskObservation
     /// <summary>The same task; if nobody awaits it, its exception is not reported as unobserved.</summary>
     public static Task<T> Observed<T>(this Task<T> task)
     {
-        _ = task.ContinueWith(static t => t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        const TaskContinuationOptions OnFailure = TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously;
+        _ = task.ContinueWith(static failed => failed.Exception, CancellationToken.None, OnFailure, TaskScheduler.Default);
         return task;
     }
 }

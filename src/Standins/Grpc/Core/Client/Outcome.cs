@@ -12,7 +12,10 @@ namespace Grpc.Net.Client;
 /// <param name="Trailers">What came with it; null if no answer came.</param>
 internal sealed record Outcome(Status Status, Metadata? Trailers)
 {
-    /// <summary>The outcome that is already in a response's headers: an error without messages, or no gRPC at all. Null if messages are to be read.</summary>
+    /// <summary>
+    /// The outcome that is already in a response's headers: an error without messages, or no gRPC at all. Null if
+    /// messages are to be read.
+    /// </summary>
     public static Outcome? OfHeaders(HttpResponseMessage response)
     {
         if (response.Headers.NonValidated.Contains(GrpcHeaders.Status))
@@ -25,7 +28,7 @@ internal sealed record Outcome(Status Status, Metadata? Trailers)
         if (response.Version.Major < 2)
             return Bad(StatusCode.Internal, $"Response protocol downgraded to HTTP/{response.Version.ToString(2)}.");
         if (response.StatusCode != HttpStatusCode.OK)
-            return Bad(OfHttpStatus(response.StatusCode), string.Create(CultureInfo.InvariantCulture, $"HTTP status code: {(int)response.StatusCode}"));
+            return Bad(OfHttpStatus(response.StatusCode), FormattableString.Invariant($"HTTP status code: {(int)response.StatusCode}"));
 
         var contentType = ResponseHeaders.First(response.Content.Headers, "Content-Type");
         if (contentType is null)
@@ -85,7 +88,10 @@ internal sealed record Outcome(Status Status, Metadata? Trailers)
         _ => StatusCode.Unknown,
     };
 
-    /// <summary>What a transport's exception means: the peer's HTTP/2 error code where there is one, "unavailable" where the connection is at fault.</summary>
+    /// <summary>
+    /// What a transport's exception means: the peer's HTTP/2 error code where there is one, "unavailable" where the
+    /// connection is at fault.
+    /// </summary>
     private static StatusCode CodeOf(Exception exception)
     {
         var connectionFailed = false;

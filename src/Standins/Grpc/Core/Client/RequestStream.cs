@@ -4,7 +4,11 @@ using Grpc.Wire;
 namespace Grpc.Net.Client;
 
 /// <summary>The requests of a call, written one at a time. Each write is one frame and one flush.</summary>
-internal sealed class RequestStream<TRequest>(IRunningCall call, Marshaller<TRequest> marshaller, StreamedRequest content, int? maxLength) : IClientStreamWriter<TRequest>
+internal sealed class RequestStream<TRequest>(
+    IRunningCall call,
+    Marshaller<TRequest> marshaller,
+    StreamedRequest content,
+    int? maxLength) : IClientStreamWriter<TRequest>
 {
     private readonly Lock _gate = new();
     private readonly MessageWriting _writing = new(maxLength);
@@ -22,11 +26,11 @@ internal sealed class RequestStream<TRequest>(IRunningCall call, Marshaller<TReq
         lock (_gate)
         {
             if (_isComplete)
-                return Task.FromException(new InvalidOperationException("Request stream has already been completed."));
+                return Misuse("Request stream has already been completed.");
             if (call.HasEnded)
                 return Task.FromException(call.Failure());
             if (_isWriting)
-                return Task.FromException(new InvalidOperationException("Can't write the message because the previous write is in progress."));
+                return Misuse("Can't write the message because the previous write is in progress.");
             _isWriting = true;
         }
 
@@ -39,13 +43,15 @@ internal sealed class RequestStream<TRequest>(IRunningCall call, Marshaller<TReq
         lock (_gate)
         {
             if (_isWriting)
-                return Task.FromException(new InvalidOperationException("Can't complete the client stream writer because the previous write is in progress."));
+                return Misuse("Can't complete the client stream writer because the previous write is in progress.");
             _isComplete = true;
         }
 
         content.End();
         return Task.CompletedTask;
     }
+
+    private static Task Misuse(string why) => Task.FromException(new InvalidOperationException(why));
 
     private async Task WriteFrameAsync(TRequest message, CancellationToken cancellationToken)
     {

@@ -18,7 +18,11 @@ internal sealed class ResponseStream<TRequest, TResponse>(HttpCall<TRequest, TRe
         if (call.HasEnded)
             return call.EndedWell ? Task.FromResult(false) : Task.FromException<bool>(call.Failure());
         if (Interlocked.Exchange(ref _isReading, 1) == 1)
-            return Task.FromException<bool>(new InvalidOperationException("Can't read the next message because the previous read is still in progress."));
+        {
+            return Task.FromException<bool>(
+                new InvalidOperationException("Can't read the next message because the previous read is still in progress."));
+        }
+
         return ReadAsync(cancellationToken);
     }
 

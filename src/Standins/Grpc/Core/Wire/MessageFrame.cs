@@ -4,10 +4,16 @@ using Grpc.Core;
 
 namespace Grpc.Wire;
 
-/// <summary>The length-prefixed frame of a message: one byte that says whether it is compressed, four of length, then the message.</summary>
+/// <summary>
+/// The length-prefixed frame of a message: one byte that says whether it is compressed, four of length, then the
+/// message.
+/// </summary>
 internal static class MessageFrame
 {
     public const int HeaderLength = 5;
+
+    private static readonly Status _tooLong =
+        new(StatusCode.ResourceExhausted, "Received message exceeds the maximum configured message size.");
 
     public static void WriteHeader(IBufferWriter<byte> output, int messageLength)
     {
@@ -19,7 +25,10 @@ internal static class MessageFrame
 
     /// <summary>Takes the next whole message off the buffer; false if more bytes are needed.</summary>
     /// <param name="buffer">What has arrived; on success, what follows the message.</param>
-    /// <param name="limits">What the receiver accepts. The length is checked before the message has arrived, so that it is never buffered in vain.</param>
+    /// <param name="limits">
+    /// What the receiver accepts. The length is checked before the message has arrived, so that it is never buffered in
+    /// vain.
+    /// </param>
     /// <param name="message">The message.</param>
     /// <exception cref="RpcException">The message is too long, or compressed.</exception>
     /// <exception cref="InvalidDataException">The header is not one.</exception>
@@ -43,7 +52,7 @@ internal static class MessageFrame
         }
 
         if (length > limits.MaxLength)
-            throw new RpcException(new Status(StatusCode.ResourceExhausted, "Received message exceeds the maximum configured message size."));
+            throw new RpcException(_tooLong);
         if (buffer.Length < HeaderLength + (long)length)
             return false;
 

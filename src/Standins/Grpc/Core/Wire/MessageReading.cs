@@ -15,7 +15,12 @@ internal static class MessageReading
     /// <summary>Reads the next message of a stream; null at its clean end.</summary>
     /// <exception cref="RpcException">The stream ends inside a message, or the message is refused by <paramref name="limits"/>.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public static async ValueTask<T?> ReadNextAsync<T>(this PipeReader input, MessageLimits limits, MessagePayload payload, Func<DeserializationContext, T> deserialize, CancellationToken cancellationToken)
+    public static async ValueTask<T?> ReadNextAsync<T>(
+        this PipeReader input,
+        MessageLimits limits,
+        MessagePayload payload,
+        Func<DeserializationContext, T> deserialize,
+        CancellationToken cancellationToken)
         where T : class
     {
         while (true)
@@ -46,8 +51,15 @@ internal static class MessageReading
     }
 
     /// <summary>Reads the only message of a stream, and the stream to its end; null if it ends without one.</summary>
-    /// <exception cref="RpcException">The stream ends inside the message or goes on after it, or the message is refused by <paramref name="limits"/>.</exception>
-    public static async ValueTask<T?> ReadSingleAsync<T>(this PipeReader input, MessageLimits limits, MessagePayload payload, Func<DeserializationContext, T> deserialize, CancellationToken cancellationToken)
+    /// <exception cref="RpcException">
+    /// The stream ends inside the message or goes on after it, or the message is refused by <paramref name="limits"/>.
+    /// </exception>
+    public static async ValueTask<T?> ReadSingleAsync<T>(
+        this PipeReader input,
+        MessageLimits limits,
+        MessagePayload payload,
+        Func<DeserializationContext, T> deserialize,
+        CancellationToken cancellationToken)
         where T : class
     {
         var message = await input.ReadNextAsync(limits, payload, deserialize, cancellationToken).ConfigureAwait(false);
@@ -76,7 +88,8 @@ internal sealed class MessagePayload : DeserializationContext
 
     public override int PayloadLength => (int)Bytes.Length;
 
-    private ReadOnlySequence<byte> Bytes => _bytes ?? throw new InvalidOperationException("The payload is gone: it can be read only while the message is deserialized.");
+    private ReadOnlySequence<byte> Bytes => _bytes
+        ?? throw new InvalidOperationException("The payload is gone: it can be read only while the message is deserialized.");
 
     public override byte[] PayloadAsNewBuffer() => Bytes.ToArray();
 

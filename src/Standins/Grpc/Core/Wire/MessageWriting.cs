@@ -3,10 +3,16 @@ using Grpc.Core;
 
 namespace Grpc.Wire;
 
-/// <summary>Writes messages with their frames, one after the other. In place where the marshaller says the length first, as generated ones do.</summary>
+/// <summary>
+/// Writes messages with their frames, one after the other. In place where the marshaller says the length first, as
+/// generated ones do.
+/// </summary>
 /// <param name="maxLength">The longest message, bytes; null means no limit.</param>
 internal sealed class MessageWriting(int? maxLength) : SerializationContext
 {
+    private static readonly Status _tooLong =
+        new(StatusCode.ResourceExhausted, "Sending message exceeds the maximum configured message size.");
+
     private IBufferWriter<byte>? _output;
     private PooledBufferWriter? _unmeasured;
     private int? _length;
@@ -88,7 +94,7 @@ internal sealed class MessageWriting(int? maxLength) : SerializationContext
     private void EnsureWithinLimit(int length)
     {
         if (length > maxLength)
-            throw new RpcException(new Status(StatusCode.ResourceExhausted, "Sending message exceeds the maximum configured message size."));
+            throw new RpcException(_tooLong);
     }
 
     private void EnsureNotComplete()

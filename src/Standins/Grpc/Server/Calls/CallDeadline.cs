@@ -22,7 +22,11 @@ internal sealed class CallDeadline : IAsyncDisposable
         _cancellation = CancellationTokenSource.CreateLinkedTokenSource(aborted);
         CancellationToken = _cancellation.Token;
         Time = time.GetUtcNow().UtcDateTime + timeout;
-        _timer = time.CreateTimer(static deadline => ((CallDeadline)deadline!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = time.CreateTimer(
+            static deadline => ((CallDeadline)deadline!).OnTimer(),
+            this,
+            Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
         Wait(timeout);
     }
 

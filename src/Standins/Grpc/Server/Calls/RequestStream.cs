@@ -6,7 +6,10 @@ using Microsoft.AspNetCore.Connections;
 namespace Grpc.AspNetCore.Server;
 
 /// <summary>The requests of a call, read one at a time by its handler.</summary>
-internal sealed class RequestStream<TRequest>(ServerCall call, PipeReader body, Marshaller<TRequest> marshaller) : IAsyncStreamReader<TRequest>
+internal sealed class RequestStream<TRequest>(
+    ServerCall call,
+    PipeReader body,
+    Marshaller<TRequest> marshaller) : IAsyncStreamReader<TRequest>
     where TRequest : class
 {
     private TRequest? _current;

@@ -29,7 +29,8 @@ internal sealed class ResponseStream<TResponse>(ServerCall call, Marshaller<TRes
         using var cancelled = cancellationToken.UnsafeRegister(static call => ((ServerCall)call!).Reset(), call);
         try
         {
-            await call.WriteAsync(message, marshaller, flush: call.WriteOptions?.Flags.HasFlag(WriteFlags.BufferHint) is not true, cancellationToken);
+            var mayWait = call.WriteOptions?.Flags.HasFlag(WriteFlags.BufferHint) is true;
+            await call.WriteAsync(message, marshaller, flush: !mayWait, cancellationToken);
         }
         finally
         {

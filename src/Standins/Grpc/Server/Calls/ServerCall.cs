@@ -21,7 +21,8 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
 
     private static readonly HashSet<string> _protocolHeaders = new(StringComparer.OrdinalIgnoreCase)
     {
-        GrpcHeaders.Encoding, GrpcHeaders.AcceptEncoding, GrpcHeaders.Timeout, "content-encoding", "content-type", "te", "host", "accept-encoding",
+        GrpcHeaders.Encoding, GrpcHeaders.AcceptEncoding, GrpcHeaders.Timeout,
+        "content-encoding", "content-type", "te", "host", "accept-encoding",
     };
 
     private readonly IMethod _method;
@@ -142,10 +143,13 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
     /// <summary>Ends the call with the status an exception stands for. Its text stays here unless details are enabled.</summary>
     public async ValueTask EndAsync(Exception exception)
     {
-        Status = StatusOf(exception);
         if (!await TryEndAsync())
+        {
+            GrpcServerLog.Cancelled(_logger, exception, Method);
             return;
+        }
 
+        Status = StatusOf(exception);
         try
         {
             CallTrailers.Write(Http.Response, Status, _trailers);
@@ -157,7 +161,10 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
         }
     }
 
-    /// <summary>Remembers what a handler gets that uses a stream of a call that is over, to tell it from a bug of the handler. The token may be cancelled only later.</summary>
+    /// <summary>
+    /// Remembers what a handler gets that uses a stream of a call that is over, to tell it from a bug of the handler.
+    /// The token may be cancelled only later.
+    /// </summary>
     public Exception Over(Exception exception) => _over = exception;
 
     /// <summary>Resets the stream: the client sees a cancelled call.</summary>
@@ -185,7 +192,10 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
     protected override ContextPropagationToken CreatePropagationTokenCore(ContextPropagationOptions? options) =>
         throw new NotSupportedException("Context propagation is not supported: pass the deadline and the cancellation token on.");
 
-    /// <summary>Claims the end of the call for the handler. False if the deadline was first; then everything it does to the response is done.</summary>
+    /// <summary>
+    /// Claims the end of the call for the handler. False if the deadline was first; then everything it does to the
+    /// response is done.
+    /// </summary>
     private async ValueTask<bool> TryEndAsync()
     {
         if (Interlocked.Exchange(ref _hasEnded, 1) == 0)
@@ -280,12 +290,17 @@ internal sealed class ServerCall : ServerCallContext, IAsyncDisposable
         if (certificate is null)
             return new AuthContext(null, []);
 
-        var names = certificate.Extensions.OfType<X509SubjectAlternativeNameExtension>().SelectMany(extension => extension.EnumerateDnsNames());
+        var commonName = certificate.GetNameInfo(X509NameType.SimpleName, forIssuer: false);
+        var dnsNames = certificate.Extensions
+            .OfType<X509SubjectAlternativeNameExtension>()
+            .SelectMany(extension => extension.EnumerateDnsNames());
         var properties = new Dictionary<string, List<AuthProperty>>(StringComparer.Ordinal)
         {
-            [AlternativeName] = [.. names.Select(name => AuthProperty.Create(AlternativeName, Encoding.UTF8.GetBytes(name)))],
-            [CommonName] = [AuthProperty.Create(CommonName, Encoding.UTF8.GetBytes(certificate.GetNameInfo(X509NameType.SimpleName, forIssuer: false)))],
+            [AlternativeName] = [.. dnsNames.Select(name => Property(AlternativeName, name))],
+            [CommonName] = [Property(CommonName, commonName)],
         };
         return new AuthContext(properties[AlternativeName].Count > 0 ? AlternativeName : CommonName, properties);
+
+        static AuthProperty Property(string name, string value) => AuthProperty.Create(name, Encoding.UTF8.GetBytes(value));
     }
 }

@@ -17,13 +17,26 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
 
     private delegate Task<TResponse> Unary<TRequest, TResponse>(TService service, TRequest request, ServerCallContext context);
 
-    private delegate Task<TResponse> ClientStreaming<TRequest, TResponse>(TService service, IAsyncStreamReader<TRequest> requests, ServerCallContext context);
+    private delegate Task<TResponse> ClientStreaming<TRequest, TResponse>(
+        TService service,
+        IAsyncStreamReader<TRequest> requests,
+        ServerCallContext context);
 
-    private delegate Task ServerStreaming<TRequest, TResponse>(TService service, TRequest request, IServerStreamWriter<TResponse> responses, ServerCallContext context);
+    private delegate Task ServerStreaming<TRequest, TResponse>(
+        TService service,
+        TRequest request,
+        IServerStreamWriter<TResponse> responses,
+        ServerCallContext context);
 
-    private delegate Task Duplex<TRequest, TResponse>(TService service, IAsyncStreamReader<TRequest> requests, IServerStreamWriter<TResponse> responses, ServerCallContext context);
+    private delegate Task Duplex<TRequest, TResponse>(
+        TService service,
+        IAsyncStreamReader<TRequest> requests,
+        IServerStreamWriter<TResponse> responses,
+        ServerCallContext context);
 
-    /// <exception cref="InvalidOperationException"><typeparamref name="TService"/> is not derived from a generated service base.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// <typeparamref name="TService"/> is not derived from a generated service base.
+    /// </exception>
     public static IReadOnlyList<(IMethod Method, HandleCall<TService> Handle)> Discover()
     {
         for (var type = typeof(TService); type is not null; type = type.BaseType)
@@ -31,7 +44,8 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
             if (type.GetCustomAttribute<BindServiceMethodAttribute>(inherit: false) is not { } binding)
                 continue;
 
-            var bind = binding.BindType.GetMethod(binding.BindMethodName, BindingFlags.Public | BindingFlags.Static, [typeof(ServiceBinderBase), type])
+            Type[] parameters = [typeof(ServiceBinderBase), type];
+            var bind = binding.BindType.GetMethod(binding.BindMethodName, BindingFlags.Public | BindingFlags.Static, parameters)
                 ?? throw new InvalidOperationException($"{binding.BindType} has no method {binding.BindMethodName} that binds {type}.");
             var methods = new ServiceMethods<TService>();
             bind.Invoke(null, BindingFlags.DoNotWrapExceptions, null, [methods, null], null);
@@ -51,7 +65,9 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
         }));
     }
 
-    public override void AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, ClientStreamingServerMethod<TRequest, TResponse>? handler)
+    public override void AddMethod<TRequest, TResponse>(
+        Method<TRequest, TResponse> method,
+        ClientStreamingServerMethod<TRequest, TResponse>? handler)
     {
         var invoke = Open<ClientStreaming<TRequest, TResponse>>(method, typeof(IAsyncStreamReader<TRequest>), typeof(ServerCallContext));
         _methods.Add((method, async (service, call) =>
@@ -61,9 +77,15 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
         }));
     }
 
-    public override void AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, ServerStreamingServerMethod<TRequest, TResponse>? handler)
+    public override void AddMethod<TRequest, TResponse>(
+        Method<TRequest, TResponse> method,
+        ServerStreamingServerMethod<TRequest, TResponse>? handler)
     {
-        var invoke = Open<ServerStreaming<TRequest, TResponse>>(method, typeof(TRequest), typeof(IServerStreamWriter<TResponse>), typeof(ServerCallContext));
+        var invoke = Open<ServerStreaming<TRequest, TResponse>>(
+            method,
+            typeof(TRequest),
+            typeof(IServerStreamWriter<TResponse>),
+            typeof(ServerCallContext));
         _methods.Add((method, async (service, call) =>
         {
             var request = await call.ReadSingleAsync(method.RequestMarshaller);
@@ -71,9 +93,15 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
         }));
     }
 
-    public override void AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, DuplexStreamingServerMethod<TRequest, TResponse>? handler)
+    public override void AddMethod<TRequest, TResponse>(
+        Method<TRequest, TResponse> method,
+        DuplexStreamingServerMethod<TRequest, TResponse>? handler)
     {
-        var invoke = Open<Duplex<TRequest, TResponse>>(method, typeof(IAsyncStreamReader<TRequest>), typeof(IServerStreamWriter<TResponse>), typeof(ServerCallContext));
+        var invoke = Open<Duplex<TRequest, TResponse>>(
+            method,
+            typeof(IAsyncStreamReader<TRequest>),
+            typeof(IServerStreamWriter<TResponse>),
+            typeof(ServerCallContext));
         _methods.Add((method, (service, call) =>
             invoke(service, call.OpenRequests(method.RequestMarshaller), call.OpenResponses(method.ResponseMarshaller), call)));
     }

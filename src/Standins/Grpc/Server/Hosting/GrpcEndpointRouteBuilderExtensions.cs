@@ -15,7 +15,8 @@ public static class GrpcEndpointRouteBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(builder);
         var server = builder.ServiceProvider.GetService<GrpcServer>()
-            ?? throw new InvalidOperationException("Unable to find the required services. Please add all the required services by calling 'IServiceCollection.AddGrpc' in the application startup code.");
+            ?? throw new InvalidOperationException(
+                "Unable to find the required services. Please add all the required services by calling 'IServiceCollection.AddGrpc'.");
         return new GrpcServiceEndpointConventionBuilder(server.Map<TService>(builder));
     }
 }

@@ -53,7 +53,10 @@ internal sealed class GrpcServer(ILogger<GrpcServer> logger, IOptions<GrpcServic
 
     private IEndpointConventionBuilder MapUnimplemented(IEndpointRouteBuilder routes, string service, string answer)
     {
-        var pattern = RoutePatternFactory.Parse($"{service}/{{method}}", defaults: null, parameterPolicies: new { method = new GrpcRequestConstraint() });
+        var pattern = RoutePatternFactory.Parse(
+            $"{service}/{{method}}",
+            defaults: null,
+            parameterPolicies: new { method = new GrpcRequestConstraint() });
         return routes.Map(pattern, http =>
         {
             GrpcServerLog.Unimplemented(logger, http.Request.Path);
@@ -66,7 +69,14 @@ internal sealed class GrpcServer(ILogger<GrpcServer> logger, IOptions<GrpcServic
     /// <summary>Leaves requests that are not gRPC to the rest of the application.</summary>
     private sealed class GrpcRequestConstraint : IRouteConstraint
     {
-        public bool Match(HttpContext? httpContext, IRouter? route, string routeKey, RouteValueDictionary values, RouteDirection routeDirection) =>
-            httpContext is not null && HttpMethods.IsPost(httpContext.Request.Method) && GrpcHeaders.IsGrpcContentType(httpContext.Request.ContentType);
+        public bool Match(
+            HttpContext? httpContext,
+            IRouter? route,
+            string routeKey,
+            RouteValueDictionary values,
+            RouteDirection routeDirection) =>
+            httpContext is not null
+            && HttpMethods.IsPost(httpContext.Request.Method)
+            && GrpcHeaders.IsGrpcContentType(httpContext.Request.ContentType);
     }
 }

@@ -12,7 +12,10 @@ public class GrpcServiceOptions
     /// <summary>True if a client sees the text of exceptions that handlers throw. Default false: it sees that there was one.</summary>
     public bool? EnableDetailedErrors { get; set; }
 
-    /// <summary>True if calls of services and methods that do not exist go on to the rest of the application instead of being answered with UNIMPLEMENTED. Default false.</summary>
+    /// <summary>
+    /// True if calls of services and methods that do not exist go on to the rest of the application instead of being
+    /// answered with UNIMPLEMENTED. Default false.
+    /// </summary>
     public bool? IgnoreUnknownServices { get; set; }
 }
 

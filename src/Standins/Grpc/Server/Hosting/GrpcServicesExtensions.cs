@@ -26,7 +26,9 @@ public static class GrpcServicesExtensions
     }
 
     /// <summary>Sets options for one service, on top of what holds for all.</summary>
-    public static IGrpcServerBuilder AddServiceOptions<TService>(this IGrpcServerBuilder grpcBuilder, Action<GrpcServiceOptions<TService>> configure)
+    public static IGrpcServerBuilder AddServiceOptions<TService>(
+        this IGrpcServerBuilder grpcBuilder,
+        Action<GrpcServiceOptions<TService>> configure)
         where TService : class
     {
         ArgumentNullException.ThrowIfNull(grpcBuilder);

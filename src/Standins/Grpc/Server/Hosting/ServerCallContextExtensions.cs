@@ -16,6 +16,7 @@ public static class ServerCallContextExtensions
         // What a test puts into a context of its own making.
         if (serverCallContext.UserState.TryGetValue("__HttpContext", out var value) && value is HttpContext http)
             return http;
-        throw new InvalidOperationException("Could not get HttpContext from ServerCallContext. HttpContext can only be accessed when gRPC services are hosted by ASP.NET Core.");
+        throw new InvalidOperationException(
+            "Could not get HttpContext from ServerCallContext: the call does not come from ASP.NET Core.");
     }
 }
