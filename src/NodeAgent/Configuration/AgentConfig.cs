@@ -121,8 +121,8 @@ public sealed record BuiltinEngineConfig
     /// <summary>Where the GGUF files are; a relative path counts from the configuration's directory. Null: <c>models</c> there.</summary>
     public string? ModelsDirectory { get; set; }
 
-    /// <summary>Requests at once, 1 to 64.</summary>
-    public int Slots { get; set; } = 1;
+    /// <summary>Requests at once, 1 to 1024. Null: one per processor.</summary>
+    public int? Slots { get; set; }
 }
 
 [JsonSourceGenerationOptions(

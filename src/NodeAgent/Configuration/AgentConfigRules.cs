@@ -69,7 +69,7 @@ internal static partial class AgentConfigRules
         }
 
         rules.IsCount("engines.ollama.slots", engines.Ollama.Slots, 1024);
-        rules.IsCount("engines.builtin.slots", engines.Builtin.Slots, 64);
+        rules.IsCount("engines.builtin.slots", engines.Builtin.Slots, 1024);
         rules.Require(
             engines.Builtin.ModelsDirectory is not { } directory || (!string.IsNullOrWhiteSpace(directory) && !directory.Contains('\0', StringComparison.Ordinal)),
             "engines.builtin.models_directory",

@@ -15,7 +15,7 @@ internal static class EngineFactory
         var engines = ImmutableArray.CreateBuilder<IEngine>();
         if (config.Builtin.Enabled)
         {
-            var options = new BuiltinOptions { Directories = [Path.GetFullPath(config.Builtin.ModelsDirectory ?? paths.ModelsDirectory, paths.Home)], Slots = config.Builtin.Slots };
+            var options = new BuiltinOptions { Directories = [Path.GetFullPath(config.Builtin.ModelsDirectory ?? paths.ModelsDirectory, paths.Home)], Slots = config.Builtin.Slots ?? Environment.ProcessorCount };
             engines.Add(new BuiltinEngine(options, time, new Random(random.Next()), loggers.CreateLogger<BuiltinEngine>()));
         }
         if (config.Ollama.Enabled) engines.Add(new OllamaEngine(Options(config.Ollama), time));

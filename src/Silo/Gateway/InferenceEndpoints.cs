@@ -76,7 +76,8 @@ internal sealed class InferenceGate(
                 await OpenAiError.Forbidden("The account is closed.").WriteAsync(http);
                 return;
             }
-            var request = new InferenceRequest(jobId, kind, head, body, caller, admission);
+            // From here on the model goes by the name its nodes know it by.
+            var request = new InferenceRequest(jobId, kind, head with { Model = model.Name }, body, caller, admission);
             await new InferenceRun(request, http, grains, dispatcher, settlements, options.Value, pool.Value, time, logger).ExecuteAsync();
         }
     }

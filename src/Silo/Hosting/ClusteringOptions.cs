@@ -16,6 +16,10 @@ internal sealed class ClusteringOptions
     [Range(1, 65535)]
     public int SiloPort { get; set; } = 11111;
 
+    /// <summary>Calls that may wait for one grain before further ones fail. Default 20 000.</summary>
+    [Range(100, 10_000_000)]
+    public int MaxWaitingCalls { get; set; } = 20_000;
+
     /// <summary>How often a silo asks another whether it lives. Three misses make it dead. Default 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan ProbePeriod { get; set; } = TimeSpan.FromSeconds(2);

@@ -16,6 +16,7 @@ internal static class HubStack
     public static void AddGrainEngine(this WebApplicationBuilder builder, StorageOptions storage, ClusteringOptions clustering)
         => builder.UseOrleans(silo =>
         {
+            silo.Configure<SiloMessagingOptions>(options => options.MaxEnqueuedRequestsHardLimit = clustering.MaxWaitingCalls);
             silo.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (ClusterName, ClusterName));
             if (!storage.UsesPostgres)
             {

@@ -1,4 +1,5 @@
 using Federation.Silo.Storage;
+using Orleans.Configuration;
 
 namespace Federation.Silo.Hosting;
 
@@ -9,7 +10,11 @@ internal static class HubStack
 
     /// <summary>Adds the one silo there can be.</summary>
     public static void AddGrainEngine(this WebApplicationBuilder builder, StorageOptions storage, ClusteringOptions clustering)
-        => builder.UseOrleans(silo => silo.UseLocalhostClustering());
+        => builder.UseOrleans(silo =>
+        {
+            silo.Configure<SiloMessagingOptions>(options => options.MaxEnqueuedRequestsHardLimit = clustering.MaxWaitingCalls);
+            silo.UseLocalhostClustering();
+        });
 
     /// <summary>The stand-in needs nothing in the database.</summary>
     public static Task PrepareAsync(StorageOptions storage, CancellationToken cancellationToken) => Task.CompletedTask;

@@ -7,6 +7,8 @@ namespace Federation.Silo.Hubs;
 /// <summary>This silo's view of the hub's directory, at most <see cref="HubOptions.DirectoryAge"/> old.</summary>
 internal sealed class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions> options, TimeProvider time) : IDisposable
 {
+    private const string LatestTag = ":latest";
+
     private static readonly HubDirectory Nothing = new(0, [], []);
 
     private readonly SemaphoreSlim _refreshing = new(1, 1);
@@ -18,7 +20,7 @@ internal sealed class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions
             ? ValueTask.FromResult(snapshot.Directory)
             : new ValueTask<HubDirectory>(RefreshAsync(options.Value.DirectoryAge, cancellationToken));
 
-    /// <summary>A known model; asks again before it says that there is none.</summary>
+    /// <summary>A known model; asks again before it says that there is none. "llama3.2" finds "llama3.2:latest", as with Ollama itself.</summary>
     public async ValueTask<KnownModel?> FindModelAsync(string name, CancellationToken cancellationToken)
     {
         if (TryFind(await GetAsync(cancellationToken), name, out var model)) return model;
@@ -30,7 +32,8 @@ internal sealed class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions
 
     private static bool TryFind(HubDirectory directory, string name, [NotNullWhen(true)] out KnownModel? model)
     {
-        model = directory.Models.FirstOrDefault(candidate => candidate.Name == name);
+        model = directory.Models.FirstOrDefault(candidate => candidate.Name == name)
+            ?? directory.Models.FirstOrDefault(candidate => candidate.Name.Length == name.Length + LatestTag.Length && candidate.Name.StartsWith(name, StringComparison.Ordinal) && candidate.Name.EndsWith(LatestTag, StringComparison.Ordinal));
         return model is not null;
     }
 

@@ -17,7 +17,7 @@ public sealed class AgentConfigFileTests : IDisposable
         Assert.Equivalent(new AgentConfig(), AgentConfigFile.Load(ConfigFile), strict: true);
         Assert.Equivalent(new AgentConfig(), Parse("{}"), strict: true);
         Assert.True(Parse("{}").Engines.Builtin.Enabled);
-        Assert.Equal(1, Parse("""{ "engines": { "builtin": { "enabled": false } } }""").Engines.Builtin.Slots);
+        Assert.Null(Parse("""{ "engines": { "builtin": { "enabled": false } } }""").Engines.Builtin.Slots);
     }
 
     [Fact]
