@@ -123,6 +123,8 @@ public sealed partial class BuiltinEngine : IEngine
         ModelShelf.Loan? loan = null;
         try
         {
+            // A slot can come free because the engine stops; whoever gets it then must not begin.
+            stopping.Token.ThrowIfCancellationRequested();
             loan = await BorrowAsync(modelName, cancellationToken).ConfigureAwait(false);
             var prompts = Prompts.Encode(loan.Model, request);
 
