@@ -9,32 +9,38 @@ namespace Federation.Silo.Models;
 /// <remarks>
 /// Start-time fair queueing (Goyal, Vin, Cheng 1996) with unit cost. An item's tag is the later of the virtual time and the
 /// account's last finish; serving the smallest tag moves the virtual time there. An account that was idle starts at the
-/// present, so it cannot save up turns. Not safe for use by several threads: it lives in a grain.
+/// present, so it cannot save up turns; one whose items leave unserved has not used theirs. Not safe for use by several
+/// threads: it lives in a grain.
 /// </remarks>
 /// <typeparam name="T">What waits.</typeparam>
 internal sealed class FairQueue<T>
     where T : notnull
 {
+    private const int AccountsBeforePruning = 64;
+
     private readonly SortedSet<Entry> _entries = new(EntryOrder.Instance);
-    private readonly Dictionary<T, Entry> _byItem = [];
+    private readonly Dictionary<T, LinkedListNode<Entry>> _byItem = [];
     private readonly Dictionary<string, Account> _accounts = new(StringComparer.Ordinal);
+    private int _pruneAt = AccountsBeforePruning;
     private double _virtualTime;
     private long _arrivals;
 
     /// <summary>How many wait.</summary>
     public int Count => _entries.Count;
 
+    /// <summary>Accounts whose last turns still matter, those that wait among them.</summary>
+    public int RememberedAccounts => _accounts.Count;
+
     /// <summary>Adds an item behind the account's others.</summary>
-    public void Enqueue(T item, string account, double weight)
+    public void Enqueue(T item, string accountId, double weight)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(weight);
-        var state = _accounts.TryGetValue(account, out var known) ? known : _accounts[account] = new Account();
-        var start = Math.Max(_virtualTime, state.Finish);
-        state.Finish = start + (1 / weight);
-        state.Waiting++;
-        var entry = new Entry(item, account, start, _arrivals++);
+        var account = AccountOf(accountId);
+        var start = Math.Max(_virtualTime, account.Finish);
+        account.Finish = start + (1 / weight);
+        var entry = new Entry(item, accountId, _virtualTime, _arrivals++) { Start = start, Cost = 1 / weight };
+        _byItem.Add(item, account.Waiting.AddLast(entry));
         _entries.Add(entry);
-        _byItem.Add(item, entry);
     }
 
     /// <summary>Takes the first item, in fair order, that <paramref name="canServe"/> accepts.</summary>
@@ -44,7 +50,7 @@ internal sealed class FairQueue<T>
         {
             if (!canServe(entry.Item)) continue;
             _virtualTime = Math.Max(_virtualTime, entry.Start);
-            Forget(entry);
+            Forget(_byItem[entry.Item]);
             item = entry.Item;
             return true;
         }
@@ -52,40 +58,82 @@ internal sealed class FairQueue<T>
         return false;
     }
 
-    /// <summary>Takes an item out of turn: its client left, or its patience ended.</summary>
+    /// <summary>Takes an item out of turn: its client left, or its patience ended. The account's later items move up.</summary>
     public bool Remove(T item)
     {
-        if (!_byItem.TryGetValue(item, out var entry)) return false;
-        Forget(entry);
+        if (!_byItem.TryGetValue(item, out var place)) return false;
+        var gap = place.Value.Cost;
+        for (var next = place.Next; next is not null && gap > 0; next = next.Next) gap = MoveUp(next.Value, gap);
+        _accounts[place.Value.AccountId].Finish -= gap;
+        Forget(place);
         return true;
     }
 
     /// <summary>All that wait, in the order they would be served.</summary>
     public IEnumerable<T> InOrder() => _entries.Select(entry => entry.Item);
 
-    private void Forget(Entry entry)
+    /// <summary>Moves an item up by as much as it may; it never starts before the moment it came.</summary>
+    private double MoveUp(Entry entry, double gap)
     {
+        var before = entry.Start;
+        _entries.Remove(entry);
+        entry.Start = Math.Max(entry.Earliest, before - gap);
+        _entries.Add(entry);
+        return before - entry.Start;
+    }
+
+    private void Forget(LinkedListNode<Entry> place)
+    {
+        var entry = place.Value;
         _entries.Remove(entry);
         _byItem.Remove(entry.Item);
-        var account = _accounts[entry.Account];
-        account.Waiting--;
-        // An account's finish may lie ahead of the virtual time; it is kept only while that still matters.
-        if (account.Waiting == 0 && account.Finish <= _virtualTime) _accounts.Remove(entry.Account);
-        if (_entries.Count == 0)
+        _accounts[entry.AccountId].Waiting.Remove(place);
+        if (_entries.Count > 0) return;
+        _accounts.Clear();
+        _virtualTime = 0;
+    }
+
+    private Account AccountOf(string id)
+    {
+        if (_accounts.TryGetValue(id, out var known)) return known;
+        if (_accounts.Count >= _pruneAt) Prune();
+        return _accounts[id] = new Account();
+    }
+
+    /// <summary>An idle account's finish is kept only while it lies ahead of the virtual time.</summary>
+    private void Prune()
+    {
+        foreach (var (id, account) in _accounts)
         {
-            _accounts.Clear();
-            _virtualTime = 0;
+            if (account.Waiting.Count == 0 && account.Finish <= _virtualTime) _accounts.Remove(id);
         }
+        // So that the work stays small beside the enqueuing that led to it.
+        _pruneAt = Math.Max(AccountsBeforePruning, 2 * _accounts.Count);
     }
 
     private sealed class Account
     {
         public double Finish { get; set; }
 
-        public int Waiting { get; set; }
+        public LinkedList<Entry> Waiting { get; } = [];
     }
 
-    private sealed record Entry(T Item, string Account, double Start, long Arrival);
+    private sealed class Entry(T item, string accountId, double earliest, long arrival)
+    {
+        public T Item => item;
+
+        public string AccountId => accountId;
+
+        /// <summary>The virtual time when it came.</summary>
+        public double Earliest => earliest;
+
+        public long Arrival => arrival;
+
+        public required double Cost { get; init; }
+
+        /// <summary>Its place in the order; changed only while it is out of it.</summary>
+        public required double Start { get; set; }
+    }
 
     private sealed class EntryOrder : IComparer<Entry>
     {
