@@ -47,7 +47,7 @@ internal sealed partial class InferenceRun(
             var grant = await AcquireAsync();
             if (ClientGone.IsCancellationRequested)
             {
-                await ReleaseAsync(grant, LeaseEnd.Finished);
+                if (grant.Member is not null) await ReleaseAsync(grant.LeaseId, LeaseEnd.Finished);
                 return;
             }
             if (grant.Status is not LeaseGrantStatus.Granted)
@@ -62,7 +62,7 @@ internal sealed partial class InferenceRun(
             }
             finally
             {
-                await ReleaseAsync(grant, end.Lease);
+                await ReleaseAsync(grant.LeaseId, end.Lease);
             }
             if (end.IsOver) return;
             if (end.Lease is not LeaseEnd.NoSlot) _failedNodes.Add(grant.Member!.NodeId);
@@ -83,21 +83,22 @@ internal sealed partial class InferenceRun(
         {
             var patience = pool.Patience - time.GetElapsedTime(_startedAt);
             if (patience <= TimeSpan.Zero && _attempt > 1) return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.FromSeconds(1));
+            var ask = new LeaseRequest(
+                request.JobId,
+                _attempt,
+                request.Caller.AccountId,
+                request.Admission.Weight,
+                [.. _failedNodes],
+                patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
+                request.Kind);
             try
             {
-                return await _pool.Acquire(
-                    new LeaseRequest(
-                        request.JobId,
-                        _attempt,
-                        request.Caller.AccountId,
-                        request.Admission.Weight,
-                        [.. _failedNodes],
-                        patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
-                        request.Kind),
-                    ClientGone);
+                return await _pool.Acquire(ask, ClientGone);
             }
             catch (OperationCanceledException) when (ClientGone.IsCancellationRequested)
             {
+                // A grant may have been on its way to us.
+                await ReleaseAsync(ask.LeaseId, LeaseEnd.Finished);
                 return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.Zero);
             }
             catch (Exception exception) when (exception is OrleansException or TimeoutException && patience > TimeSpan.Zero)
@@ -109,12 +110,11 @@ internal sealed partial class InferenceRun(
         }
     }
 
-    private async Task ReleaseAsync(LeaseGrant grant, LeaseEnd end)
+    private async Task ReleaseAsync(string leaseId, LeaseEnd end)
     {
-        if (grant.Member is null) return;
         try
         {
-            await _pool.Release(grant.LeaseId, end);
+            await _pool.Release(leaseId, end);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {

@@ -29,6 +29,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     {
         if (cancellationToken.IsCancellationRequested) return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.Zero);
         var waiter = new Waiter(request);
+        // Whoever asks again for the same attempt has lost the first answer; the slot it took must not be lost with it.
+        if (TakeBack(request.LeaseId) is not null) Match();
         if (Choose(waiter) is { } free && _waiting.Count == 0) return GrantTo(waiter, free);
         if (_members.Count > 0 && !_members.Values.Any(member => MayServe(waiter, member))) return LeaseGrant.None(LeaseGrantStatus.NoNode, TimeSpan.Zero);
         if (_waiting.Count >= _options.MaxWaiting)
@@ -56,9 +58,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
     public Task Release(string leaseId, LeaseEnd end)
     {
-        if (_leases.Remove(leaseId, out var lease) && _members.TryGetValue(lease.SessionId, out var member))
+        if (TakeBack(leaseId) is { } member)
         {
-            member.Granted--;
             switch (end)
             {
                 case LeaseEnd.Finished:
@@ -68,7 +69,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
                     member.Full = true;
                     break;
                 case LeaseEnd.NodeLost:
-                    _members.Remove(lease.SessionId);
+                    _members.Remove(member.Info.SessionId);
+                    RefuseTheHopeless();
                     break;
                 default:
                     throw new ArgumentOutOfRangeException(nameof(end), end, null);
@@ -130,11 +132,21 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
     private LeaseGrant GrantTo(Waiter waiter, Member member)
     {
-        var leaseId = $"{waiter.Request.JobId}.{waiter.Request.Attempt}";
+        var leaseId = waiter.Request.LeaseId;
+        // The same again, of two that waited under one id.
+        TakeBack(leaseId);
         member.Granted++;
         member.LastGrant = ++_grants;
         _leases[leaseId] = new Lease(member.Info.SessionId, time.GetTimestamp());
         return LeaseGrant.On(leaseId, member.Info);
+    }
+
+    /// <summary>Ends a lease; the member whose slot it was, if that is still here.</summary>
+    private Member? TakeBack(string leaseId)
+    {
+        if (!_leases.Remove(leaseId, out var lease) || !_members.TryGetValue(lease.SessionId, out var member)) return null;
+        member.Granted--;
+        return member;
     }
 
     /// <summary>Whoever excluded every node that is left would wait for nothing.</summary>
@@ -162,8 +174,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
             _ = Release(leaseId, LeaseEnd.Finished);
         }
         RefuseTheHopeless();
-        // While nodes have the model or jobs wait for it, the pool is worth its memory.
-        if (_members.Count == 0 && _waiting.Count == 0) DeactivateOnIdle();
+        // While nodes have the model, jobs wait for it or run on it, the pool is worth its memory.
+        if (_members.Count == 0 && _waiting.Count == 0 && _leases.Count == 0) DeactivateOnIdle();
         return Task.CompletedTask;
     }
 
@@ -178,7 +190,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     {
         public LeaseRequest Request { get; } = request;
 
-        public TaskCompletionSource<LeaseGrant> Granted { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        /// <summary>Set and awaited on the grain's own scheduler, so that no other thread has to carry the answer there.</summary>
+        public TaskCompletionSource<LeaseGrant> Granted { get; } = new();
     }
 
     private sealed class Member(PoolMember info)

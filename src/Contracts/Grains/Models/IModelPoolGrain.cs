@@ -51,7 +51,11 @@ public sealed record LeaseRequest(
     [property: Id(3)] double Weight,
     [property: Id(4)] ImmutableArray<string> ExcludedNodes,
     [property: Id(5)] TimeSpan Patience,
-    [property: Id(6)] JobKind Kind);
+    [property: Id(6)] JobKind Kind)
+{
+    /// <summary>The lease that a grant gives. Known beforehand, so that whoever never hears of the grant can give it back.</summary>
+    public string LeaseId => $"{JobId}.{Attempt}";
+}
 
 /// <summary>The answer to <see cref="IModelPoolGrain.Acquire"/>.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.LeaseGrant")]
