@@ -176,6 +176,10 @@ internal sealed partial class NodeLinkService(
             LogUnavailable(exception);
             throw Refusal(StatusCode.Unavailable, "the hub cannot answer now; dial again");
         }
+        catch (InvalidProtocolBufferException)
+        {
+            throw Refusal(StatusCode.InvalidArgument, "a malformed message");
+        }
     }
 
     private static RpcException Refusal(StatusCode code, string detail) => new(new Status(code, detail));

@@ -203,6 +203,10 @@ internal sealed partial class NodeSession : INodeSession
         {
             // The node hung up or the hub ended the session; which one, the lines below tell.
         }
+        catch (InvalidProtocolBufferException)
+        {
+            throw Violation(StatusCode.InvalidArgument, "a malformed message");
+        }
         catch (Exception exception) when (exception is RpcException { StatusCode: StatusCode.Cancelled } or IOException)
         {
             // The same, seen by the stream's reader first.
