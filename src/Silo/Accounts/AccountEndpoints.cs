@@ -17,9 +17,9 @@ internal static class AccountEndpoints
         var accounts = app.MapGroup("/v1").WithTags("accounts");
         accounts.MapGet("/account", GetOwnAsync).RequireScope(Scopes.Inference).WithName("get_account").Produces<AccountJson>();
         accounts.MapGet("/account/statement", GetStatementAsync).RequireScope(Scopes.Inference).WithName("get_statement").Produces<StatementJson>();
-        accounts.MapPost("/accounts", CreateAsync).RequireScope(Scopes.Admin).WithName("create_account").Accepts<CreateAccountJson>("application/json").Produces<AccountJson>(201);
+        accounts.MapPost("/accounts", CreateAsync).RequireScope(Scopes.Admin).WithName("create_account").TakesJson<CreateAccountJson>().Produces<AccountJson>(201);
         accounts.MapGet("/accounts", ListAsync).RequireScope(Scopes.Admin).WithName("list_accounts").Produces<ListJson<AccountJson>>();
-        accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference).WithName("create_key").Accepts<CreateKeyJson>("application/json").Produces<NewKeyJson>(201);
+        accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference).WithName("create_key").TakesJson<CreateKeyJson>().Produces<NewKeyJson>(201);
         accounts.MapGet("/keys", ListKeysAsync).RequireScope(Scopes.Inference).WithName("list_keys").Produces<ListJson<KeyJson>>();
         accounts.MapDelete("/keys/{id}", RevokeKeyAsync).RequireScope(Scopes.Inference).WithName("revoke_key").Produces(204);
     }

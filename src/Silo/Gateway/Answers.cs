@@ -24,6 +24,11 @@ internal static class Answers
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
+    /// <summary>The endpoint reads a body of this shape; without a content type, too, so that the answer is about the body and not about the URL.</summary>
+    public static RouteHandlerBuilder TakesJson<T>(this RouteHandlerBuilder endpoint)
+        where T : notnull
+        => endpoint.Accepts<T>(isOptional: true, "application/json");
+
     public static IResult Json<T>(T value, int status = StatusCodes.Status200OK) => Results.Json(value, Options, statusCode: status);
 
     public static IResult Error(OpenAiError error) => new ErrorResult(error);

@@ -33,12 +33,16 @@ internal sealed partial class ErrorHandling(RequestDelegate next, ILogger<ErrorH
             await TryAnswerAsync(http, OpenAiError.Internal());
             return;
         }
-        if (!http.Response.HasStarted && http.Response.ContentLength is null && http.Response.ContentType is null && http.Response.StatusCode is 404 or 405 or 415)
-        {
-            await TryAnswerAsync(http, new OpenAiError(
-                http.Response.StatusCode, "invalid_request_error", "unknown_url", $"Invalid URL ({http.Request.Method} {http.Request.Path})"));
-        }
+        if (!http.Response.HasStarted && http.Response.ContentLength is null && http.Response.ContentType is null && WhyUnrouted(http) is { } error) await TryAnswerAsync(http, error);
     }
+
+    /// <summary>What the router says with a bare status.</summary>
+    private static OpenAiError? WhyUnrouted(HttpContext http) => http.Response.StatusCode switch
+    {
+        404 or 405 => new OpenAiError(http.Response.StatusCode, "invalid_request_error", "unknown_url", $"Invalid URL ({http.Request.Method} {http.Request.Path})"),
+        415 => new OpenAiError(415, "invalid_request_error", "unsupported_media_type", "Send the body as JSON, with 'Content-Type: application/json'."),
+        _ => null,
+    };
 
     private static async Task TryAnswerAsync(HttpContext http, OpenAiError error)
     {

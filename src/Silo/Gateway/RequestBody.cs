@@ -1,3 +1,6 @@
+using System.Buffers;
+using Microsoft.AspNetCore.Http.Features;
+
 namespace Federation.Silo.Gateway;
 
 /// <summary>Reads a request's body whole, within a bound.</summary>
@@ -5,10 +8,20 @@ internal static class RequestBody
 {
     private const int FirstGuessBytes = 4 * 1024;
 
+    // A client reads its answer when it has sent its body. Hung up on before, it sees a broken connection instead of the reason; so
+    // what is too large is read to its end and thrown away. What is larger than this is not worth the line.
+    private const long DrainMaxBytes = 64 * 1024 * 1024;
+
     /// <summary>The body; <see langword="null"/> when it is larger than <paramref name="maxBytes"/>.</summary>
     public static async Task<ReadOnlyMemory<byte>?> ReadAsync(HttpContext http, long maxBytes)
     {
-        if (http.Request.ContentLength > maxBytes) return null;
+        // The bounds below are ours; the server's own would end the request without a word.
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } serverLimit) serverLimit.MaxRequestBodySize = null;
+        if (http.Request.ContentLength > maxBytes)
+        {
+            await DrainAsync(http, http.Request.ContentLength.Value);
+            return null;
+        }
         var buffer = new byte[http.Request.ContentLength is { } length ? (int)length : FirstGuessBytes];
         var filled = 0;
         while (true)
@@ -16,12 +29,38 @@ internal static class RequestBody
             if (filled == buffer.Length)
             {
                 if (filled == http.Request.ContentLength) return buffer;
-                if (filled >= maxBytes) return null;
+                if (filled > maxBytes)
+                {
+                    await DrainAsync(http, filled);
+                    return null;
+                }
                 Array.Resize(ref buffer, (int)Math.Min(maxBytes + 1, buffer.Length * 2L));
             }
             var read = await http.Request.Body.ReadAsync(buffer.AsMemory(filled), http.RequestAborted);
             if (read == 0) return filled <= maxBytes ? buffer.AsMemory(0, filled) : null;
             filled += read;
+        }
+    }
+
+    /// <summary>Reads on and throws away, unless the rest is hopelessly long or its sender waits for our word before it sends.</summary>
+    /// <param name="http">The request.</param>
+    /// <param name="knownBytes">How long the body is at least.</param>
+    private static async Task DrainAsync(HttpContext http, long knownBytes)
+    {
+        if (knownBytes > DrainMaxBytes || http.Request.Headers.Expect.Count > 0) return;
+        var buffer = ArrayPool<byte>.Shared.Rent(64 * 1024);
+        try
+        {
+            for (var left = DrainMaxBytes; left > 0;)
+            {
+                var read = await http.Request.Body.ReadAsync(buffer, http.RequestAborted);
+                if (read == 0) return;
+                left -= read;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 }

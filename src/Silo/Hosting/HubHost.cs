@@ -85,6 +85,8 @@ internal static class HubHost
         {
             options.MaxReceiveMessageSize = link.MaxMessageBytes;
             options.MaxSendMessageSize = null;
+            // Its routes for services nobody has would take the place of our own answers to a wrong method or content type.
+            options.IgnoreUnknownServices = true;
         });
     }
 

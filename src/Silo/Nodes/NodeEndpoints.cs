@@ -14,12 +14,12 @@ internal static class NodeEndpoints
     public static void MapNodes(this IEndpointRouteBuilder app)
     {
         var nodes = app.MapGroup("/v1").WithTags("nodes");
-        nodes.MapPost("/contributor/register", RegisterAsync).RequireScope(Scopes.Contribute).WithName("register_contributor").Accepts<RegisterJson>("application/json").Produces<JoinTokenJson>(201);
-        nodes.MapPost("/join-tokens", CreateTokenAsync).RequireScope(Scopes.Contribute).WithName("create_join_token").Accepts<CreateTokenJson>("application/json").Produces<JoinTokenJson>(201);
+        nodes.MapPost("/contributor/register", RegisterAsync).RequireScope(Scopes.Contribute).WithName("register_contributor").TakesJson<RegisterJson>().Produces<JoinTokenJson>(201);
+        nodes.MapPost("/join-tokens", CreateTokenAsync).RequireScope(Scopes.Contribute).WithName("create_join_token").TakesJson<CreateTokenJson>().Produces<JoinTokenJson>(201);
         nodes.MapGet("/nodes", ListAsync).RequireScope(Scopes.Contribute).WithName("list_nodes").Produces<ListJson<NodeJson>>();
         nodes.MapGet("/nodes/{id}", GetAsync).RequireScope(Scopes.Contribute).WithName("get_node").Produces<NodeJson>();
-        nodes.MapPost("/nodes/{id}/pull", PullAsync).RequireScope(Scopes.Contribute).WithName("pull_model").Accepts<PullJson>("application/json").Produces(202);
-        nodes.MapPost("/nodes/{id}/standing", SetStandingAsync).RequireScope(Scopes.Admin).WithName("set_standing").Accepts<StandingJson>("application/json").Produces(204);
+        nodes.MapPost("/nodes/{id}/pull", PullAsync).RequireScope(Scopes.Contribute).WithName("pull_model").TakesJson<PullJson>().Produces(202);
+        nodes.MapPost("/nodes/{id}/standing", SetStandingAsync).RequireScope(Scopes.Admin).WithName("set_standing").TakesJson<StandingJson>().Produces(204);
     }
 
     /// <summary>What the contributor says of the machine is kept beside the token: a claim, which the node's own report and later checks replace.</summary>
