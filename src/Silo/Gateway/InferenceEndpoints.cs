@@ -34,6 +34,8 @@ internal sealed class InferenceGate(
     TimeProvider time,
     ILogger<InferenceRun> logger)
 {
+    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(200);
+
     public async Task HandleAsync(HttpContext http, JobKind kind)
     {
         if (drain.TryEnter() is not { } entered)
@@ -70,7 +72,7 @@ internal sealed class InferenceGate(
                 await OpenAiError.BadRequest($"The model '{head.Model}' does not support {kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model").WriteAsync(http);
                 return;
             }
-            var admission = await grains.GetGrain<IAccountGrain>(caller.AccountId).Admit(http.RequestAborted);
+            var admission = await AdmitAsync(caller, http.RequestAborted);
             if (!admission.Admitted)
             {
                 await OpenAiError.Forbidden("The account is closed.").WriteAsync(http);
@@ -79,6 +81,23 @@ internal sealed class InferenceGate(
             // From here on the model goes by the name its nodes know it by.
             var request = new InferenceRequest(jobId, kind, head with { Model = model.Name }, body, caller, admission);
             await new InferenceRun(request, http, grains, dispatcher, settlements, options.Value, pool.Value, time, logger).ExecuteAsync();
+        }
+    }
+
+    /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: the answer changes nothing, so asking is free.</summary>
+    private async Task<Admission> AdmitAsync(ApiCaller caller, CancellationToken cancellationToken)
+    {
+        var askedAt = time.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await grains.GetGrain<IAccountGrain>(caller.AccountId).Admit(cancellationToken);
+            }
+            catch (OrleansException) when (time.GetElapsedTime(askedAt) < pool.Value.Patience)
+            {
+                await Task.Delay(AskAgainAfter, time, cancellationToken);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Hubs;
 
 /// <summary>This silo's view of the hub's directory, at most <see cref="HubOptions.DirectoryAge"/> old.</summary>
-internal sealed class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions> options, TimeProvider time) : IDisposable
+internal sealed partial class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions> options, TimeProvider time, ILogger<HubDirectoryView> logger) : IDisposable
 {
     private const string LatestTag = ":latest";
 
@@ -45,7 +45,7 @@ internal sealed class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions
             // Whoever waited for another's refresh needs none of its own.
             if (_snapshot.IsYoungerThan(maxAge, time)) return _snapshot.Directory;
             var current = _snapshot.Directory;
-            var newer = await grains.GetGrain<IHubGrain>(0).GetDirectory(current.Version);
+            var newer = await FetchAsync(current);
             _snapshot = new Snapshot(newer ?? current, time.GetTimestamp());
             return _snapshot.Directory;
         }
@@ -54,6 +54,23 @@ internal sealed class HubDirectoryView(IGrainFactory grains, IOptions<HubOptions
             _refreshing.Release();
         }
     }
+
+    /// <summary>While the directory moves from a silo that died to another, what was known goes on being true.</summary>
+    private async Task<HubDirectory?> FetchAsync(HubDirectory current)
+    {
+        try
+        {
+            return await grains.GetGrain<IHubGrain>(0).GetDirectory(current.Version);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException && current != Nothing)
+        {
+            LogStale(exception);
+            return null;
+        }
+    }
+
+    [LoggerMessage(1120, LogLevel.Warning, "The hub's directory does not answer; what this silo knows of it goes on counting")]
+    private partial void LogStale(Exception exception);
 
     private sealed record Snapshot(HubDirectory Directory, long? FetchedAt)
     {

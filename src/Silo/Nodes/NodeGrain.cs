@@ -105,12 +105,14 @@ internal sealed partial class NodeGrain(
         await store.SetLastSeenAsync(Id, _lastSeen.Value, CancellationToken.None);
     }
 
-    public async Task Report(string sessionId, NodeReport report)
+    public async Task<ReportStatus> Report(string sessionId, NodeReport report)
     {
-        if (_connection?.SessionId != sessionId) return;
+        if (_connection is null) return ReportStatus.NotConnected;
+        if (_connection.SessionId != sessionId) return ReportStatus.Superseded;
         Accept(report);
         await ReportToHubAsync();
         await OfferUnansweredAsync();
+        return ReportStatus.Taken;
     }
 
     public async Task Book(JobOutcome outcome)

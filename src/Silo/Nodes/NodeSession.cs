@@ -72,6 +72,8 @@ internal sealed partial class NodeSession : INodeSession
     /// <summary>What the node said last.</summary>
     public NodeReport Report => _report with { RunningLeases = _leases.Count };
 
+    private INodeSession OwnReference => Reference ?? throw new InvalidOperationException("The session has no reference yet.");
+
     /// <summary>How long the node has said nothing.</summary>
     public TimeSpan Silence => _time.GetElapsedTime(Interlocked.Read(ref _lastHeard));
 
@@ -524,7 +526,19 @@ internal sealed partial class NodeSession : INodeSession
             {
                 foreach (var model in engine.Models) await AnnounceModelAsync(engine, model);
             }
-            await _grains.ReportAsync(NodeId, SessionId, Report);
+            switch (await _grains.ReportAsync(NodeId, SessionId, Report))
+            {
+                case ReportStatus.Taken:
+                    break;
+                case ReportStatus.NotConnected:
+                    await _grains.ConnectAsync(NodeId, new NodeConnection(SessionId, OwnReference, Report));
+                    break;
+                case ReportStatus.Superseded:
+                    await Close(SessionEnd.Superseded);
+                    break;
+                default:
+                    throw new InvalidOperationException("Not a status.");
+            }
         }
         catch (Exception exception) when (IsPassing(exception))
         {
@@ -560,7 +574,7 @@ internal sealed partial class NodeSession : INodeSession
         engine.Slots,
         FreeSlots(engine.Name),
         model,
-        Reference ?? throw new InvalidOperationException("The session has no reference yet.")));
+        OwnReference));
 
     private async Task WithdrawAsync()
     {

@@ -29,7 +29,7 @@ internal sealed class SessionGrains(IGrainFactory grains, IOptions<PoolOptions> 
 
     public Task DisconnectAsync(string nodeId, string sessionId) => Node(nodeId).Disconnect(sessionId);
 
-    public Task ReportAsync(string nodeId, string sessionId, NodeReport report) => Node(nodeId).Report(sessionId, report);
+    public Task<ReportStatus> ReportAsync(string nodeId, string sessionId, NodeReport report) => Node(nodeId).Report(sessionId, report);
 
     public Task<ReceiptSigning> SignReceiptAsync(string nodeId, ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
         => Node(nodeId).SignReceipt(receiptId, signature, objection);

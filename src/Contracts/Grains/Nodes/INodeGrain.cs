@@ -28,7 +28,7 @@ public interface INodeGrain : IGrainWithStringKey
 
     /// <summary>What the node said last; sent by its session.</summary>
     [Alias("Report")]
-    Task Report(string sessionId, NodeReport report);
+    Task<ReportStatus> Report(string sessionId, NodeReport report);
 
     /// <summary>
     /// Books a finished lease: usage and receipt are on disk when this returns. Booking the same attempt again changes nothing.
@@ -138,6 +138,20 @@ public enum ConnectionStatus
 
     /// <summary>The node is banned.</summary>
     Banned = 2,
+}
+
+/// <summary>The outcome of <see cref="INodeGrain.Report"/>.</summary>
+[GenerateSerializer, Alias("Federation.ReportStatus")]
+public enum ReportStatus
+{
+    /// <summary>Taken.</summary>
+    Taken = 0,
+
+    /// <summary>The grain moved to another silo and knows of no connection: the session connects again.</summary>
+    NotConnected = 1,
+
+    /// <summary>Another session is the node's current one.</summary>
+    Superseded = 2,
 }
 
 /// <summary>What a node says of itself. Hardware is the protobuf message as it came.</summary>
