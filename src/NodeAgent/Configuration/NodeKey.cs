@@ -107,17 +107,12 @@ public sealed class NodeKey : IDisposable
 
     private static NodeKey Parse(byte[] pem, string path)
     {
-        SigningKey? key = null;
         try
         {
-            key = SigningKey.FromPem(Encoding.ASCII.GetString(pem));
-            // A public key is read just as well; only the private half can be written.
-            _ = key.ToPem();
-            return new NodeKey(key);
+            return new NodeKey(SigningKey.FromPem(Encoding.ASCII.GetString(pem)));
         }
-        catch (Exception exception) when (exception is ArgumentException or CryptographicException or FormatException)
+        catch (Exception exception) when (exception is CryptographicException or FormatException)
         {
-            key?.Dispose();
             throw NoKey(path, exception);
         }
     }

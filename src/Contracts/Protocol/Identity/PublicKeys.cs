@@ -3,12 +3,22 @@ using System.Security.Cryptography;
 namespace Federation.Protocol.Identity;
 
 /// <summary>Checks of public keys and signatures that came from outside. Nothing here throws on hostile input.</summary>
+/// <remarks>
+/// A key has one encoding here: DER, the curve by its name, the point uncompressed. Ids are made from those bytes, so with
+/// another encoding one key could be many nodes; and no parser has to be asked what they mean.
+/// </remarks>
 public static class PublicKeys
 {
-    /// <summary>Longest accepted SubjectPublicKeyInfo, bytes. A P-256 key is 91.</summary>
-    public const int MaxEncodedBytes = 256;
+    /// <summary>Length of every SubjectPublicKeyInfo that is accepted, bytes.</summary>
+    public const int EncodedBytes = 91;
 
     private const string P256Oid = "1.2.840.10045.3.1.7";
+
+    /// <summary>What stands before the point's coordinates: ecPublicKey on prime256v1, uncompressed.</summary>
+    private static ReadOnlySpan<byte> Header =>
+    [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+    ];
 
     /// <summary>Whether <paramref name="subjectPublicKeyInfo"/> is one whole ECDSA P-256 key and nothing more.</summary>
     public static bool IsValid(ReadOnlySpan<byte> subjectPublicKeyInfo)
@@ -30,18 +40,18 @@ public static class PublicKeys
 
     private static ECDsa? TryImport(ReadOnlySpan<byte> subjectPublicKeyInfo)
     {
-        if (subjectPublicKeyInfo.IsEmpty || subjectPublicKeyInfo.Length > MaxEncodedBytes) return null;
+        if (subjectPublicKeyInfo.Length != EncodedBytes || !subjectPublicKeyInfo.StartsWith(Header)) return null;
         var key = ECDsa.Create();
         try
         {
-            key.ImportSubjectPublicKeyInfo(subjectPublicKeyInfo, out var read);
-            if (read == subjectPublicKeyInfo.Length && IsOnP256(key)) return key;
+            key.ImportSubjectPublicKeyInfo(subjectPublicKeyInfo, out _);
+            return key;
         }
         catch (CryptographicException)
         {
-            // Not a key: the answer is "no", below.
+            // The point is not on the curve.
+            key.Dispose();
+            return null;
         }
-        key.Dispose();
-        return null;
     }
 }

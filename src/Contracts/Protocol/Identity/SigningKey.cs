@@ -25,7 +25,7 @@ public sealed class SigningKey : IDisposable
     /// <summary>Makes a new key pair.</summary>
     public static SigningKey Create() => new(ECDsa.Create(ECCurve.NamedCurves.nistP256));
 
-    /// <summary>Reads a PKCS#8 PEM.</summary>
+    /// <summary>Reads a private key as PEM, PKCS#8 or SEC 1.</summary>
     /// <exception cref="CryptographicException">The text is not a private key.</exception>
     /// <exception cref="FormatException">The key is not on P-256.</exception>
     public static SigningKey FromPem(string pem)
@@ -35,11 +35,14 @@ public sealed class SigningKey : IDisposable
         {
             key.ImportFromPem(pem);
             if (!PublicKeys.IsOnP256(key)) throw new FormatException("The key is not an ECDSA P-256 key.");
+            RefuseIfPublic(key);
             return new SigningKey(key);
         }
-        catch
+        catch (Exception exception)
         {
             key.Dispose();
+            // What the framework blames on its caller or its platform is a wrong text: no PEM, two keys, an encrypted one, a curve it never heard of.
+            if (exception is ArgumentException or PlatformNotSupportedException) throw new CryptographicException("The text is not a private key in PEM form.", exception);
             throw;
         }
     }
@@ -59,4 +62,7 @@ public sealed class SigningKey : IDisposable
 
     /// <inheritdoc />
     public void Dispose() => _key.Dispose();
+
+    /// <summary>A public key is imported just as well; only a private one can be exported.</summary>
+    private static void RefuseIfPublic(ECDsa key) => CryptographicOperations.ZeroMemory(key.ExportECPrivateKey());
 }
