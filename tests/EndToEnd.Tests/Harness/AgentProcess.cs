@@ -1,8 +1,28 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace Federation.EndToEnd.Tests.Harness;
 
-/// <summary>A real node agent with the built-in engine and the demo model, joined and connected.</summary>
+/// <summary>What an agent in a test has to run models with. Nothing of this machine but what the test gives it.</summary>
+internal sealed record AgentEngines(string Model, JsonObject Json)
+{
+    /// <summary>The demo model on the agent's own engine.</summary>
+    public static AgentEngines Demo(int slots = 4) => new(AgentProcess.Model, new JsonObject
+    {
+        ["ollama"] = new JsonObject { ["enabled"] = false },
+        ["builtin"] = new JsonObject { ["models_directory"] = Places.Models, ["slots"] = slots },
+    });
+
+    /// <summary>A server the test answers for.</summary>
+    public static AgentEngines Scripted(ScriptedEngine engine, string model, int slots = 4) => new(model, new JsonObject
+    {
+        ["ollama"] = new JsonObject { ["enabled"] = false },
+        ["builtin"] = new JsonObject { ["enabled"] = false },
+        ["openai"] = new JsonArray(new JsonObject { ["name"] = "scripted", ["url"] = engine.Url, ["slots"] = slots }),
+    });
+}
+
+/// <summary>A real node agent, joined and connected.</summary>
 internal sealed class AgentProcess : IAsyncDisposable
 {
     public const string Model = "federation-demo";
@@ -21,28 +41,25 @@ internal sealed class AgentProcess : IAsyncDisposable
     public string NodeId { get; }
 
     /// <summary>Joins the hub for this account (none: the operator's), starts the agent and waits until the hub knows its model.</summary>
-    public static async Task<AgentProcess> StartAsync(HubProcess hub, string? account, int slots, IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<AgentProcess> StartAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null)
     {
         var home = new TemporaryDirectory();
         ChildProcess? process = null;
         try
         {
-            await WriteConfigAsync(home.Path, slots);
+            var config = Path.Combine(home.Path, "config.json");
+            await File.WriteAllTextAsync(config, new JsonObject { ["engines"] = engines.Json.DeepClone() }.ToJsonString());
             var variables = new Dictionary<string, string>(environment ?? new Dictionary<string, string>()) { ["FEDERATION_NODE_HOME"] = home.Path };
             using var admin = hub.Client();
             await using (var join = ChildProcess.StartDotnet("federation-node join", Places.Agent, ["join", hub.Api.ToString(), "--token", await admin.JoinTokenAsync(account)], variables))
             {
                 Assert.True(await join.ExitAsync() == 0, $"The agent could not join:\n{join.Tail()}");
             }
-            var config = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(home.Path, "config.json")), documentOptions: new() { CommentHandling = System.Text.Json.JsonCommentHandling.Skip, AllowTrailingCommas = true })!;
-            var nodeId = config["node_id"]!.ToString();
+            var nodeId = JsonNode.Parse(await File.ReadAllTextAsync(config), documentOptions: new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true })!["node_id"]!.ToString();
             process = ChildProcess.StartDotnet("federation-node run", Places.Agent, ["run"], variables);
-            await Patience.UntilAsync(
-                async () => !process.HasExited
-                    ? (await admin.NodeAsync(nodeId))["connected"]!.GetValue<bool>() && await admin.HasModelAsync(Model)
-                    : throw new InvalidOperationException($"The agent stopped:\n{process.Tail()}"),
-                "the agent to connect");
-            return new AgentProcess(process, home, nodeId);
+            var agent = new AgentProcess(process, home, nodeId);
+            await agent.ConnectedAsync(admin, engines.Model);
+            return agent;
         }
         catch
         {
@@ -52,19 +69,21 @@ internal sealed class AgentProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Waits until the hub has the agent's connection and offers this model of it.</summary>
+    public Task ConnectedAsync(HubClient admin, string model) => Patience.UntilAsync(
+        async () =>
+        {
+            if (Process.HasExited) throw new InvalidOperationException($"The agent stopped:\n{Process.Tail()}");
+            var node = await admin.NodeAsync(NodeId);
+            return node["connected"]!.GetValue<bool>()
+                && (node["engines"]?.AsArray().Any(engine => engine!["models"]!.AsArray().Any(one => one!.ToString() == model)) ?? false)
+                && await admin.HasModelAsync(model);
+        },
+        $"the agent to connect and serve {model}");
+
     public async ValueTask DisposeAsync()
     {
         await Process.DisposeAsync();
         _home.Dispose();
     }
-
-    private static Task WriteConfigAsync(string home, int slots) => File.WriteAllTextAsync(Path.Combine(home, "config.json"), new JsonObject
-    {
-        ["engines"] = new JsonObject
-        {
-            // Nothing of this machine but what is in the repository.
-            ["ollama"] = new JsonObject { ["enabled"] = false },
-            ["builtin"] = new JsonObject { ["models_directory"] = Places.Models, ["slots"] = slots },
-        },
-    }.ToJsonString());
 }

@@ -42,12 +42,14 @@ public abstract class EndToEndTest(ITestOutputHelper output) : IAsyncLifetime
         return hub;
     }
 
-    private protected async Task<AgentProcess> StartAgentAsync(HubProcess hub, string? account = null, int slots = 4)
+    private protected async Task<AgentProcess> StartAgentAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null)
     {
-        var agent = Keep(await AgentProcess.StartAsync(hub, account, slots));
+        var agent = Keep(await AgentProcess.StartAsync(hub, engines, account, environment));
         _logs.Add(("agent", agent.Process));
         return agent;
     }
+
+    private protected async Task<ScriptedEngine> StartEngineAsync(string model) => Keep(await ScriptedEngine.StartAsync(model));
 
     private protected async Task<FakeNode> JoinedNodeAsync(HubProcess hub, string? account = null) => Keep(await FakeNode.JoinedAsync(hub, account));
 

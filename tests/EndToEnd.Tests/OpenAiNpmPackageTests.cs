@@ -1,0 +1,116 @@
+using System.Text.Json.Nodes;
+using Federation.EndToEnd.Tests.Harness;
+using Xunit.Abstractions;
+
+namespace Federation.EndToEnd.Tests;
+
+/// <summary>What a user of the official <c>openai</c> npm package sees, with a real agent and a real model behind the hub.</summary>
+public sealed class OpenAiNpmPackageTests(DemoHub demo, ITestOutputHelper output) : DemoHubTest(demo, output)
+{
+    [Fact]
+    public async Task It_lists_and_retrieves_models()
+    {
+        var seen = await RunAsync("models");
+        Assert.Contains(AgentProcess.Model, seen["all"]!.AsArray().Select(model => model!.ToString()));
+        Assert.Equal(AgentProcess.Model, seen["one"]!.ToString());
+        Assert.Equal("model", seen["object"]!.ToString());
+        Assert.True(seen["created"]!.GetValue<long>() > 0);
+    }
+
+    [Fact]
+    public async Task It_chats()
+    {
+        var seen = await RunAsync("chat");
+        Assert.Equal("42", seen["text"]!.ToString());
+        Assert.Equal("stop", seen["finish"]!.ToString());
+        Assert.Equal(DemoHub.PromptTokens, seen["usage"]!["prompt_tokens"]!.GetValue<int>());
+        Assert.Equal(DemoHub.CompletionTokens, seen["usage"]!["completion_tokens"]!.GetValue<int>());
+        Assert.Equal(Agent.NodeId, seen["node"]!.ToString());
+    }
+
+    [Fact]
+    public async Task It_completes()
+    {
+        var seen = await RunAsync("completion");
+        Assert.Equal("text_completion", seen["object"]!.ToString());
+        Assert.NotEmpty(seen["text"]!.ToString());
+    }
+
+    [Fact]
+    public async Task It_streams_without_usage_unless_it_asks_for_it()
+    {
+        var seen = await RunAsync("stream");
+        Assert.Equal("42", seen["text"]!.ToString());
+        Assert.Equal("stop", seen["finish"]!.ToString());
+        Assert.Null(seen["usage"]);
+        Assert.True(seen["chunks"]!.GetValue<int>() >= 3, "The answer came in one piece.");
+    }
+
+    [Fact]
+    public async Task It_streams_with_usage_in_the_last_chunk()
+    {
+        var seen = await RunAsync("streamWithUsage");
+        Assert.Equal("42", seen["text"]!.ToString());
+        Assert.Equal(DemoHub.CompletionTokens, seen["usage"]!["completion_tokens"]!.GetValue<int>());
+        Assert.Equal(0, seen["choicesInLast"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public async Task Its_stream_helper_puts_the_answer_together()
+        => Assert.Equal("42", (await RunAsync("streamHelper"))["text"]!.ToString());
+
+    [Fact]
+    public async Task It_hears_that_the_model_cannot_embed()
+    {
+        var error = await FailAsync("embeddings");
+        Assert.Equal("BadRequestError", error["type"]!.ToString());
+        Assert.Equal("unsupported_model", error["code"]!.ToString());
+        Assert.Equal("model", error["param"]!.ToString());
+    }
+
+    [Fact]
+    public async Task A_wrong_key_is_an_authentication_error()
+    {
+        var error = await FailAsync("chat", key: "fk_wrong");
+        Assert.Equal("AuthenticationError", error["type"]!.ToString());
+        Assert.Equal(401, error["status"]!.GetValue<int>());
+        Assert.Equal("invalid_api_key", error["code"]!.ToString());
+    }
+
+    [Theory]
+    [InlineData("chat")]
+    [InlineData("stream")]
+    public async Task An_unknown_model_is_a_not_found_error_with_its_request_id(string scenario)
+    {
+        var error = await FailAsync(scenario, model: "gpt-nonsense");
+        Assert.Equal("NotFoundError", error["type"]!.ToString());
+        Assert.Equal("model_not_found", error["code"]!.ToString());
+        Assert.Contains("gpt-nonsense", error["message"]!.ToString(), StringComparison.Ordinal);
+        Assert.StartsWith("job_", error["requestId"]!.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public Task An_abort_in_mid_stream_stops_the_engine_within_a_second()
+        => AssertAbortStopsTheEngineAsync(async model => Assert.Equal(3, (await RunAsync("abort", model))["chunks"]!.GetValue<int>()));
+
+    private Task<JsonNode> RunAsync(string scenario, string model = AgentProcess.Model) => AskAsync(scenario, null, model, "result");
+
+    private Task<JsonNode> FailAsync(string scenario, string? key = null, string model = AgentProcess.Model) => AskAsync(scenario, key, model, "error");
+
+    private async Task<JsonNode> AskAsync(string scenario, string? key, string model, string outcome)
+    {
+        var environment = new Dictionary<string, string>
+        {
+            ["OPENAI_BASE_URL"] = new Uri(Hub.Api, "/v1").ToString(),
+            ["OPENAI_API_KEY"] = key ?? Hub.AdminKey,
+            ["MODEL"] = model,
+        };
+        Assert.True(Directory.Exists(Path.Combine(Places.Clients, "node_modules", "openai")), $"The openai package is missing. Run: npm ci --prefix {Places.Clients}");
+        await using var node = ChildProcess.Start("node", "node", ["openai.mjs", scenario], environment, Places.Clients);
+        var code = await node.ExitAsync();
+        Assert.True(code == 0, node.Tail());
+        var seen = JsonNode.Parse(node.Lines[^1])![outcome];
+        Assert.True(seen is not null, node.Tail());
+        return seen;
+    }
+}
