@@ -41,7 +41,7 @@ internal sealed class AgentProcess : IAsyncDisposable
     public string NodeId { get; }
 
     /// <summary>Joins the hub for this account (none: the operator's), starts the agent and waits until the hub knows its model.</summary>
-    public static async Task<AgentProcess> StartAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<AgentProcess> StartAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null, HttpMessageHandler? handler = null)
     {
         var home = new TemporaryDirectory();
         ChildProcess? process = null;
@@ -50,7 +50,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             var config = Path.Combine(home.Path, "config.json");
             await File.WriteAllTextAsync(config, new JsonObject { ["engines"] = engines.Json.DeepClone() }.ToJsonString());
             var variables = new Dictionary<string, string>(environment ?? new Dictionary<string, string>()) { ["FEDERATION_NODE_HOME"] = home.Path };
-            using var admin = hub.Client();
+            using var admin = new HubClient(hub.Api, hub.AdminKey, handler);
             await using (var join = ChildProcess.StartDotnet("federation-node join", Places.Agent, ["join", hub.Api.ToString(), "--token", await admin.JoinTokenAsync(account)], variables))
             {
                 Assert.True(await join.ExitAsync() == 0, $"The agent could not join:\n{join.Tail()}");

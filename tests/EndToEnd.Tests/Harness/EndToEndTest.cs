@@ -42,9 +42,9 @@ public abstract class EndToEndTest(ITestOutputHelper output) : IAsyncLifetime
         return hub;
     }
 
-    private protected async Task<AgentProcess> StartAgentAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null)
+    private protected async Task<AgentProcess> StartAgentAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null, HttpMessageHandler? handler = null)
     {
-        var agent = Keep(await AgentProcess.StartAsync(hub, engines, account, environment));
+        var agent = Keep(await AgentProcess.StartAsync(hub, engines, account, environment, handler));
         _logs.Add(("agent", agent.Process));
         return agent;
     }

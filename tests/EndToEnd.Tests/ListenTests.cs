@@ -1,0 +1,137 @@
+using System.Net;
+using System.Net.Security;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Federation.EndToEnd.Tests.Harness;
+using Xunit.Abstractions;
+
+namespace Federation.EndToEnd.Tests;
+
+/// <summary>Where and how a hub lets itself be reached.</summary>
+public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
+{
+    [Theory]
+    [InlineData("--listen", "0.0.0.0:0")]
+    [InlineData("--listen", "[::]:0")]
+    [InlineData("--listen-nodes", "0.0.0.0:0")]
+    public async Task Without_TLS_it_refuses_to_be_reached_from_other_machines(string option, string endpoint)
+    {
+        var (code, said) = await HubProcess.RunAsync(option, endpoint);
+        Assert.Equal(2, code);
+        Assert.Contains("can be reached from other machines", said, StringComparison.Ordinal);
+        Assert.Contains("--tls-cert", said, StringComparison.Ordinal);
+        Assert.Contains("--insecure", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Told_that_it_is_insecure_it_listens_everywhere()
+    {
+        var hub = await StartHubAsync(arguments: ["--insecure"], listen: "0.0.0.0:0");
+        using var client = new HubClient(new Uri($"http://127.0.0.1:{hub.Api.Port}"), hub.AdminKey);
+        (await client.GetAsync("/v1/models")).Expect(HttpStatusCode.OK);
+    }
+
+    [Theory]
+    [InlineData("nonsense")]
+    [InlineData("127.0.0.1:99999")]
+    public async Task An_address_that_is_none_is_refused_in_words(string listen)
+    {
+        var (code, said) = await HubProcess.RunAsync("--listen", listen);
+        Assert.Equal(2, code);
+        Assert.Contains("is not an address and port", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_certificate_without_its_key_is_refused_in_words()
+    {
+        var (code, said) = await HubProcess.RunAsync("--tls-cert", "/nowhere/chain.pem");
+        Assert.Equal(2, code);
+        Assert.Contains("--tls-cert and --tls-key go together", said, StringComparison.Ordinal);
+        Assert.Contains("There is no file /nowhere/chain.pem", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_port_that_is_taken_is_an_error_in_words()
+    {
+        var hub = await StartHubAsync();
+        var (code, said) = await HubProcess.RunAsync("--listen", $"127.0.0.1:{hub.Api.Port}");
+        Assert.NotEqual(0, code);
+        Assert.Contains("in use", said, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("Unhandled exception", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_wrong_setting_stops_the_start_and_is_named()
+    {
+        using var data = new TemporaryDirectory();
+        await using var process = ChildProcess.StartDotnet(
+            "the hub", Places.Hub, ["run", "--data", data.Path, "--listen", "127.0.0.1:0"], new Dictionary<string, string> { ["Gateway__MaxNodes"] = "0" });
+        Assert.Equal(2, await process.ExitAsync());
+        Assert.Contains(process.Lines, line => line.Contains("MaxNodes", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task With_TLS_clients_and_nodes_share_one_port()
+    {
+        using var files = new TemporaryDirectory();
+        using var own = SelfSigned();
+        var hub = await StartHubAsync(arguments: await TlsArgumentsAsync(own, files));
+        Assert.Equal("https", hub.Api.Scheme);
+        Assert.Equal(hub.Api, hub.Nodes);
+
+        using var client = new HubClient(hub.Api, hub.AdminKey, Trusting(own));
+        var node = Keep(FakeNode.Dial(hub.Nodes, handler: Trusting(own)));
+        await node.EnrolAsync(await client.JoinTokenAsync());
+        var line = Keep(await node.OpenAsync());
+        await line.SendAsync(new Protocol.V1.NodeMessage { Hello = line.Hello("over-tls") });
+        await line.WelcomeAsync();
+        line.Serve("sealed");
+        await Patience.UntilAsync(() => client.HasModelAsync("over-tls"), "the hub to offer the model");
+        Assert.Equal("sealed", (await client.ChatAsync("over-tls")).Content);
+        using var stream = await client.StreamChatAsync("over-tls");
+        Assert.Equal("sealed", await stream.TextAsync());
+
+        // A client that does not know the certificate does not get as far as saying anything.
+        using var stranger = new HubClient(hub.Api, hub.AdminKey);
+        await Assert.ThrowsAsync<HttpRequestException>(() => stranger.GetAsync("/v1/models"));
+    }
+
+    [Fact]
+    public async Task A_real_agent_joins_and_works_over_TLS()
+    {
+        using var files = new TemporaryDirectory();
+        using var own = SelfSigned();
+        var hub = await StartHubAsync(arguments: await TlsArgumentsAsync(own, files));
+        // What OpenSSL, and so .NET, trusts on Linux.
+        await StartAgentAsync(hub, AgentEngines.Demo(), environment: new Dictionary<string, string> { ["SSL_CERT_FILE"] = Path.Combine(files.Path, "chain.pem") }, handler: Trusting(own));
+        using var client = new HubClient(hub.Api, hub.AdminKey, Trusting(own));
+        Assert.Equal("42", (await client.ChatAsync(AgentProcess.Model)).Content);
+    }
+
+    private static X509Certificate2 SelfSigned()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=hub", key, HashAlgorithmName.SHA256);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddIpAddress(IPAddress.Loopback);
+        request.CertificateExtensions.Add(names.Build());
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true));
+        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+    }
+
+    private static async Task<string[]> TlsArgumentsAsync(X509Certificate2 certificate, TemporaryDirectory files)
+    {
+        var (chain, key) = (Path.Combine(files.Path, "chain.pem"), Path.Combine(files.Path, "key.pem"));
+        await File.WriteAllTextAsync(chain, certificate.ExportCertificatePem());
+        await File.WriteAllTextAsync(key, certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem());
+        return ["--tls-cert", chain, "--tls-key", key];
+    }
+
+    private static SocketsHttpHandler Trusting(X509Certificate2 certificate) => new()
+    {
+        SslOptions = new SslClientAuthenticationOptions
+        {
+            RemoteCertificateValidationCallback = (_, shown, _, _) => shown?.GetCertHashString(HashAlgorithmName.SHA256) == certificate.GetCertHashString(HashAlgorithmName.SHA256),
+        },
+    };
+}
