@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs the benchmarks and prints their tables, as bench/README.md shows them.
+#
+#   scripts/bench.sh [hub|ledger|stack|agent]…     which ones; default: all
+#
+# The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
+# (scripts/publish-agent.sh). Measure on a machine that does nothing else; the load is printed with the results.
+set -o errexit -o nounset -o pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$repository/scripts/lib/postgres.sh"
+
+"$repository/scripts/setup.sh" --tests
+stack=$(sed --quiet --regexp-extended 's:.*<Stack>(.*)</Stack>.*:\L\1:p' "$stack_file")
+for project in src/Silo src/NodeAgent bench/Federation.Bench; do
+  say "Building $project"
+  build "$repository/$project" --configuration Release || fail "$project does not build"
+done
+stop_compiler_server
+
+binaries=$repository/artifacts/$stack/bin
+bench() { "$binaries/Federation.Bench/release/Federation.Bench" "$@"; }
+hub=$binaries/Federation.Silo/release/federation-hub
+
+scratch=$(mktemp --directory)
+chmod 755 "$scratch"
+trap '[ ! -d "$scratch/postgres" ] || stop_postgres "$scratch/postgres"; rm --recursive --force "$scratch"' EXIT
+
+[ $# -gt 0 ] || set -- hub ledger stack agent
+printf 'Stack %s, %s processors, load %s\n' "$stack" "$(nproc)" "$(cut --delimiter=' ' --fields=1-3 /proc/loadavg)"
+for which in "$@"; do
+  printf '\n### %s\n\n' "$which"
+  case $which in
+    hub) bench hub "$hub" "$binaries/Federation.NodeAgent/release/federation-node" ;;
+    ledger) bench ledger "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
+    stack) bench stack ;;
+    agent) bench agent "$repository/artifacts/publish/linux-x64/federation-node" "$hub" ;;
+    *) fail "there is no benchmark $which" ;;
+  esac
+done
