@@ -8,41 +8,52 @@ public sealed class DeadlineTests
     [Fact]
     public async Task An_expired_unary_call_fails_at_the_client_and_is_cancelled_at_the_server()
     {
-        var cancelled = new Signal();
+        var (started, cancelled) = (new Signal(), new Signal());
         await using var server = await ProbeServer.StartAsync(new Script
         {
             Unary = async (_, context) =>
             {
+                started.Set();
                 await cancelled.SetWhenCancelledAsync(context.CancellationToken);
                 return new Answer();
             },
         });
         using var channel = server.Channel();
 
-        var expired = await new Probe.ProbeClient(channel).UnaryAsync(new Ask(), deadline: DateTime.UtcNow.AddMilliseconds(300))
-            .ResponseAsync.RefusalAsync();
+        foreach (var deadline in DeadlinesUntil(started))
+        {
+            var expired = await new Probe.ProbeClient(channel).UnaryAsync(new Ask(), deadline: deadline).ResponseAsync.RefusalAsync();
+            Assert.Equal(StatusCode.DeadlineExceeded, expired.StatusCode);
+        }
 
-        Assert.Equal(StatusCode.DeadlineExceeded, expired.StatusCode);
         await cancelled.Happened;
     }
 
     [Fact]
     public async Task An_expired_duplex_call_fails_reads_and_writes()
     {
-        var cancelled = new Signal();
+        var (started, cancelled) = (new Signal(), new Signal());
         await using var server = await ProbeServer.StartAsync(new Script
         {
-            Chat = (_, _, context) => cancelled.SetWhenCancelledAsync(context.CancellationToken),
+            Chat = (_, _, context) =>
+            {
+                started.Set();
+                return cancelled.SetWhenCancelledAsync(context.CancellationToken);
+            },
         });
         using var channel = server.Channel();
 
-        using var call = new Probe.ProbeClient(channel).Chat(deadline: DateTime.UtcNow.AddMilliseconds(300));
-        var reading = await call.ResponseStream.MoveNext().RefusalAsync();
-        var writing = await call.RequestStream.WriteAsync(new Ask()).RefusalAsync();
+        foreach (var deadline in DeadlinesUntil(started))
+        {
+            using var call = new Probe.ProbeClient(channel).Chat(deadline: deadline);
+            var reading = await call.ResponseStream.MoveNext().RefusalAsync();
+            var writing = await call.RequestStream.WriteAsync(new Ask()).RefusalAsync();
 
-        Assert.Equal(StatusCode.DeadlineExceeded, reading.StatusCode);
-        Assert.Equal(StatusCode.DeadlineExceeded, writing.StatusCode);
-        Assert.Equal(StatusCode.DeadlineExceeded, call.GetStatus().StatusCode);
+            Assert.Equal(StatusCode.DeadlineExceeded, reading.StatusCode);
+            Assert.Equal(StatusCode.DeadlineExceeded, writing.StatusCode);
+            Assert.Equal(StatusCode.DeadlineExceeded, call.GetStatus().StatusCode);
+        }
+
         await cancelled.Happened;
     }
 
@@ -118,7 +129,7 @@ public sealed class DeadlineTests
     {
         await using var server = await ProbeServer.StartAsync(new Script { Chat = CallKindTests.EchoAsync });
         using var channel = server.Channel();
-        var deadline = DateTime.UtcNow.AddMilliseconds(500);
+        var deadline = DateTime.UtcNow.AddSeconds(2);
 
         using var call = new Probe.ProbeClient(channel).Chat(deadline: deadline);
         await call.RequestStream.CompleteAsync();
@@ -195,5 +206,12 @@ public sealed class DeadlineTests
 
         Assert.Equal("0", answer.Status);
         Assert.InRange(left.TotalSeconds, seconds - 30, seconds);
+    }
+
+    /// <summary>Deadlines further and further away, until one left the time to reach the handler.</summary>
+    private static IEnumerable<DateTime> DeadlinesUntil(Signal reached)
+    {
+        for (var timeout = TimeSpan.FromMilliseconds(200); !reached.HasHappened; timeout *= 2)
+            yield return DateTime.UtcNow + timeout;
     }
 }

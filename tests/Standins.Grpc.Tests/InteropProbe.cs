@@ -70,21 +70,15 @@ internal sealed class InteropProbe
 
     private async Task ChatAsync(IAsyncStreamReader<Ask> asks, IServerStreamWriter<Answer> answers, ServerCallContext context)
     {
-        try
+        await foreach (var ask in asks.ReadAllAsync())
         {
-            await foreach (var ask in asks.ReadAllAsync(context.CancellationToken))
-            {
-                if (ask.Text == "fail")
-                    throw Refusal();
-                if (ask.Text == "end")
-                    return;
-                await answers.WriteAsync(new Answer { Text = ask.Text, Data = ask.Data, Number = ask.Number });
-            }
-        }
-        catch (Exception gone) when (gone is IOException or OperationCanceledException)
-        {
-            CountCancellation();
-            throw;
+            if (ask.Text == "fail")
+                throw Refusal();
+            if (ask.Text == "end")
+                return;
+            await answers.WriteAsync(new Answer { Text = ask.Text, Data = ask.Data, Number = ask.Number });
+            if (ask.Text == "wait")
+                await WaitAsync(context);
         }
 
         context.ResponseTrailers.Add("cost", "7");

@@ -7,6 +7,8 @@ internal sealed class Signal
 
     public Task Happened => _happened.Task.Soon();
 
+    public bool HasHappened => _happened.Task.IsCompleted;
+
     public void Set() => _happened.TrySetResult();
 
     /// <summary>Completes when the token is cancelled, and sets the signal.</summary>

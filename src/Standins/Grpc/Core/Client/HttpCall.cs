@@ -17,7 +17,7 @@ internal interface IRunningCall
     /// <summary>The exception that says how the call ended; "cancelled" if it has not yet.</summary>
     Exception Failure();
 
-    /// <summary>Completes when the head of the response, or its failure, is known.</summary>
+    /// <summary>Completes when the head of the response, or its failure, is known, or does not come soon.</summary>
     Task AnswerAsync();
 
     /// <summary>Cancels the whole call when the token is cancelled.</summary>
@@ -36,6 +36,9 @@ internal sealed class HttpCall<TRequest, TResponse>(
     where TResponse : class
 {
     private static readonly TimeSpan _longestTimer = TimeSpan.FromDays(30);
+
+    // A server that stops listening has answered before, and its answer is being parsed meanwhile. A second is ages.
+    private static readonly TimeSpan _answerPatience = TimeSpan.FromSeconds(1);
 
     // Responses are parsed off a pipe, many small messages to a read. Nothing is held while a stream idles.
     private static readonly StreamPipeReaderOptions _responsePipe =
@@ -128,7 +131,8 @@ internal sealed class HttpCall<TRequest, TResponse>(
             ? cancellationToken.UnsafeRegister(_cancelByCaller, this)
             : default;
 
-    public async Task AnswerAsync() => await ((Task)_head).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    public async Task AnswerAsync() =>
+        await ((Task)_head).WaitAsync(_answerPatience, channel.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     public void EnsureNotDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
 

@@ -63,7 +63,7 @@ internal sealed class StreamedRequest : RequestContent
         if (!_opened.TrySetResult(stream))
             throw new IOException("A streamed request cannot be sent again.");
 
-        using var cancelled = cancellationToken.UnsafeRegister(static state => ((StreamedRequest)state!).Abandon(), this);
+        // Not given up on the token: the transport's own exception tells the writer more than a stream closed under it.
         await _ended.Task.ConfigureAwait(false);
     }
 }

@@ -18,9 +18,10 @@ internal sealed class RequestStream<TRequest>(
 
     public Task<bool> MoveNext(CancellationToken cancellationToken)
     {
+        var isOver = call.HasEnded;
         if (cancellationToken.IsCancellationRequested)
             return Task.FromCanceled<bool>(cancellationToken);
-        if (call.HasEnded)
+        if (isOver)
             return Task.FromException<bool>(call.Over(new InvalidOperationException("Can't read messages after the request is complete.")));
 
         // A stream may idle for hours: the last message is not kept alive meanwhile.
