@@ -22,7 +22,8 @@ internal static class RequestBody
             await DrainAsync(http, http.Request.ContentLength.Value);
             return null;
         }
-        var buffer = new byte[http.Request.ContentLength is { } length ? (int)length : FirstGuessBytes];
+        // One byte more than allowed is enough to know that there is more.
+        var buffer = new byte[http.Request.ContentLength ?? Math.Min(FirstGuessBytes, maxBytes + 1)];
         var filled = 0;
         while (true)
         {
@@ -37,7 +38,7 @@ internal static class RequestBody
                 Array.Resize(ref buffer, (int)Math.Min(maxBytes + 1, buffer.Length * 2L));
             }
             var read = await http.Request.Body.ReadAsync(buffer.AsMemory(filled), http.RequestAborted);
-            if (read == 0) return filled <= maxBytes ? buffer.AsMemory(0, filled) : null;
+            if (read == 0) return buffer.AsMemory(0, filled);
             filled += read;
         }
     }

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
+using System.Text.Unicode;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Gateway;
@@ -19,6 +20,8 @@ internal sealed record RequestHead(string Model, bool Stream)
         head = null;
         try
         {
+            // The reader below looks into the few strings it gives out and takes the others as they are.
+            if (!Utf8.IsValid(body)) throw new JsonException("Not UTF-8.");
             var fields = new Fields();
             error = ReadFields(body, ref fields) ?? fields.WhyIncomplete(InputOf(kind));
             if (error is not null) return false;
@@ -27,7 +30,7 @@ internal sealed record RequestHead(string Model, bool Stream)
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            // InvalidOperationException: a string that is not UTF-8.
+            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             error = OpenAiError.BadRequest("We could not parse the JSON body of your request.");
             return false;
         }
@@ -50,6 +53,7 @@ internal sealed record RequestHead(string Model, bool Stream)
             var name = reader.GetString()!;
             reader.Read();
             if (Parameters.WhyWrongType(name, reader.TokenType) is { } problem) return OpenAiError.BadRequest(problem, name, "invalid_type");
+            if (!fields.TryName(name)) return OpenAiError.BadRequest($"Duplicate parameter: '{name}'.", name, "duplicate_parameter");
             switch (name)
             {
                 case "model":
@@ -58,9 +62,8 @@ internal sealed record RequestHead(string Model, bool Stream)
                 case "stream":
                     fields.Stream = reader.TokenType is JsonTokenType.True;
                     break;
-                case "messages" or "prompt" or "input":
-                    fields.Inputs.Add(name);
-                    fields.EmptyMessages |= name == "messages" && IsEmptyArray(reader);
+                case "messages":
+                    fields.EmptyMessages = IsEmptyArray(reader);
                     break;
                 default:
                     break;
@@ -76,19 +79,25 @@ internal sealed record RequestHead(string Model, bool Stream)
 
     private struct Fields()
     {
+        private readonly HashSet<string> _named = new(StringComparer.Ordinal);
+
         public string? Model { get; set; }
 
         public bool Stream { get; set; }
 
-        public List<string> Inputs { get; } = [];
-
         public bool EmptyMessages { get; set; }
+
+        /// <summary>
+        /// Notes a parameter that the hub reads; <see langword="false"/> when it was there before. Of two, the hub might take one and
+        /// the engine the other, and a job would not be what it was admitted as.
+        /// </summary>
+        public readonly bool TryName(string name) => name is not ("model" or "stream" or "messages" or "prompt" or "input") || _named.Add(name);
 
         public readonly OpenAiError? WhyIncomplete(string input)
         {
             if (string.IsNullOrEmpty(Model)) return OpenAiError.BadRequest("You must provide a model parameter.", "model", "missing_required_parameter");
             if (Model.Length > ModelNameMax || Model.Any(char.IsControl)) return OpenAiError.UnknownModel(Model[..Math.Min(Model.Length, 64)]);
-            if (!Inputs.Contains(input)) return OpenAiError.BadRequest($"Missing required parameter: '{input}'.", input, "missing_required_parameter");
+            if (!_named.Contains(input)) return OpenAiError.BadRequest($"Missing required parameter: '{input}'.", input, "missing_required_parameter");
             return EmptyMessages ? OpenAiError.BadRequest("Invalid 'messages': expected an array with at least one message.", "messages", "empty_array") : null;
         }
     }
