@@ -35,6 +35,9 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
     /// <summary>The consumer took <paramref name="bytes"/>.</summary>
     public void Grant(int bytes) => Interlocked.Add(ref _windowLeft, bytes);
 
+    /// <summary>The engine's answer has begun.</summary>
+    public bool HasBegun => _headSeen;
+
     /// <summary>The node takes the lease; it says so once.</summary>
     public bool TryAccept() => !_accepted && (_accepted = true);
 

@@ -52,7 +52,6 @@ internal sealed partial class NodeGrain(
     private string _hardwareClass = string.Empty;
     private ChainHead? _head;
     private bool _booking;
-    private bool _outcomeUnknown;
 
     private string Id => this.GetPrimaryKeyString();
 
@@ -86,8 +85,8 @@ internal sealed partial class NodeGrain(
         if (_node.Standing is Standing.Banned) return ConnectionStatus.Banned;
         var before = _connection;
         _connection = connection;
-        if (before is not null) await CloseQuietlyAsync(before.Session, SessionEnd.Superseded);
         Accept(connection.Report);
+        if (before is not null) await CloseQuietlyAsync(before.Session, SessionEnd.Superseded);
         await store.RememberAsync(Id, connection.Report.AgentVersion, HardwareJson(connection.Report.Hardware), CancellationToken.None);
         _unanswered.Clear();
         foreach (var receipt in await receipts.ListOfferedAsync(Id, options.Value.MaxOfferedReceipts, CancellationToken.None)) _unanswered[Name(receipt.Id)] = new Offer(receipt.Payload, OfferedAt: null);
@@ -194,16 +193,14 @@ internal sealed partial class NodeGrain(
         try
         {
             var multiplier = await EarningMultiplierAsync();
-            if (_outcomeUnknown)
-            {
-                await SettleDoubtAsync(batch);
-                if (batch.Count == 0) return;
-            }
+            // A settlement whose answer was lost is asked for again, maybe of another activation than the one that wrote it.
+            var booked = await receipts.ListBookedAsync([.. batch.Select(booking => booking.Outcome.JobId)], CancellationToken.None);
             var head = _head ?? await receipts.GetHeadAsync(Id, CancellationToken.None);
             var rows = ImmutableArray.CreateBuilder<SqlStatement>();
             var offers = new List<(ImmutableArray<byte> Id, ImmutableArray<byte> Payload)>(batch.Count);
             foreach (var (outcome, _) in batch)
             {
+                if (!booked.Add(outcome.JobId)) continue;
                 rows.Add(JobRow.Insert(outcome));
                 if (outcome.PromptTokens + outcome.CompletionTokens == 0) continue;
                 var receipt = ReceiptOf(outcome, head);
@@ -214,9 +211,9 @@ internal sealed partial class NodeGrain(
                 head = new ChainHead(receipt.Sequence, id);
             }
             // Nobody knows what is on disk after a commit that failed; the next batch looks.
-            (_head, _outcomeUnknown) = (null, true);
+            _head = null;
             await ledger.SubmitAsync(new LedgerUnit { Rows = rows.ToImmutable() });
-            (_head, _outcomeUnknown) = (head, false);
+            _head = head;
             foreach (var (_, done) in batch) done.TrySetResult();
             foreach (var (id, payload) in offers)
             {
@@ -228,17 +225,6 @@ internal sealed partial class NodeGrain(
         {
             // Whoever waits for a booking of this batch hears why it failed; the loop goes on with the next.
             foreach (var (_, done) in batch) done.TrySetException(exception);
-        }
-    }
-
-    /// <summary>After a commit whose outcome nobody knows: whoever is on record already is not booked again.</summary>
-    private async Task SettleDoubtAsync(List<(JobOutcome Outcome, TaskCompletionSource Done)> batch)
-    {
-        foreach (var booking in batch.ToImmutableArray())
-        {
-            if (!await receipts.IsBookedAsync(booking.Outcome.JobId, CancellationToken.None)) continue;
-            batch.Remove(booking);
-            booking.Done.TrySetResult();
         }
     }
 

@@ -44,13 +44,17 @@ internal sealed class NodeLinkOptions
     [Range(16, 100_000)]
     public int MaxOutbound { get; set; } = 1_024;
 
-    /// <summary>Engines, and models per engine, that one node may report. Default 1 024.</summary>
+    /// <summary>Engines, and models of all its engines together, that one node may report. Default 1 024.</summary>
     [Range(1, 100_000)]
     public int MaxInventory { get; set; } = 1_024;
 
     /// <summary>Model pulls of one node whose progress is remembered. Default 16.</summary>
     [Range(1, 1_000)]
     public int MaxPulls { get; set; } = 16;
+
+    /// <summary>Largest weights a node may claim, bytes: pay grows with them. Default 16 TiB.</summary>
+    [Range(1, 1L << 50)]
+    public long MaxModelBytes { get; set; } = 1L << 44;
 
     /// <summary>Slots an engine may report. Default 1 024.</summary>
     [Range(1, 100_000)]

@@ -352,6 +352,7 @@ internal sealed partial class NodeSession : INodeSession
     {
         var lease = LeaseOf(done.LeaseId);
         if (lease is null) return;
+        if (!lease.HasBegun) throw Violation(StatusCode.InvalidArgument, $"the end of lease {lease.LeaseId} before its head");
         var usage = done.Usage ?? new Usage();
         if (usage.PromptTokens > int.MaxValue || usage.CompletionTokens > int.MaxValue) throw Violation(StatusCode.InvalidArgument, "token counts out of range");
         EndLease(lease, new LeaseEvent.Done((int)usage.PromptTokens, (int)usage.CompletionTokens, [.. done.OutputSha256.Span], Shorten(done.FinishReason)));
@@ -361,6 +362,7 @@ internal sealed partial class NodeSession : INodeSession
     {
         var lease = LeaseOf(refuse.LeaseId);
         if (lease is null) return;
+        if (lease.HasBegun) throw Violation(StatusCode.InvalidArgument, $"lease {lease.LeaseId} was refused after its head");
         if (refuse.Reason is RefuseReason.NoSlot) _starvedModels.TryAdd(lease.Model, 0);
         EndLease(lease, new LeaseEvent.Refused(Failures.FromWire(refuse.Reason)));
     }
@@ -387,7 +389,7 @@ internal sealed partial class NodeSession : INodeSession
         var before = _report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).ToHashSet(StringComparer.Ordinal);
         _report = _report with { Engines = Reports.Engines(inventory) };
         before.ExceptWith(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name));
-        foreach (var gone in before) await _grains.WithdrawAsync(gone, SessionId);
+        await WithdrawAsync(before);
         await AnnounceOnceAsync();
     }
 
@@ -566,7 +568,8 @@ internal sealed partial class NodeSession : INodeSession
         }
     }
 
-    private Task AnnounceModelAsync(EngineReport engine, ModelReport model) => _grains.AnnounceAsync(model.Name, new PoolMember(
+    /// <summary>Offers a model, unless the node is leaving: a pool that it has withdrawn from must not hear of it again.</summary>
+    private Task AnnounceModelAsync(EngineReport engine, ModelReport model) => _draining || _ended.IsCancellationRequested ? Task.CompletedTask : _grains.AnnounceAsync(model.Name, new PoolMember(
         SessionId,
         Interlocked.Increment(ref _announcements),
         NodeId,
@@ -576,9 +579,11 @@ internal sealed partial class NodeSession : INodeSession
         model,
         OwnReference));
 
-    private async Task WithdrawAsync()
+    private Task WithdrawAsync() => WithdrawAsync(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).Distinct(StringComparer.Ordinal));
+
+    private async Task WithdrawAsync(IEnumerable<string> models)
     {
-        foreach (var model in _report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).Distinct(StringComparer.Ordinal))
+        foreach (var model in models)
         {
             try
             {

@@ -32,8 +32,8 @@ internal static class Reports
 
     public static ImmutableArray<EngineReport> Engines(Inventory inventory) => [.. inventory.Engines.Select(engine => new EngineReport(
         engine.Name,
-        engine.Kind,
-        engine.Version,
+        Printable.Of(engine.Kind, NameMax),
+        Printable.Of(engine.Version, NameMax),
         (int)engine.Slots,
         [.. engine.Models.Select(model => new ModelReport(
             model.Name,
@@ -42,7 +42,7 @@ internal static class Reports
             model.Loaded,
             (int)Math.Min(model.ContextLength, int.MaxValue),
             [.. model.Capabilities],
-            model.Quantization))]))];
+            Printable.Of(model.Quantization, NameMax)))]))];
 
     /// <summary>What is wrong with a hello; <see langword="null"/> when nothing is.</summary>
     public static string? WhyInvalid(Hello hello, NodeLinkOptions options)
@@ -54,16 +54,18 @@ internal static class Reports
     public static string? WhyInvalid(Inventory inventory, NodeLinkOptions options)
     {
         if (inventory.Engines.Count > options.MaxInventory) return $"more than {options.MaxInventory} engines";
+        if (inventory.Engines.Sum(engine => (long)engine.Models.Count) > options.MaxInventory) return $"more than {options.MaxInventory} models";
         if (inventory.Engines.Select(engine => engine.Name).Distinct(StringComparer.Ordinal).Count() != inventory.Engines.Count) return "two engines of the same name";
         foreach (var engine in inventory.Engines)
         {
             if (!IsName(engine.Name)) return "an engine without a usable name";
             if (engine.Slots > options.MaxSlots) return $"engine {engine.Name} has more than {options.MaxSlots} slots";
-            if (engine.Models.Count > options.MaxInventory) return $"engine {engine.Name} has more than {options.MaxInventory} models";
+            if (engine.Models.Select(model => model.Name).Distinct(StringComparer.Ordinal).Count() != engine.Models.Count) return $"engine {engine.Name} has two models of the same name";
             foreach (var model in engine.Models)
             {
                 if (!IsName(model.Name)) return $"engine {engine.Name} has a model without a usable name";
-                if (model.Digest.Length > NameMax || model.Quantization.Length > NameMax) return $"model {model.Name} has an oversized field";
+                if (model.Digest.Length > 0 && !IsName(model.Digest)) return $"model {model.Name} has an unusable digest";
+                if (model.SizeBytes > (ulong)options.MaxModelBytes) return $"model {model.Name} is larger than {options.MaxModelBytes} bytes";
                 if (model.Capabilities.Count > 16 || model.Capabilities.Any(capability => !IsName(capability))) return $"model {model.Name} has unusable capabilities";
             }
         }

@@ -82,9 +82,10 @@ internal sealed class ReceiptStore(HubDatabase database)
         },
         cancellationToken);
 
-    /// <summary>Whether a job has its receipt.</summary>
-    public Task<bool> IsBookedAsync(string jobId, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM receipts WHERE job_id = @jobId", new { jobId }) > 0, cancellationToken);
+    /// <summary>Those of these jobs that have their receipts.</summary>
+    public Task<HashSet<string>> ListBookedAsync(IReadOnlyCollection<string> jobIds, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<string>("SELECT job_id FROM receipts WHERE job_id IN @jobIds", new { jobIds })).ToHashSet(StringComparer.Ordinal),
+        cancellationToken);
 
     private static string Name(ImmutableArray<byte> id) => Convert.ToHexStringLower(id.AsSpan());
 

@@ -1,0 +1,170 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using System.Reflection;
+using Federation.Contracts.Jobs;
+using Federation.Contracts.Models;
+using Federation.Contracts.Nodes;
+using Federation.Silo.Models;
+using Federation.Silo.Nodes;
+using Orleans;
+
+namespace Federation.Silo.Tests.Fakes;
+
+/// <summary>The grains as the code around them sees them, without an engine: what they are told is kept, what they answer is scripted.</summary>
+internal sealed class FakeGrains
+{
+    private readonly ConcurrentDictionary<string, FakePool> _pools = new();
+
+    public FakeGrains()
+    {
+        Grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
+        ((GrainFactoryProxy)Grains).Find = Find;
+    }
+
+    public IGrainFactory Grains { get; }
+
+    public FakeNode Node { get; } = new();
+
+    public FakeJobs Jobs { get; } = new();
+
+    public SessionGrains ForSessions(PoolOptions? pool = null) => new(Grains, Microsoft.Extensions.Options.Options.Create(pool ?? new PoolOptions()));
+
+    public FakePool Pool(string model) => _pools.GetOrAdd(model, _ => new FakePool());
+
+    private object Find(Type kind, object key)
+        => kind == typeof(IModelPoolGrain) ? Pool((string)key)
+            : kind == typeof(INodeGrain) ? Node
+            : kind == typeof(IJobGrain) ? Jobs
+            : throw new NotSupportedException($"No fake for {kind.Name}.");
+}
+
+/// <summary>A grain factory that asks a function. A proxy, since the two stacks' factories have different members beside those we use.</summary>
+public class GrainFactoryProxy : DispatchProxy
+{
+    /// <summary>The grain of an interface and a key.</summary>
+    public Func<Type, object, object> Find { get; set; } = null!;
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod!.Name == "GetGrain"
+        ? Find(targetMethod.GetGenericArguments()[0], args![0]!)
+        : throw new NotSupportedException($"{targetMethod.Name} is not faked.");
+}
+
+/// <summary>A model's pool: grants what the test put there, in order.</summary>
+internal sealed class FakePool : IModelPoolGrain
+{
+    private readonly ConcurrentQueue<Func<LeaseRequest, CancellationToken, Task<LeaseGrant>>> _answers = new();
+
+    public ConcurrentQueue<LeaseRequest> Asked { get; } = new();
+
+    public ConcurrentQueue<(string LeaseId, LeaseEnd End)> Released { get; } = new();
+
+    public ConcurrentQueue<PoolMember> Announced { get; } = new();
+
+    public ConcurrentQueue<string> Withdrawn { get; } = new();
+
+    /// <summary>Thrown at whoever announces or withdraws.</summary>
+    public Exception? Failure { get; set; }
+
+    public FakePool ThenGrant(PoolMember member) => Then((request, _) => Task.FromResult(LeaseGrant.On(request.LeaseId, member)));
+
+    public FakePool ThenRefuse(LeaseGrantStatus why, TimeSpan retryAfter) => Then((_, _) => Task.FromResult(LeaseGrant.None(why, retryAfter)));
+
+    public FakePool Then(Func<LeaseRequest, CancellationToken, Task<LeaseGrant>> answer)
+    {
+        _answers.Enqueue(answer);
+        return this;
+    }
+
+    public Task<LeaseGrant> Acquire(LeaseRequest request, CancellationToken cancellationToken)
+    {
+        Asked.Enqueue(request);
+        return _answers.TryDequeue(out var answer) ? answer(request, cancellationToken) : throw new InvalidOperationException("The pool was asked more often than the test foresaw.");
+    }
+
+    public Task Release(string leaseId, LeaseEnd end)
+    {
+        Released.Enqueue((leaseId, end));
+        return Task.CompletedTask;
+    }
+
+    public Task Announce(PoolMember member)
+    {
+        if (Failure is not null) throw Failure;
+        Announced.Enqueue(member);
+        return Task.CompletedTask;
+    }
+
+    public Task Withdraw(string sessionId)
+    {
+        if (Failure is not null) throw Failure;
+        Withdrawn.Enqueue(sessionId);
+        return Task.CompletedTask;
+    }
+}
+
+/// <summary>The grain of the node under test.</summary>
+internal sealed class FakeNode : INodeGrain
+{
+    public ConcurrentQueue<NodeReport> Reports { get; } = new();
+
+    public ConcurrentQueue<NodeConnection> Connections { get; } = new();
+
+    public ConcurrentQueue<(ImmutableArray<byte> Id, ImmutableArray<byte> Signature, string Objection)> Signatures { get; } = new();
+
+    /// <summary>What it answers to the next reports.</summary>
+    public ReportStatus ReportAnswer { get; set; } = ReportStatus.Taken;
+
+    /// <summary>What it answers to signatures.</summary>
+    public Func<ReceiptSigning> Signing { get; set; } = () => new ReceiptSigning(ReceiptSigningStatus.Issued, [1, 2, 3], 42);
+
+    public Task<ReportStatus> Report(string sessionId, NodeReport report)
+    {
+        Reports.Enqueue(report);
+        return Task.FromResult(ReportAnswer);
+    }
+
+    public Task<ConnectionStatus> Connect(NodeConnection connection)
+    {
+        Connections.Enqueue(connection);
+        return Task.FromResult(ConnectionStatus.Connected);
+    }
+
+    public Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    {
+        Signatures.Enqueue((receiptId, signature, objection));
+        return Task.FromResult(Signing());
+    }
+
+    public Task Disconnect(string sessionId) => Task.CompletedTask;
+
+    public Task<EnrolmentStatus> Enrol(NodeEnrolment enrolment) => throw new NotSupportedException();
+
+    public Task<NodeIdentity?> GetIdentity() => throw new NotSupportedException();
+
+    public Task Book(JobOutcome outcome) => throw new NotSupportedException();
+
+    public Task<NodeView?> GetView() => throw new NotSupportedException();
+
+    public Task<PullStatus> Pull(string engine, string model) => throw new NotSupportedException();
+
+    public Task<bool> SetStanding(Standing standing) => throw new NotSupportedException();
+}
+
+/// <summary>Where jobs are settled.</summary>
+internal sealed class FakeJobs : IJobGrain
+{
+    public ConcurrentQueue<JobOutcome> Settled { get; } = new();
+
+    /// <summary>What must be done before a settlement is on disk.</summary>
+    public Func<JobOutcome, Task> BeforeSettling { get; set; } = _ => Task.CompletedTask;
+
+    /// <summary>The attempt that is on record already; null when none is.</summary>
+    public int? OnRecord { get; set; }
+
+    public async Task<Settlement> Settle(JobOutcome outcome)
+    {
+        await BeforeSettling(outcome);
+        Settled.Enqueue(outcome);
+        return new Settlement(OnRecord is null || OnRecord == outcome.Attempt, OnRecord ?? outcome.Attempt);
+    }
+}
