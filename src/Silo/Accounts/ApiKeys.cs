@@ -60,6 +60,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
     private const int ShownCharacters = 8;
 
     private readonly ConcurrentDictionary<string, Cached> _cache = new(StringComparer.Ordinal);
+    private long _revocations;
 
     /// <summary>Who holds this key; <see langword="null"/> when nobody does, or no longer.</summary>
     public async ValueTask<ApiCaller?> AuthenticateAsync(string key, CancellationToken cancellationToken)
@@ -68,6 +69,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         var hash = Secrets.Hash(key);
         var cacheKey = Convert.ToHexString(hash);
         if (_cache.TryGetValue(cacheKey, out var cached) && time.GetElapsedTime(cached.FetchedAt) < options.Value.CacheAge) return StillValid(cached.Row);
+        var revocations = Interlocked.Read(ref _revocations);
         var row = await FindAsync(hash, cancellationToken);
         if (row is null)
         {
@@ -77,6 +79,8 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         // Rather forget everything at once, and ask again, than keep an order of use on the hot path.
         if (_cache.Count >= options.Value.CacheMax) _cache.Clear();
         _cache[cacheKey] = new Cached(row, time.GetTimestamp());
+        // Of a revocation that came between reading and keeping, this row knows nothing.
+        if (Interlocked.Read(ref _revocations) != revocations) _cache.TryRemove(cacheKey, out _);
         return StillValid(row);
     }
 
@@ -130,6 +134,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
                 new { keyId, accountId = accountId ?? string.Empty, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
                 transaction),
             cancellationToken);
+        Interlocked.Increment(ref _revocations);
         foreach (var (cacheKey, _) in _cache.Where(entry => entry.Value.Row.Id == keyId)) _cache.TryRemove(cacheKey, out _);
         return revoked > 0;
     }

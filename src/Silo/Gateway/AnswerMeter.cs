@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Nodes;
 
 namespace Federation.Silo.Gateway;
 
@@ -11,12 +12,14 @@ namespace Federation.Silo.Gateway;
 internal sealed class AnswerMeter(int requestBytes) : IDisposable
 {
     private const int SilentTokens = 16;
+    private const int FinishReasonMax = 64;
 
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private long _textBytes;
     private long _deltas;
     private TokenUsage? _usage;
 
+    /// <summary>In the engine's words, made fit for the job's record.</summary>
     public string FinishReason { get; private set; } = string.Empty;
 
     public long PromptTokens => Math.Min(_usage?.PromptTokens ?? 0, requestBytes);
@@ -33,14 +36,14 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
         _textBytes += facts.TextBytes;
         if (facts.TextBytes > 0) _deltas++;
         _usage = facts.Usage ?? _usage;
-        FinishReason = facts.FinishReason ?? FinishReason;
+        if (facts.FinishReason is { } reason) FinishReason = Printable.Of(reason, FinishReasonMax);
     }
 
     /// <summary>What the node reported beside the answer, where the answer itself did not say.</summary>
     public void AddReport(int promptTokens, int completionTokens, string finishReason)
     {
         if (promptTokens > 0 || completionTokens > 0) _usage ??= new TokenUsage(promptTokens, completionTokens);
-        if (FinishReason.Length == 0) FinishReason = finishReason;
+        if (FinishReason.Length == 0) FinishReason = Printable.Of(finishReason, FinishReasonMax);
     }
 
     /// <summary>SHA-256 of all bytes so far.</summary>

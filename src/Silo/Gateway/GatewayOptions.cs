@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Federation.Silo.Nodes;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Gateway;
@@ -47,3 +48,11 @@ internal sealed class GatewayOptions
 
 [OptionsValidator]
 internal sealed partial class GatewayOptionsValidator : IValidateOptions<GatewayOptions>;
+
+/// <summary>Checks that a node is told to go on before it has to stop: else both sides wait for each other.</summary>
+internal sealed class GrantsWithinWindow(IOptions<NodeLinkOptions> link) : IValidateOptions<GatewayOptions>
+{
+    public ValidateOptionsResult Validate(string? name, GatewayOptions options) => options.GrantAt + Lease.ChunkOverheadBytes < link.Value.WindowBytes
+        ? ValidateOptionsResult.Success
+        : ValidateOptionsResult.Fail($"Gateway:GrantAt ({options.GrantAt}) must be below NodeLink:WindowBytes ({link.Value.WindowBytes}) by more than {Lease.ChunkOverheadBytes}.");
+}

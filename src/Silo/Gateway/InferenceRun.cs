@@ -152,8 +152,8 @@ internal sealed partial class InferenceRun(
         }
         await using (lease)
         {
-            using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone);
-            limit.CancelAfter(options.AnswerTimeout);
+            using var overdue = new CancellationTokenSource(options.AnswerTimeout, time);
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
             using var answer = new Answer(member, lease!, new AnswerMeter(request.Body.Length), dispatchedAt, limit.Token);
             try
             {
@@ -222,8 +222,15 @@ internal sealed partial class InferenceRun(
                         break;
                     case LeaseEvent.Done done:
                         if (!_headersSent) SendHeaders(answer);
-                        if (scanner.TryEnd(out var last)) body.Write(last.Raw);
+                        if (scanner.TryEnd(out var last))
+                        {
+                            // No blank line ended it, and after [DONE] nothing goes before what is held.
+                            answer.Meter.AddFacts(last.Facts);
+                            held.Write(last.Raw);
+                        }
                         Finish(answer, done);
+                        // Only the end waits for the disk.
+                        await FlushAsync(body);
                         await SettleAsync(answer, JobStatus.Succeeded);
                         body.Write(held.WrittenSpan);
                         await FlushAsync(body);

@@ -96,6 +96,7 @@ internal static class HubHost
     private static void AddGateway(this WebApplicationBuilder builder)
     {
         builder.Services.AddValidated<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName);
+        builder.Services.AddSingleton<IValidateOptions<GatewayOptions>, GrantsWithinWindow>();
         builder.Services.AddSingleton<LeaseDispatcher>();
         builder.Services.AddSingleton<InferenceGate>();
         builder.Services.AddSingleton<Settlements>();

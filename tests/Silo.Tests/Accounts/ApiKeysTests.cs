@@ -1,0 +1,150 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text;
+using Dapper;
+using Federation.Contracts.Accounts;
+using Federation.Silo.Accounts;
+using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Storage;
+
+namespace Federation.Silo.Tests.Accounts;
+
+public abstract class ApiKeysTests(TestDatabase database)
+{
+    private readonly TestClock _clock = new();
+
+    [Fact]
+    public async Task A_key_opens_what_it_was_made_for()
+    {
+        var keys = Keys();
+        var (row, key) = await NewAsync(keys, scopes: [Scopes.Inference]);
+        var caller = await AuthenticateAsync(keys, key);
+        Assert.Equal((row.AccountId, row.Id, false), (caller!.AccountId, caller.KeyId, caller.IsAdmin));
+        Assert.Equal(Scopes.Inference, Assert.Single(caller.Scopes));
+        Assert.StartsWith(row.Prefix, key, StringComparison.Ordinal);
+        Assert.Equal("fk_".Length + 8, row.Prefix.Length);
+    }
+
+    [Fact]
+    public async Task The_key_itself_is_nowhere_on_disk()
+    {
+        var (row, key) = await NewAsync(Keys());
+        var stored = await database.Database.ReadAsync(
+            connection => connection.QuerySingleAsync<byte[]>("SELECT sha256 FROM api_keys WHERE id = @Id", new { row.Id }), CancellationToken.None);
+        Assert.Equal(SHA256.HashData(Encoding.UTF8.GetBytes(key)), stored);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("fk_")]
+    [InlineData("sk-something-of-another-house")]
+    [InlineData("fk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    [InlineData("FK_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    [InlineData("fk_' OR 1=1 --AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    public async Task What_is_no_key_opens_nothing(string key) => Assert.Null(await AuthenticateAsync(Keys(), key));
+
+    [Fact]
+    public async Task A_text_of_any_length_opens_nothing() => Assert.Null(await AuthenticateAsync(Keys(), "fk_" + new string('A', 1_000_000)));
+
+    [Fact]
+    public async Task A_revocation_counts_at_once_although_the_key_was_just_used()
+    {
+        var keys = Keys(age: TimeSpan.FromMinutes(5));
+        var (row, key) = await NewAsync(keys);
+        Assert.NotNull(await AuthenticateAsync(keys, key));
+        Assert.True(await keys.RevokeAsync(row.Id, row.AccountId, CancellationToken.None));
+        Assert.Null(await AuthenticateAsync(keys, key));
+        Assert.True(await keys.RevokeAsync(row.Id, row.AccountId, CancellationToken.None));
+        Assert.Null(await AuthenticateAsync(keys, key));
+    }
+
+    [Fact]
+    public async Task A_revocation_that_comes_between_reading_a_key_and_keeping_it_counts_at_once()
+    {
+        var keys = Keys(age: TimeSpan.FromMinutes(5));
+        var (row, key) = await NewAsync(keys);
+        // The moment is noted when the row was read and is about to be kept.
+        _clock.OnTimestamp = () =>
+        {
+            _clock.OnTimestamp = () => { };
+            keys.RevokeAsync(row.Id, row.AccountId, CancellationToken.None).GetAwaiter().GetResult();
+        };
+        await AuthenticateAsync(keys, key);
+        Assert.Null(await AuthenticateAsync(keys, key));
+    }
+
+    [Fact]
+    public async Task Another_silo_honours_a_revoked_key_no_longer_than_it_remembers_keys()
+    {
+        var (here, there) = (Keys(age: TimeSpan.FromSeconds(10)), Keys(age: TimeSpan.FromSeconds(10)));
+        var (row, key) = await NewAsync(here);
+        Assert.NotNull(await AuthenticateAsync(there, key));
+        await here.RevokeAsync(row.Id, row.AccountId, CancellationToken.None);
+        _clock.Advance(TimeSpan.FromSeconds(10));
+        Assert.Null(await AuthenticateAsync(there, key));
+    }
+
+    [Fact]
+    public async Task Nobody_revokes_the_key_of_another_account()
+    {
+        var keys = Keys();
+        var (mine, myKey) = await NewAsync(keys);
+        var (others, _) = await NewAsync(keys);
+        Assert.False(await keys.RevokeAsync(mine.Id, others.AccountId, CancellationToken.None));
+        Assert.False(await keys.RevokeAsync("key_unknown", null, CancellationToken.None));
+        Assert.NotNull(await AuthenticateAsync(keys, myKey));
+        Assert.True(await keys.RevokeAsync(mine.Id, null, CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task A_key_is_good_until_its_time_although_it_is_remembered()
+    {
+        var keys = Keys(age: TimeSpan.FromHours(1));
+        var (_, key) = await NewAsync(keys, lifetime: TimeSpan.FromMinutes(1));
+        _clock.Advance(TimeSpan.FromMinutes(1) - TimeSpan.FromMilliseconds(1));
+        Assert.NotNull(await AuthenticateAsync(keys, key));
+        _clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Null(await AuthenticateAsync(keys, key));
+    }
+
+    [Fact]
+    public async Task More_keys_than_are_remembered_open_all_the_same()
+    {
+        var keys = Keys(age: TimeSpan.FromHours(1), max: 3);
+        var made = new List<string>();
+        for (var index = 0; index < 10; index++) made.Add((await NewAsync(keys)).Key);
+        for (var round = 0; round < 2; round++)
+        {
+            foreach (var key in made) Assert.NotNull(await AuthenticateAsync(keys, key));
+        }
+    }
+
+    [Fact]
+    public async Task Keys_are_listed_for_their_account_the_newest_first()
+    {
+        var keys = Keys();
+        var (first, _) = await NewAsync(keys);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        var (second, _) = await keys.CreateAsync(first.AccountId, "another", Scopes.Usual, null, CancellationToken.None);
+        await NewAsync(keys);
+        await keys.RevokeAsync(first.Id, null, CancellationToken.None);
+        var listed = await keys.ListAsync(first.AccountId, CancellationToken.None);
+        Assert.Equal([second.Id, first.Id], listed.Select(row => row.Id));
+        Assert.Equal([false, true], listed.Select(row => row.RevokedAt is not null));
+    }
+
+    private ApiKeys Keys(TimeSpan? age = null, int max = 1_000)
+        => new(database.Database, Microsoft.Extensions.Options.Options.Create(new ApiKeyOptions { CacheAge = age ?? TimeSpan.FromSeconds(1), CacheMax = max }), _clock);
+
+    private async Task<(ApiKeyRow Row, string Key)> NewAsync(ApiKeys keys, ImmutableArray<string>? scopes = null, TimeSpan? lifetime = null)
+    {
+        var account = await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None);
+        return await keys.CreateAsync(account.Id, "a key", scopes ?? Scopes.Usual, lifetime, CancellationToken.None);
+    }
+
+    private static ValueTask<ApiCaller?> AuthenticateAsync(ApiKeys keys, string key) => keys.AuthenticateAsync(key, CancellationToken.None);
+}
+
+public sealed class SqliteApiKeysTests(SqliteTestDatabase database) : ApiKeysTests(database), IClassFixture<SqliteTestDatabase>;
+
+public sealed class PostgresApiKeysTests(PostgresTestDatabase database) : ApiKeysTests(database), IClassFixture<PostgresTestDatabase>;
