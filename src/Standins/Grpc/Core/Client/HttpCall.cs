@@ -205,12 +205,14 @@ internal sealed class HttpCall<TRequest, TResponse>(
         try
         {
             Stopping.ThrowIfCancellationRequested();
-            _response = await channel.SendAsync(request, Stopping).ConfigureAwait(false);
+            var response = await channel.SendAsync(request, Stopping).ConfigureAwait(false);
+            // A full fence: either the end of the call sees the response or we see the end, and one of us disposes it.
+            Interlocked.Exchange(ref _response, response);
             if (HasEnded)
-                _response.Dispose();
-            else if (Outcome.OfHeaders(_response) is { } outcome)
+                response.Dispose();
+            else if (Outcome.OfHeaders(response) is { } outcome)
                 End(outcome);
-            return _response;
+            return response;
         }
         catch (Exception cause)
         {
