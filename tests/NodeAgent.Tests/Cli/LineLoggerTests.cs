@@ -1,7 +1,6 @@
 using Federation.NodeAgent.Cli;
 using Federation.NodeAgent.Tests.Engines;
 using Microsoft.Extensions.Logging;
-using Xunit;
 
 namespace Federation.NodeAgent.Tests.Cli;
 
