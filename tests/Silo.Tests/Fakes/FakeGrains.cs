@@ -6,7 +6,6 @@ using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
-using Orleans;
 
 namespace Federation.Silo.Tests.Fakes;
 

@@ -5,7 +5,6 @@ using Federation.Contracts.Models;
 using Federation.Protocol.V1;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
-using Orleans.Runtime;
 using static Federation.Protocol.V1.HubMessage;
 
 namespace Federation.Silo.Tests.Gateway;

@@ -6,7 +6,6 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
 using Grpc.Core;
-using Orleans.Runtime;
 using static Federation.Protocol.V1.HubMessage;
 
 namespace Federation.Silo.Tests.Nodes;

@@ -1,6 +1,4 @@
 using Federation.Silo.Storage;
-using Orleans;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace Federation.Silo.Tests.Storage;

@@ -1,0 +1,468 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using Dapper;
+using Federation.Contracts.Accounts;
+using Federation.Contracts.Jobs;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.Identity;
+using Federation.Protocol.OpenAi;
+using Federation.Protocol.Receipts;
+using Federation.Silo.Storage;
+using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Storage;
+using Federation.Silo.Verification;
+
+namespace Federation.Silo.Tests.Nodes;
+
+public sealed class NodeGrainTests(SqliteTestDatabase database) : IClassFixture<SqliteTestDatabase>
+{
+    // -------------------------------------------------------------------------------------------------------- booking
+
+    [Fact]
+    public async Task Many_jobs_at_once_are_booked_in_few_commits_and_one_unbroken_chain()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var before = hub.Ledger.Commits;
+
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(job => node.Grain.Book(OutcomeOf(node, $"many_{job}")))).WithinPatienceAsync();
+
+        var chain = await AssertChainAsync(hub, node);
+        Assert.Equal(Enumerable.Range(0, 200).Select(job => $"many_{job}").Order(), chain.Select(receipt => receipt.JobId).Order());
+        Assert.InRange(hub.Ledger.Commits - before, 7, 60);
+    }
+
+    [Fact]
+    public async Task A_receipt_says_what_was_done()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        await node.ConnectAsync();
+        var outcome = OutcomeOf(node, "said", prompt: 12, completion: 345);
+
+        await node.Grain.Book(outcome);
+
+        var receipt = Assert.Single(await AssertChainAsync(hub, node));
+        Assert.Equal((outcome.JobId, outcome.Attempt, outcome.Model, outcome.ModelDigest), (receipt.JobId, receipt.Attempt, receipt.Model, receipt.ModelDigest));
+        Assert.Equal((12L, 345L, outcome.DispatchMs, outcome.FirstMs, outcome.LastMs), (receipt.PromptTokens, receipt.CompletionTokens, receipt.DispatchMs, receipt.FirstMs, receipt.LastMs));
+        Assert.Equal((node.Id, hub.Identity.Id, outcome.LastMs / 3_600_000), (receipt.Node.ToString(), receipt.Hub, receipt.Epoch));
+        Assert.Equal(outcome.RequestHash.ToArray(), receipt.RequestHash.ToArray());
+        Assert.Equal(outcome.OutputHash.ToArray(), receipt.OutputHash.ToArray());
+        Assert.Equal("cpu", receipt.HardwareClass);
+        // The client's account is not to be read from what a node keeps.
+        Assert.DoesNotContain(outcome.AccountId, System.Text.Encoding.Latin1.GetString(ReceiptCodec.Encode(receipt)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_chain_goes_on_where_an_earlier_activation_left_it()
+    {
+        TestNode node;
+        await using (var hub = await TestHub.StartAsync(database))
+        {
+            node = await hub.EnrolAsync();
+            await node.Grain.Book(OutcomeOf(node, "earlier_1"));
+            await node.Grain.Book(OutcomeOf(node, "earlier_2"));
+        }
+        await using var later = await TestHub.StartAsync(database);
+        await later.Grains.GetGrain<INodeGrain>(node.Id).Book(OutcomeOf(node, "later"));
+        Assert.Equal(["earlier_1", "earlier_2", "later"], (await AssertChainAsync(later, node, hubChanges: true)).Select(receipt => receipt.JobId));
+    }
+
+    [Fact]
+    public async Task Booking_again_changes_nothing_even_with_others_in_between_and_after_a_restart()
+    {
+        TestNode node;
+        JobOutcome outcome;
+        await using (var hub = await TestHub.StartAsync(database))
+        {
+            node = await hub.EnrolAsync();
+            outcome = OutcomeOf(node, "again");
+            await node.Grain.Book(outcome);
+            await node.Grain.Book(OutcomeOf(node, "other_1"));
+            await node.Grain.Book(outcome);
+            await Task.WhenAll(node.Grain.Book(outcome), node.Grain.Book(OutcomeOf(node, "other_2")), node.Grain.Book(outcome));
+        }
+        await using var later = await TestHub.StartAsync(database);
+        await Task.WhenAll(later.Grains.GetGrain<INodeGrain>(node.Id).Book(outcome), later.Grains.GetGrain<INodeGrain>(node.Id).Book(OutcomeOf(node, "other_3")));
+        Assert.Equal(["again", "other_1", "other_2", "other_3"], (await AssertChainAsync(later, node, hubChanges: true)).Select(receipt => receipt.JobId));
+    }
+
+    [Fact]
+    public async Task After_a_commit_whose_outcome_is_unknown_the_job_is_booked_once_whoever_came_in_between()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var doubtful = OutcomeOf(node, "doubtful");
+        hub.Ledger.Faults = _ => Fault.After;
+        Assert.Equal(StorageFailure.OutcomeUnknown, (await Assert.ThrowsAsync<StorageException>(() => node.Grain.Book(doubtful))).Failure);
+        hub.Ledger.Faults = _ => Fault.None;
+
+        await node.Grain.Book(OutcomeOf(node, "between"));
+        await Task.WhenAll(node.Grain.Book(OutcomeOf(node, "beside")), node.Grain.Book(doubtful));
+
+        Assert.Equal(["beside", "between", "doubtful"], (await AssertChainAsync(hub, node)).Select(receipt => receipt.JobId).Order());
+    }
+
+    [Fact]
+    public async Task A_commit_that_failed_leaves_no_gap()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        await node.Grain.Book(OutcomeOf(node, "before_it"));
+        hub.Ledger.Faults = _ => Fault.Before;
+        await Assert.ThrowsAsync<StorageException>(() => node.Grain.Book(OutcomeOf(node, "failed")));
+        hub.Ledger.Faults = _ => Fault.None;
+        await node.Grain.Book(OutcomeOf(node, "after_it"));
+        Assert.Equal(["before_it", "after_it"], (await AssertChainAsync(hub, node)).Select(receipt => receipt.JobId));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task Whatever_commits_fail_every_job_is_booked_once_and_the_chain_is_whole(int seed)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var random = new Random(seed);
+        var faults = Enumerable.Range(0, 1_000).Select(_ => (Fault)random.Next(3)).ToArray();
+        hub.Ledger.Faults = commit => faults[commit % faults.Length];
+
+        // As a settlement does: again and again until it is on disk.
+        await Task.WhenAll(Enumerable.Range(0, 60).Select(job => BookUntilDoneAsync(OutcomeOf(node, $"faulty_{seed}_{job}")))).WithinPatienceAsync();
+
+        var chain = await AssertChainAsync(hub, node);
+        Assert.Equal(Enumerable.Range(0, 60).Select(job => $"faulty_{seed}_{job}").Order(), chain.Select(receipt => receipt.JobId).Order());
+
+        async Task BookUntilDoneAsync(JobOutcome outcome)
+        {
+            while (true)
+            {
+                try
+                {
+                    await node.Grain.Book(outcome);
+                    return;
+                }
+                catch (StorageException exception) when (exception.IsTransient)
+                {
+                    await Task.Yield();
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public async Task A_job_without_tokens_is_on_record_and_earns_nothing()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        await node.Grain.Book(OutcomeOf(node, "empty", prompt: 0, completion: 0));
+        Assert.Empty(await AssertChainAsync(hub, node));
+        var status = await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<string>("SELECT status FROM jobs WHERE id = 'empty'"), CancellationToken.None);
+        Assert.Equal("completed", status);
+    }
+
+    [Fact]
+    public async Task Pay_follows_the_tokens_and_not_the_clock()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var quick = OutcomeOf(node, "quick");
+        foreach (var (job, factor) in new[] { ("slow", 10L), ("slower", 1_000L), ("odd", -3L) })
+        {
+            await node.Grain.Book(quick with { JobId = job, FirstMs = quick.DispatchMs + (factor * 1_000), LastMs = quick.DispatchMs + (factor * 9_000) });
+        }
+        await node.Grain.Book(quick);
+        var chain = await AssertChainAsync(hub, node);
+        Assert.Equal(4, chain.Length);
+        Assert.Single(chain.Select(receipt => receipt.ReferenceMicroseconds).Distinct());
+        Assert.Single((await CreditsAsync(hub, node)).Distinct());
+    }
+
+    [Fact]
+    public async Task A_tier_multiplies_what_its_nodes_earn()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (usual, unlimited) = (await hub.EnrolAsync(Tier.Pro), await hub.EnrolAsync(Tier.Unlimited));
+        await usual.Grain.Book(OutcomeOf(usual, "usual"));
+        await unlimited.Grain.Book(OutcomeOf(unlimited, "unlimited"));
+        Assert.Equal(2 * (await CreditsAsync(hub, usual)).Single(), (await CreditsAsync(hub, unlimited)).Single(), 1.0);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- signing
+
+    [Fact]
+    public async Task A_signature_puts_the_pay_on_the_owners_pending_balance_once()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, "signed");
+        var credited = (await CreditsAsync(hub, node)).Single();
+        Assert.True(credited > 0);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+
+        var signature = Sign(node, payload);
+        var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => SignAsync(node, payload, signature)));
+
+        Assert.All(answers, answer => Assert.Equal((ReceiptSigningStatus.Issued, credited), (answer.Status, answer.CreditedMicrocredits)));
+        Assert.All(answers, answer => Assert.True(PublicKeys.Verify(hub.Identity.PublicKey.Span, ReceiptCodec.HubSigningBytes(payload, signature), answer.HubSignature.AsSpan())));
+        Assert.Equal(credited, await hub.PendingOfAsync(node.AccountId));
+        // Another signature of the same key over the same receipt is as good, and is paid no second time.
+        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
+        Assert.Equal(credited, await hub.PendingOfAsync(node.AccountId));
+        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
+    }
+
+    [Fact]
+    public async Task A_signature_that_is_not_the_nodes_earns_nothing_and_the_right_one_still_does()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, "forged");
+        using var thief = SigningKey.Create();
+        byte[][] wrong =
+        [
+            new byte[64],
+            thief.Sign(ReceiptCodec.NodeSigningBytes(payload)),
+            node.Key.Sign(payload),
+            node.Key.Sign(ReceiptCodec.HubSigningBytes(payload, [])),
+            node.Key.Sign(ReceiptCodec.NodeSigningBytes([.. payload, 0])),
+        ];
+        foreach (var signature in wrong) Assert.Equal(ReceiptSigningStatus.WrongSignature, (await SignAsync(node, payload, signature)).Status);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
+    }
+
+    [Fact]
+    public async Task Nobody_signs_the_receipt_of_another_node()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (_, payload) = await BookedAsync(hub, "anothers");
+        var other = await hub.EnrolAsync();
+        Assert.Equal(ReceiptSigningStatus.Unknown, (await SignAsync(other, payload, Sign(other, payload))).Status);
+        Assert.Equal(ReceiptSigningStatus.Unknown, (await other.Grain.SignReceipt([.. new byte[32]], [.. new byte[64]], "")).Status);
+        Assert.Equal(0, await hub.PendingOfAsync(other.AccountId));
+    }
+
+    [Fact]
+    public async Task An_objection_is_kept_in_its_first_words_and_no_signature_undoes_it()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, "disputed");
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "that was not me")).Status);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "or was it")).Status);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await SignAsync(node, payload, Sign(node, payload))).Status);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        var objection = await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<string>("SELECT objection FROM receipts WHERE job_id = 'disputed'"), CancellationToken.None);
+        Assert.Equal("that was not me", objection);
+    }
+
+    [Fact]
+    public async Task A_receipt_that_was_issued_cannot_be_objected_to_any_more()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, "settled");
+        await SignAsync(node, payload, Sign(node, payload));
+        var balance = await hub.PendingOfAsync(node.AccountId);
+        Assert.Equal(ReceiptSigningStatus.Issued, (await node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "too late")).Status);
+        Assert.Equal(balance, await hub.PendingOfAsync(node.AccountId));
+    }
+
+    [Theory]
+    [InlineData(Fault.Before)]
+    [InlineData(Fault.After)]
+    internal async Task When_the_commit_of_a_signature_fails_the_node_may_sign_again_and_is_paid_once(Fault fault)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, $"doubt_{fault}");
+        var signature = Sign(node, payload);
+        hub.Ledger.Faults = _ => fault;
+        await Assert.ThrowsAsync<StorageException>(() => SignAsync(node, payload, signature));
+        hub.Ledger.Faults = _ => Fault.None;
+        var answer = await SignAsync(node, payload, signature);
+        Assert.Equal(ReceiptSigningStatus.Issued, answer.Status);
+        Assert.True(PublicKeys.Verify(hub.Identity.PublicKey.Span, ReceiptCodec.HubSigningBytes(payload, signature), answer.HubSignature.AsSpan()));
+        Assert.Equal(answer.CreditedMicrocredits, await hub.PendingOfAsync(node.AccountId));
+    }
+
+    // --------------------------------------------------------------------------------------------------------- offers
+
+    [Fact]
+    public async Task A_connected_node_is_offered_its_receipts_and_after_reconnecting_those_it_did_not_answer()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var first = await node.ConnectAsync();
+        await node.Grain.Book(OutcomeOf(node, "answered"));
+        await node.Grain.Book(OutcomeOf(node, "unanswered"));
+        await Eventually.TrueAsync(() => first.Offers.Count == 2, "both offers");
+        var (answered, unanswered) = (first.Offers.First(), first.Offers.Last());
+        await SignAsync(node, answered, Sign(node, answered));
+
+        var second = await node.ConnectAsync();
+        await node.Grain.Report(second.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model));
+        await Eventually.TrueAsync(() => second.Offers.Count == 1, "the offer");
+
+        Assert.Equal(unanswered, second.Offers.Single());
+        Assert.Equal(2, first.Offers.Count);
+    }
+
+    [Fact]
+    public async Task No_more_receipts_are_kept_ready_than_allowed()
+    {
+        await using var hub = await TestHub.StartAsync(database, options => options.MaxOfferedReceipts = 3);
+        var node = await hub.EnrolAsync();
+        for (var job = 0; job < 6; job++) await node.Grain.Book(OutcomeOf(node, $"ready_{job}"));
+        var line = await node.ConnectAsync();
+        await node.Grain.Report(line.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model));
+        await Eventually.TrueAsync(() => line.Offers.Count == 3, "the offers");
+        Assert.Equal([1, 2, 3], line.Offers.Select(payload => ReceiptCodec.Decode(payload).Sequence));
+    }
+
+    // ---------------------------------------------------------------------------------------- enrolment and connection
+
+    [Fact]
+    public async Task A_key_belongs_to_the_account_that_enrolled_it_first()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var other = await hub.Accounts.CreateAsync("another", Tier.Free, CancellationToken.None);
+        Assert.Equal(EnrolmentStatus.AlreadyEnrolled, await node.EnrolAsync(node.AccountId));
+        Assert.Equal(EnrolmentStatus.OwnedByAnotherAccount, await node.EnrolAsync(other.Id));
+        var identity = await node.Grain.GetIdentity();
+        Assert.Equal((node.AccountId, Standing.Probation), (identity!.AccountId, identity.Standing));
+        Assert.Equal(node.Key.PublicKey.ToArray(), identity.PublicKey.ToArray());
+    }
+
+    [Fact]
+    public async Task A_node_nobody_enrolled_is_unknown()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var stranger = new TestNode(hub, "acct_none");
+        Assert.Null(await stranger.Grain.GetIdentity());
+        Assert.Null(await stranger.Grain.GetView());
+        Assert.Equal(ConnectionStatus.Unknown, (await stranger.ConnectAsync()).Status);
+        Assert.False(await stranger.Grain.SetStanding(Standing.Banned));
+        Assert.Equal(ReceiptSigningStatus.Unknown, (await stranger.Grain.SignReceipt([.. new byte[32]], [], "")).Status);
+    }
+
+    [Fact]
+    public async Task A_later_connection_replaces_the_one_before_whose_end_then_means_nothing()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var (first, second) = (await node.ConnectAsync(), await node.ConnectAsync());
+        await Eventually.TrueAsync(() => !first.Ends.IsEmpty, "the first session's end");
+        Assert.Equal(SessionEnd.Superseded, first.Ends.Single());
+        Assert.Equal(ReportStatus.Superseded, await node.Grain.Report(first.SessionId, ScriptedSession.ReportOf(9)));
+        await node.Grain.Disconnect(first.SessionId);
+        Assert.True((await node.Grain.GetView())!.Connected);
+        Assert.Equal(2, (await node.Grain.GetView())!.Report!.Engines.Single().Slots);
+
+        await node.Grain.Disconnect(second.SessionId);
+        var view = (await node.Grain.GetView())!;
+        Assert.Equal((false, null), (view.Connected, view.Report));
+        Assert.NotNull(view.LastSeen);
+        Assert.Equal(ReportStatus.NotConnected, await node.Grain.Report(second.SessionId, ScriptedSession.ReportOf(1)));
+    }
+
+    [Fact]
+    public async Task A_banned_node_is_hung_up_on_and_stays_out_over_a_restart()
+    {
+        TestNode node;
+        await using (var hub = await TestHub.StartAsync(database))
+        {
+            node = await hub.EnrolAsync();
+            var line = await node.ConnectAsync();
+            Assert.True(await node.Grain.SetStanding(Standing.Banned));
+            await Eventually.TrueAsync(() => !line.Ends.IsEmpty, "the session's end");
+            Assert.Equal(SessionEnd.Banned, line.Ends.Single());
+            Assert.Equal(ConnectionStatus.Banned, (await node.ConnectAsync()).Status);
+            Assert.Equal(EnrolmentStatus.Banned, await node.EnrolAsync(node.AccountId));
+        }
+        await using var later = await TestHub.StartAsync(database);
+        Assert.Equal(Standing.Banned, (await later.Grains.GetGrain<INodeGrain>(node.Id).GetIdentity())!.Standing);
+    }
+
+    [Fact]
+    public async Task A_pull_is_passed_to_the_engine_that_the_node_has()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        Assert.Equal(PullStatus.NotConnected, await node.Grain.Pull("ollama", "qwen2"));
+        var line = await node.ConnectAsync();
+        Assert.Equal(PullStatus.NoSuchEngine, await node.Grain.Pull("vllm", "qwen2"));
+        Assert.Equal(PullStatus.Asked, await node.Grain.Pull("ollama", "qwen2"));
+        await Eventually.TrueAsync(() => !line.Pulls.IsEmpty, "the pull");
+        Assert.Equal("ollama/qwen2", line.Pulls.Single());
+    }
+
+    // ------------------------------------------------------------------------------------------------------- the job
+
+    [Fact]
+    public async Task A_job_is_settled_once_and_says_so_each_time()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var outcome = OutcomeOf(node, "fenced");
+        // One after the other, as a settlement whose answers are lost does: the grain may have gone in between.
+        for (var again = 0; again < 3; again++) Assert.Equal(new Settlement(true, 1), await hub.Grains.GetGrain<IJobGrain>("fenced").Settle(outcome));
+        Assert.Equal("fenced", Assert.Single(await AssertChainAsync(hub, node)).JobId);
+    }
+
+    /// <summary>The node's receipts, after checking that they are one chain, each the successor of the one before.</summary>
+    private static async Task<ImmutableArray<Receipt>> AssertChainAsync(TestHub hub, TestNode node, bool hubChanges = false)
+    {
+        var rows = await hub.Database.ReadAsync(
+            async connection => (await connection.QueryAsync<(string Id, byte[] Payload, long Seq)>("SELECT id, payload, seq FROM receipts WHERE node_id = @Id ORDER BY seq", new { node.Id })).ToArray(),
+            CancellationToken.None);
+        var head = ChainHead.Start;
+        var chain = ImmutableArray.CreateBuilder<Receipt>();
+        foreach (var (id, payload, seq) in rows)
+        {
+            var receipt = ReceiptCodec.Decode(payload);
+            Assert.Equal(id, Convert.ToHexStringLower(SHA256.HashData(payload)));
+            Assert.Equal((seq, head.Sequence + 1), (receipt.Sequence, receipt.Sequence));
+            Assert.Equal(head.Id.ToArray(), receipt.PreviousId.ToArray());
+            if (!hubChanges) Assert.Equal(hub.Identity.Id, receipt.Hub);
+            head = new ChainHead(receipt.Sequence, ReceiptCodec.IdOf(payload));
+            chain.Add(receipt);
+        }
+        return chain.ToImmutable();
+    }
+
+    private static Task<long[]> CreditsAsync(TestHub hub, TestNode node) => hub.Database.ReadAsync(
+        async connection => (await connection.QueryAsync<long>("SELECT credited FROM receipts WHERE node_id = @Id", new { node.Id })).ToArray(), CancellationToken.None);
+
+    private static async Task<(TestNode Node, byte[] Payload)> BookedAsync(TestHub hub, string job)
+    {
+        var node = await hub.EnrolAsync();
+        await node.Grain.Book(OutcomeOf(node, job));
+        var receipt = Assert.Single(await AssertChainAsync(hub, node));
+        return (node, ReceiptCodec.Encode(receipt));
+    }
+
+    private static byte[] Sign(TestNode node, byte[] payload) => node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload));
+
+    private static Task<ReceiptSigning> SignAsync(TestNode node, byte[] payload, byte[] signature)
+        => node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [.. signature], "");
+
+    private static JobOutcome OutcomeOf(TestNode node, string job, long prompt = 1_000, long completion = 2_000) => new(
+        job,
+        1,
+        "acct_client",
+        "key_1",
+        JobKind.Chat,
+        "llama3:8b",
+        "sha256:abcd",
+        5L << 30,
+        node.Id,
+        JobStatus.Succeeded,
+        "stop",
+        prompt,
+        completion,
+        [.. SHA256.HashData("request"u8)],
+        [.. SHA256.HashData("output"u8)],
+        1_760_400_000_000,
+        1_760_400_000_100,
+        1_760_400_000_400,
+        1_760_400_004_400);
+}
