@@ -1,6 +1,7 @@
 using Federation.NodeAgent.Cli;
 using Federation.NodeAgent.Tests.Engines;
 using Microsoft.Extensions.Logging;
+
 namespace Federation.NodeAgent.Tests.Cli;
 
 public sealed class LineLoggerTests
