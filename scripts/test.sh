@@ -2,7 +2,7 @@
 # Runs every test there is.
 #
 #   scripts/test.sh           format check, build and all tests on the stand-ins; then all tests on Orleans and gRPC if those packages restore
-#   scripts/test.sh --full    the same, with the long versions of the tests that have one (FEDERATION_TESTS=full)
+#   scripts/test.sh --full    also what a new user does first: scripts/run.sh --once, each of its lines checked; and the agent, published
 #
 # What is missing is installed first (scripts/setup.sh --tests). For packages from another feed, set RestoreConfigFile,
 # NUGET_PACKAGES and OrleansVersion, as MSBuild knows them. Results are in artifacts/test-results, one trx file per project and stack.
@@ -11,9 +11,10 @@
 set -o nounset -o pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
+full=false
 for argument in "$@"; do
   case $argument in
-    --full) export FEDERATION_TESTS=full ;;
+    --full) full=true ;;
     --help) sed --quiet '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) fail "there is no option $argument; see --help" ;;
   esac
@@ -113,6 +114,32 @@ Stack=Standin limited 900 dotnet format Federation.sln --verify-no-changes --no-
   head --lines=50 "$scratch/output" >&2
   count_failure "dotnet format would change something"
 }
+
+# What run.sh --once prints is what it promises, line by line.
+run_once() {
+  local line
+  "$repository/scripts/run.sh" --once || return
+  for line in '^17\+25=42$' '^usage +12 prompt tokens, 3 completion tokens$' '^node +nd_[0-9a-f]{32}$' '^pending +[0-9.]+ credits'; do
+    grep --extended-regexp --quiet "$line" "$scratch/output" || return
+  done
+}
+
+check() {
+  local what=$1
+  shift
+  say "Running $what"
+  if "$@" >"$scratch/output" 2>&1; then
+    passed=$((passed + 1))
+  else
+    cat "$scratch/output" >&2
+    count_failure "$what"
+  fi
+}
+
+if $full; then
+  check "scripts/run.sh --once" run_once
+  check "scripts/publish-agent.sh" "$repository/scripts/publish-agent.sh"
+fi
 
 if orleans_restores; then
   run_stack Orleans
