@@ -58,11 +58,11 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
     public override void AddMethod<TRequest, TResponse>(Method<TRequest, TResponse> method, UnaryServerMethod<TRequest, TResponse>? handler)
     {
         var invoke = Open<Unary<TRequest, TResponse>>(method, typeof(TRequest), typeof(ServerCallContext));
-        _methods.Add((method, async (service, call) =>
+        Register(method, async (service, call) =>
         {
             var request = await call.ReadSingleAsync(method.RequestMarshaller);
             await call.WriteSingleAsync(await invoke(service, request, call), method.ResponseMarshaller);
-        }));
+        });
     }
 
     public override void AddMethod<TRequest, TResponse>(
@@ -70,11 +70,11 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
         ClientStreamingServerMethod<TRequest, TResponse>? handler)
     {
         var invoke = Open<ClientStreaming<TRequest, TResponse>>(method, typeof(IAsyncStreamReader<TRequest>), typeof(ServerCallContext));
-        _methods.Add((method, async (service, call) =>
+        Register(method, async (service, call) =>
         {
             var requests = call.OpenRequests(method.RequestMarshaller);
             await call.WriteSingleAsync(await invoke(service, requests, call), method.ResponseMarshaller);
-        }));
+        });
     }
 
     public override void AddMethod<TRequest, TResponse>(
@@ -86,11 +86,11 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
             typeof(TRequest),
             typeof(IServerStreamWriter<TResponse>),
             typeof(ServerCallContext));
-        _methods.Add((method, async (service, call) =>
+        Register(method, async (service, call) =>
         {
             var request = await call.ReadSingleAsync(method.RequestMarshaller);
             await invoke(service, request, call.OpenResponses(method.ResponseMarshaller), call);
-        }));
+        });
     }
 
     public override void AddMethod<TRequest, TResponse>(
@@ -102,9 +102,11 @@ internal sealed class ServiceMethods<TService> : ServiceBinderBase
             typeof(IAsyncStreamReader<TRequest>),
             typeof(IServerStreamWriter<TResponse>),
             typeof(ServerCallContext));
-        _methods.Add((method, (service, call) =>
-            invoke(service, call.OpenRequests(method.RequestMarshaller), call.OpenResponses(method.ResponseMarshaller), call)));
+        Register(method, (service, call) =>
+            invoke(service, call.OpenRequests(method.RequestMarshaller), call.OpenResponses(method.ResponseMarshaller), call));
     }
+
+    private void Register(IMethod method, HandleCall<TService> handle) => _methods.Add((method, handle));
 
     /// <summary>A delegate of the service's method that takes the instance as its first argument.</summary>
     private static TDelegate Open<TDelegate>(IMethod method, params Type[] parameters)
