@@ -7,8 +7,6 @@ using Grpc.Net.Client;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Orleans;
-using Orleans.Hosting;
 
 namespace Federation.Bench;
 
