@@ -81,9 +81,9 @@ public interface IWorkerGrain : IGrainWithStringKey
 [StatelessWorker(2)]
 public sealed class WorkerGrain(Journal journal) : Grain, IWorkerGrain
 {
-    private static int s_workers;
+    private static int _workers;
 
-    private readonly int _worker = Interlocked.Increment(ref s_workers);
+    private readonly int _worker = Interlocked.Increment(ref _workers);
 
     public async Task<int> Hold(string gate)
     {

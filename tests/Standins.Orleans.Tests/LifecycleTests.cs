@@ -21,9 +21,9 @@ public interface IKeptGrain : ILivingGrain;
 
 public abstract class LivingGrainBase(Journal journal) : Grain, ILivingGrain
 {
-    private static int s_lives;
+    private static int _lives;
 
-    private readonly int _life = Interlocked.Increment(ref s_lives);
+    private readonly int _life = Interlocked.Increment(ref _lives);
 
     protected Journal Journal => journal;
 

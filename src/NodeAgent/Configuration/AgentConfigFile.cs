@@ -12,7 +12,7 @@ public static class AgentConfigFile
 {
     private const int MaxBytes = 1 << 20;
 
-    private static readonly JsonDocumentOptions s_leniently = new()
+    private static readonly JsonDocumentOptions _leniently = new()
     {
         CommentHandling = JsonCommentHandling.Skip,
         AllowTrailingCommas = true,
@@ -20,13 +20,13 @@ public static class AgentConfigFile
     };
 
     /// <summary>For people: letters as they are, and nothing that has no value.</summary>
-    private static readonly AgentConfigJson s_forPeople = new(new JsonSerializerOptions(AgentConfigJson.Default.Options)
+    private static readonly AgentConfigJson _forPeople = new(new JsonSerializerOptions(AgentConfigJson.Default.Options)
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     });
 
     /// <summary>For comparison: every setting is there.</summary>
-    private static readonly AgentConfigJson s_complete = new(new JsonSerializerOptions(AgentConfigJson.Default.Options)
+    private static readonly AgentConfigJson _complete = new(new JsonSerializerOptions(AgentConfigJson.Default.Options)
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         DefaultIgnoreCondition = JsonIgnoreCondition.Never,
@@ -49,7 +49,7 @@ public static class AgentConfigFile
     {
         try
         {
-            using var document = JsonDocument.Parse(WithoutByteOrderMark(json), s_leniently);
+            using var document = JsonDocument.Parse(WithoutByteOrderMark(json), _leniently);
             return Read(document.RootElement, source);
         }
         catch (Exception exception) when (exception is InvalidOperationException or JsonException { InnerException: InvalidOperationException })
@@ -99,12 +99,12 @@ public static class AgentConfigFile
     }
 
     private static byte[] Render(AgentConfig config) =>
-        [.. JsonSerializer.SerializeToUtf8Bytes(config, s_forPeople.AgentConfig), (byte)'\n'];
+        [.. JsonSerializer.SerializeToUtf8Bytes(config, _forPeople.AgentConfig), (byte)'\n'];
 
     private static byte[] Update(byte[] text, AgentConfig config, string source)
     {
-        JsonElement before = JsonSerializer.SerializeToElement(Parse(text, source), s_complete.AgentConfig);
-        JsonElement after = JsonSerializer.SerializeToElement(config, s_complete.AgentConfig);
+        JsonElement before = JsonSerializer.SerializeToElement(Parse(text, source), _complete.AgentConfig);
+        JsonElement after = JsonSerializer.SerializeToElement(config, _complete.AgentConfig);
         return ConfigText.Update(WithoutByteOrderMark(text).ToArray(), before, after);
     }
 

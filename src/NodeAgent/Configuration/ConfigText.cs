@@ -9,7 +9,7 @@ namespace Federation.NodeAgent.Configuration;
 /// </summary>
 internal static class ConfigText
 {
-    private static readonly JsonReaderOptions s_leniently = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
+    private static readonly JsonReaderOptions _leniently = new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
 
     /// <summary>Brings into <paramref name="text"/> what differs between two versions of all settings.</summary>
     public static byte[] Update(byte[] text, JsonElement before, JsonElement after)
@@ -45,7 +45,7 @@ internal static class ConfigText
 
     private static byte[] Set(byte[] text, string[] path, string value)
     {
-        var reader = new Utf8JsonReader(text, s_leniently);
+        var reader = new Utf8JsonReader(text, _leniently);
         reader.Read();
         for (int depth = 0; ; depth++)
         {

@@ -32,41 +32,41 @@ public sealed record EngineWatchOptions
 /// <remarks>Thread-safe. The engines stay the caller's to dispose of.</remarks>
 public sealed partial class EngineWatch
 {
-    private readonly ImmutableArray<IEngine> engines;
-    private readonly EngineWatchOptions options;
-    private readonly TimeProvider time;
-    private readonly ILogger logger;
-    private readonly Lock turn = new();
-    private readonly EngineInventory?[] found;
-    private readonly bool[] isAsked;
-    private volatile EngineSnapshot current = new(0, []);
-    private volatile TaskCompletionSource changed = NewSignal();
+    private readonly ImmutableArray<IEngine> _engines;
+    private readonly EngineWatchOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Lock _turn = new();
+    private readonly EngineInventory?[] _found;
+    private readonly bool[] _isAsked;
+    private volatile EngineSnapshot _current = new(0, []);
+    private volatile TaskCompletionSource _changed = NewSignal();
 
     /// <exception cref="ArgumentException">Two engines have one name.</exception>
     public EngineWatch(IEnumerable<IEngine> engines, EngineWatchOptions options, TimeProvider time, ILogger<EngineWatch> logger)
     {
-        (this.engines, this.options, this.time, this.logger) = ([.. engines], options, time, logger);
-        if (this.engines.GroupBy(engine => engine.Name).FirstOrDefault(group => group.Count() > 1) is { } twins)
+        (_engines, _options, _time, _logger) = ([.. engines], options, time, logger);
+        if (_engines.GroupBy(engine => engine.Name).FirstOrDefault(group => group.Count() > 1) is { } twins)
         {
             throw new ArgumentException($"Two engines are called {twins.Key}.", nameof(engines));
         }
 
-        found = new EngineInventory?[this.engines.Length];
-        isAsked = new bool[this.engines.Length];
+        _found = new EngineInventory?[_engines.Length];
+        _isAsked = new bool[_engines.Length];
     }
 
     /// <summary>The latest snapshot.</summary>
-    public EngineSnapshot Current => current;
+    public EngineSnapshot Current => _current;
 
     /// <summary>Watches until cancelled. Call it once.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
-        if (engines.IsEmpty)
+        if (_engines.IsEmpty)
         {
             Publish();
         }
 
-        await Task.WhenAll(Enumerable.Range(0, engines.Length).Select(index => WatchAsync(index, cancellationToken))).ConfigureAwait(false);
+        await Task.WhenAll(Enumerable.Range(0, _engines.Length).Select(index => WatchAsync(index, cancellationToken))).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -78,8 +78,8 @@ public sealed partial class EngineWatch
         while (true)
         {
             // Taken before the snapshot is looked at: a change in between completes it.
-            var signal = changed;
-            var snapshot = current;
+            var signal = _changed;
+            var snapshot = _current;
             if (snapshot.Version > seen)
             {
                 seen = snapshot.Version;
@@ -97,8 +97,8 @@ public sealed partial class EngineWatch
         {
             while (true)
             {
-                Note(index, await LookAsync(engines[index], cancellationToken).ConfigureAwait(false));
-                await Task.Delay(options.Interval, time, cancellationToken).ConfigureAwait(false);
+                Note(index, await LookAsync(_engines[index], cancellationToken).ConfigureAwait(false));
+                await Task.Delay(_options.Interval, _time, cancellationToken).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -109,7 +109,7 @@ public sealed partial class EngineWatch
 
     private async Task<EngineInventory?> LookAsync(IEngine engine, CancellationToken cancellationToken)
     {
-        using var patience = new CancellationTokenSource(options.Patience, time);
+        using var patience = new CancellationTokenSource(_options.Patience, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         try
         {
@@ -128,19 +128,19 @@ public sealed partial class EngineWatch
 
     private void Note(int index, EngineInventory? inventory)
     {
-        lock (turn)
+        lock (_turn)
         {
-            var before = found[index];
-            var isFirst = !isAsked[index];
-            found[index] = inventory;
-            isAsked[index] = true;
+            var before = _found[index];
+            var isFirst = !_isAsked[index];
+            _found[index] = inventory;
+            _isAsked[index] = true;
             if (!isFirst && Equals(before, inventory))
             {
                 return;
             }
 
-            LogDifference(engines[index], before, inventory);
-            if (Array.TrueForAll(isAsked, asked => asked))
+            LogDifference(_engines[index], before, inventory);
+            if (Array.TrueForAll(_isAsked, asked => asked))
             {
                 Publish();
             }
@@ -149,11 +149,11 @@ public sealed partial class EngineWatch
 
     private void Publish()
     {
-        current = new EngineSnapshot(
-            current.Version + 1,
-            [.. engines.Zip(found).Where(pair => pair.Second is not null).Select(pair => new EngineState(pair.First, pair.Second!))]);
-        var signal = changed;
-        changed = NewSignal();
+        _current = new EngineSnapshot(
+            _current.Version + 1,
+            [.. _engines.Zip(_found).Where(pair => pair.Second is not null).Select(pair => new EngineState(pair.First, pair.Second!))]);
+        var signal = _changed;
+        _changed = NewSignal();
         signal.SetResult();
     }
 

@@ -32,7 +32,7 @@ internal interface IWindowsServiceControl
 /// <summary>The life of the agent as a Windows service.</summary>
 internal sealed class WindowsService : IServiceNotifier
 {
-    private static readonly TimeSpan s_startTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan _startTimeout = TimeSpan.FromSeconds(30);
 
     private readonly IWindowsServiceControl _control;
     private readonly Lock _lock = new();
@@ -70,7 +70,7 @@ internal sealed class WindowsService : IServiceNotifier
             Stopping();
             stop.CancelAsync(); // on another thread: the manager's must return soon
         });
-        _control.Report(WindowsServiceState.Starting, exitCode: 0, s_startTimeout);
+        _control.Report(WindowsServiceState.Starting, exitCode: 0, _startTimeout);
         try
         {
             _exitCode = agent(this, stop.Token).GetAwaiter().GetResult();

@@ -23,14 +23,14 @@ internal sealed unsafe partial class WindowsServiceControl : IWindowsServiceCont
     private const uint ControlInterrogate = 4;
     private const uint ControlShutdown = 5;
 
-    private static Action? s_main;
-    private static Action? s_stop;
+    private static Action? _main;
+    private static Action? _stop;
 
     private nint _status;
 
     public bool TryDispatch(string name, Action serviceMain)
     {
-        s_main = serviceMain;
+        _main = serviceMain;
         fixed (char* serviceName = name)
         {
             // Ends with an entry of zeros.
@@ -49,7 +49,7 @@ internal sealed unsafe partial class WindowsServiceControl : IWindowsServiceCont
 
     public void Register(string name, Action stop)
     {
-        s_stop = stop;
+        _stop = stop;
         _status = RegisterServiceCtrlHandlerEx(name, &HandleControl, 0);
         if (_status == 0)
         {
@@ -75,7 +75,7 @@ internal sealed unsafe partial class WindowsServiceControl : IWindowsServiceCont
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvStdcall)])]
-    private static void ServiceMain(uint count, char** arguments) => s_main?.Invoke();
+    private static void ServiceMain(uint count, char** arguments) => _main?.Invoke();
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvStdcall)])]
     private static uint HandleControl(uint control, uint eventType, nint eventData, nint context)
@@ -83,7 +83,7 @@ internal sealed unsafe partial class WindowsServiceControl : IWindowsServiceCont
         switch (control)
         {
             case ControlStop or ControlShutdown:
-                s_stop?.Invoke();
+                _stop?.Invoke();
                 return NoError;
             case ControlInterrogate:
                 return NoError;

@@ -28,12 +28,12 @@ public sealed partial class GroupCommitter<TWork, TResult> : IAsyncDisposable
     // A conflict is undone by the database and may be tried again at once; this often in a row it is no accident.
     private const int ConflictRetriesMax = 5;
 
-    private readonly Channel<Entry> queue;
-    private readonly GroupCommit<TWork, TResult> commit;
-    private readonly GroupCommitLimits limits;
-    private readonly ILogger logger;
-    private readonly Task loop;
-    private volatile bool stopping;
+    private readonly Channel<Entry> _queue;
+    private readonly GroupCommit<TWork, TResult> _commit;
+    private readonly GroupCommitLimits _limits;
+    private readonly ILogger _logger;
+    private readonly Task _loop;
+    private volatile bool _stopping;
 
     /// <summary>Creates a committer and starts its loop.</summary>
     /// <param name="commit">Writes one batch.</param>
@@ -45,16 +45,16 @@ public sealed partial class GroupCommitter<TWork, TResult> : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(limits);
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.BatchMax, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.QueueMax, 1);
-        this.commit = commit;
-        this.limits = limits;
-        this.logger = logger;
-        queue = Channel.CreateBounded<Entry>(new BoundedChannelOptions(limits.QueueMax)
+        _commit = commit;
+        _limits = limits;
+        _logger = logger;
+        _queue = Channel.CreateBounded<Entry>(new BoundedChannelOptions(limits.QueueMax)
         {
             // Wait, but only TryWrite is used: a full queue is an answer, not a place to stand in.
             FullMode = BoundedChannelFullMode.Wait,
             SingleReader = true,
         });
-        loop = Task.Run(RunAsync);
+        _loop = Task.Run(RunAsync);
     }
 
     /// <summary>Queues <paramref name="work"/> and waits until it is on disk.</summary>
@@ -69,31 +69,31 @@ public sealed partial class GroupCommitter<TWork, TResult> : IAsyncDisposable
             return Task.FromCanceled<TResult>(cancellationToken);
 
         Entry entry = new(work, cancellationToken);
-        if (queue.Writer.TryWrite(entry))
+        if (_queue.Writer.TryWrite(entry))
             return entry.Answer.Task.WaitAsync(cancellationToken);
 
         return Task.FromException<TResult>(new StorageException(
             StorageFailure.Unavailable,
-            stopping
+            _stopping
                 ? "The hub is stopping; nothing more is written."
-                : $"{limits.QueueMax} writes are waiting for the database already."));
+                : $"{_limits.QueueMax} writes are waiting for the database already."));
     }
 
     /// <summary>Takes no more work, writes what it has taken, and ends.</summary>
     public async ValueTask DisposeAsync()
     {
-        stopping = true;
-        queue.Writer.TryComplete();
-        await loop;
+        _stopping = true;
+        _queue.Writer.TryComplete();
+        await _loop;
     }
 
     private async Task RunAsync()
     {
-        List<Entry> batch = new(limits.BatchMax);
-        while (await queue.Reader.WaitToReadAsync())
+        List<Entry> batch = new(_limits.BatchMax);
+        while (await _queue.Reader.WaitToReadAsync())
         {
             batch.Clear();
-            while (batch.Count < limits.BatchMax && queue.Reader.TryRead(out var entry))
+            while (batch.Count < _limits.BatchMax && _queue.Reader.TryRead(out var entry))
             {
                 if (!entry.WasGivenUp)
                     batch.Add(entry);
@@ -137,7 +137,7 @@ public sealed partial class GroupCommitter<TWork, TResult> : IAsyncDisposable
         {
             try
             {
-                var results = await commit(work, CancellationToken.None);
+                var results = await _commit(work, CancellationToken.None);
                 if (results.Length != work.Length)
                     throw new InvalidOperationException($"A commit of {work.Length} pieces of work gave {results.Length} results.");
                 for (var i = 0; i < work.Length; i++)

@@ -9,16 +9,16 @@ namespace Federation.Silo.Storage;
 /// </summary>
 public sealed class HubDatabase : IAsyncDisposable
 {
-    private readonly TimeProvider time;
-    private readonly ILogger<HubDatabase> logger;
+    private readonly TimeProvider _time;
+    private readonly ILogger<HubDatabase> _logger;
 
     /// <summary>Creates the database's client; connects to nothing yet.</summary>
     public HubDatabase(IOptions<StorageOptions> options, TimeProvider time, ILogger<HubDatabase> logger)
     {
         ArgumentNullException.ThrowIfNull(options);
         Dialect = options.Value.UsesPostgres ? new PostgresDialect(options.Value) : new SqliteDialect(options.Value);
-        this.time = time;
-        this.logger = logger;
+        _time = time;
+        _logger = logger;
     }
 
     /// <summary>What SQL may be written in two ways.</summary>
@@ -94,7 +94,7 @@ public sealed class HubDatabase : IAsyncDisposable
     /// The database was made by a newer hub, or a migration it has applied is not the one this hub knows by that number.
     /// </exception>
     public Task MigrateAsync(CancellationToken cancellationToken) =>
-        new SchemaMigrator(this, time, logger).MigrateAsync(cancellationToken);
+        new SchemaMigrator(this, _time, _logger).MigrateAsync(cancellationToken);
 
     /// <summary>Closes the pool.</summary>
     public ValueTask DisposeAsync() => Dialect.DisposeAsync();

@@ -14,21 +14,21 @@ public sealed class SqlGrainStorage : IGrainStorage
 
     private const string Key = "state_name = @StateName AND grain_id = @GrainId";
 
-    private readonly HubDatabase database;
-    private readonly TimeProvider time;
+    private readonly HubDatabase _database;
+    private readonly TimeProvider _time;
 
     /// <summary>Creates the storage on a database whose schema is up to date.</summary>
     public SqlGrainStorage(HubDatabase database, TimeProvider time)
     {
-        this.database = database;
-        this.time = time;
+        _database = database;
+        _time = time;
     }
 
     /// <inheritdoc/>
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
         ArgumentNullException.ThrowIfNull(grainState);
-        var row = await database.ReadAsync(
+        var row = await _database.ReadAsync(
             connection => connection.QuerySingleOrDefaultAsync<Record>(
                 $"SELECT payload AS {nameof(Record.Payload)}, version AS {nameof(Record.Version)} FROM grain_state WHERE {Key}",
                 KeyOf(stateName, grainId)),
@@ -51,7 +51,7 @@ public sealed class SqlGrainStorage : IGrainStorage
         ArgumentNullException.ThrowIfNull(grainState);
         var key = KeyOf(stateName, grainId);
         key.Add("Payload", JsonSerializer.SerializeToUtf8Bytes(grainState.State));
-        key.Add("UpdatedAt", time.GetUtcNow().ToUnixTimeMilliseconds());
+        key.Add("UpdatedAt", _time.GetUtcNow().ToUnixTimeMilliseconds());
 
         var read = Version(grainState.ETag);
         var written = read is { } version ? version + 1 : FirstVersion();
@@ -84,7 +84,7 @@ public sealed class SqlGrainStorage : IGrainStorage
     }
 
     // Exactly one row must change; none means that another activation was here.
-    private Task WriteAsync(string sql, DynamicParameters parameters, string? etag, string what) => database.WriteAsync(
+    private Task WriteAsync(string sql, DynamicParameters parameters, string? etag, string what) => _database.WriteAsync(
         async (connection, transaction) =>
         {
             if (await connection.ExecuteAsync(sql, parameters, transaction) == 1)

@@ -7,16 +7,16 @@ namespace Federation.Silo.Storage;
 /// <summary>SQLite in the data directory: nothing to set up, one process.</summary>
 internal sealed class SqliteDialect : SqlDialect
 {
-    private readonly string connectionString;
-    private readonly string pragmas;
+    private readonly string _connectionString;
+    private readonly string _pragmas;
 
     // SQLite has one writer at a time. Our own writers queue here, in order, instead of spinning on SQLITE_BUSY.
-    private readonly SemaphoreSlim writer = new(1, 1);
+    private readonly SemaphoreSlim _writer = new(1, 1);
 
     public SqliteDialect(StorageOptions options)
     {
         var directory = Directory.CreateDirectory(options.DataDirectory);
-        connectionString = new SqliteConnectionStringBuilder
+        _connectionString = new SqliteConnectionStringBuilder
         {
             DataSource = Path.Combine(directory.FullName, "hub.db"),
             Mode = SqliteOpenMode.ReadWriteCreate,
@@ -26,7 +26,7 @@ internal sealed class SqliteDialect : SqlDialect
         }.ToString();
 
         // FULL: the write-ahead log is synced before a commit returns, so what was acknowledged survives a power cut.
-        pragmas = $"PRAGMA busy_timeout = {(long)options.CommandTimeout.TotalMilliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+        _pragmas = $"PRAGMA busy_timeout = {(long)options.CommandTimeout.TotalMilliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
         SQLitePCL.Batteries_V2.Init();
     }
 
@@ -45,12 +45,12 @@ internal sealed class SqliteDialect : SqlDialect
 
     internal override async ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken)
     {
-        SqliteConnection connection = new(connectionString);
+        SqliteConnection connection = new(_connectionString);
         try
         {
             await connection.OpenAsync(cancellationToken);
             using var command = connection.CreateCommand();
-            command.CommandText = pragmas;
+            command.CommandText = _pragmas;
             await command.ExecuteNonQueryAsync(cancellationToken);
             return connection;
         }
@@ -63,8 +63,8 @@ internal sealed class SqliteDialect : SqlDialect
 
     internal override async ValueTask<IDisposable?> WaitForTurnAsync(CancellationToken cancellationToken)
     {
-        await writer.WaitAsync(cancellationToken);
-        return new Turn(writer);
+        await _writer.WaitAsync(cancellationToken);
+        return new Turn(_writer);
     }
 
     internal override ValueTask<DbTransaction> BeginWriteAsync(DbConnection connection, CancellationToken cancellationToken) =>
@@ -121,9 +121,9 @@ internal sealed class SqliteDialect : SqlDialect
 
     public override ValueTask DisposeAsync()
     {
-        using SqliteConnection pool = new(connectionString);
+        using SqliteConnection pool = new(_connectionString);
         SqliteConnection.ClearPool(pool);
-        writer.Dispose();
+        _writer.Dispose();
         return ValueTask.CompletedTask;
     }
 

@@ -28,7 +28,7 @@ public sealed class StorageException : Exception
 {
     // Not the inner exception: Orleans would try to serialize it, and knows no driver's exceptions.
     [NonSerialized]
-    private readonly Exception? cause;
+    private readonly Exception? _cause;
 
     /// <summary>Creates the exception.</summary>
     /// <param name="failure">What it means for the caller.</param>
@@ -38,7 +38,7 @@ public sealed class StorageException : Exception
         : base(message)
     {
         Failure = failure;
-        this.cause = cause;
+        _cause = cause;
     }
 
     /// <summary>What the failure means for the caller.</summary>
@@ -54,5 +54,5 @@ public sealed class StorageException : Exception
     };
 
     /// <summary>Everything, the driver's exception included where it happened in this process.</summary>
-    public override string ToString() => cause is null ? base.ToString() : $"{base.ToString()}{Environment.NewLine} ---> {cause}";
+    public override string ToString() => _cause is null ? base.ToString() : $"{base.ToString()}{Environment.NewLine} ---> {_cause}";
 }

@@ -7,27 +7,27 @@ public sealed class EngineWatchTests : IAsyncDisposable
 {
     private static readonly EngineWatchOptions Options = new();
 
-    private readonly ManualTime time = new();
-    private readonly ManualEngine first = new("first");
-    private readonly ManualEngine second = new("second");
-    private readonly CancellationTokenSource stop = new();
-    private readonly EngineWatch watch;
-    private readonly IAsyncEnumerator<EngineSnapshot> changes;
-    private readonly Task running;
+    private readonly ManualTime _time = new();
+    private readonly ManualEngine _first = new("first");
+    private readonly ManualEngine _second = new("second");
+    private readonly CancellationTokenSource _stop = new();
+    private readonly EngineWatch _watch;
+    private readonly IAsyncEnumerator<EngineSnapshot> _changes;
+    private readonly Task _running;
 
     public EngineWatchTests()
     {
-        first.Inventory = _ => Found("a");
-        watch = new EngineWatch([first, second], Options, time, NullLogger<EngineWatch>.Instance);
-        changes = watch.ChangesAsync(stop.Token).GetAsyncEnumerator();
-        running = watch.RunAsync(stop.Token);
+        _first.Inventory = _ => Found("a");
+        _watch = new EngineWatch([_first, _second], Options, _time, NullLogger<EngineWatch>.Instance);
+        _changes = _watch.ChangesAsync(_stop.Token).GetAsyncEnumerator();
+        _running = _watch.RunAsync(_stop.Token);
     }
 
     public async ValueTask DisposeAsync()
     {
-        await stop.CancelAsync();
-        await running.WaitAsync(TimeSpan.FromSeconds(30));
-        stop.Dispose();
+        await _stop.CancelAsync();
+        await _running.WaitAsync(TimeSpan.FromSeconds(30));
+        _stop.Dispose();
     }
 
     [Fact]
@@ -45,15 +45,15 @@ public sealed class EngineWatchTests : IAsyncDisposable
     {
         await NextAsync();
 
-        second.Inventory = _ => Found("b");
+        _second.Inventory = _ => Found("b");
         await LookAgainAsync();
         Assert.Equal(["a", "b"], Models(await NextAsync()));
 
-        first.Inventory = _ => Found("a", "c");
+        _first.Inventory = _ => Found("a", "c");
         await LookAgainAsync();
         Assert.Equal(["a", "c", "b"], Models(await NextAsync()));
 
-        first.Inventory = _ => Task.FromResult<EngineInventory?>(null);
+        _first.Inventory = _ => Task.FromResult<EngineInventory?>(null);
         await LookAgainAsync();
         Assert.Equal(["b"], Models(await NextAsync()));
     }
@@ -67,8 +67,8 @@ public sealed class EngineWatchTests : IAsyncDisposable
             await LookAgainAsync();
         }
 
-        await time.UntilSetAsync(Options.Interval, count: 2);
-        Assert.Same(snapshot, watch.Current);
+        await _time.UntilSetAsync(Options.Interval, count: 2);
+        Assert.Same(snapshot, _watch.Current);
     }
 
     [Fact]
@@ -76,11 +76,11 @@ public sealed class EngineWatchTests : IAsyncDisposable
     {
         await NextAsync();
 
-        first.Inventory = _ => throw new InvalidOperationException("broken on purpose");
+        _first.Inventory = _ => throw new InvalidOperationException("broken on purpose");
         await LookAgainAsync();
         Assert.Empty((await NextAsync()).Engines);
 
-        first.Inventory = _ => Found("a");
+        _first.Inventory = _ => Found("a");
         await LookAgainAsync();
         Assert.Equal(["a"], Models(await NextAsync()));
     }
@@ -89,29 +89,29 @@ public sealed class EngineWatchTests : IAsyncDisposable
     public async Task An_engine_that_hangs_delays_no_other_and_counts_as_gone()
     {
         await NextAsync();
-        await time.UntilSetAsync(Options.Interval, count: 2);
+        await _time.UntilSetAsync(Options.Interval, count: 2);
         var isHanging = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        first.Inventory = async cancellationToken =>
+        _first.Inventory = async cancellationToken =>
         {
             isHanging.SetResult();
             await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
             return null;
         };
-        second.Inventory = _ => Found("b");
+        _second.Inventory = _ => Found("b");
 
-        time.Advance(Options.Interval);
+        _time.Advance(Options.Interval);
         await isHanging.Task;
         Assert.Equal(["a", "b"], Models(await NextAsync()));
 
-        await time.UntilSetAsync(Options.Patience);
-        time.Advance(Options.Patience);
+        await _time.UntilSetAsync(Options.Patience);
+        _time.Advance(Options.Patience);
         Assert.Equal(["b"], Models(await NextAsync()));
     }
 
     [Fact]
     public void Two_engines_of_one_name_are_refused() =>
         Assert.Throws<ArgumentException>(() =>
-            new EngineWatch([first, new ManualEngine("first")], Options, time, NullLogger<EngineWatch>.Instance));
+            new EngineWatch([_first, new ManualEngine("first")], Options, _time, NullLogger<EngineWatch>.Instance));
 
     private static Task<EngineInventory?> Found(params string[] models) => Task.FromResult<EngineInventory?>(new EngineInventory(
         "1", [.. models.Select(model => new EngineModel(model, null, null, true, null, ["chat"], null))]));
@@ -121,14 +121,14 @@ public sealed class EngineWatchTests : IAsyncDisposable
 
     private async Task<EngineSnapshot> NextAsync()
     {
-        Assert.True(await changes.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
-        return changes.Current;
+        Assert.True(await _changes.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
+        return _changes.Current;
     }
 
     /// <summary>Moves the clock once both engines are being waited with.</summary>
     private async Task LookAgainAsync()
     {
-        await time.UntilSetAsync(Options.Interval, count: 2);
-        time.Advance(Options.Interval);
+        await _time.UntilSetAsync(Options.Interval, count: 2);
+        _time.Advance(Options.Interval);
     }
 }

@@ -12,10 +12,10 @@ namespace Federation.NodeAgent.Tests.Engines;
 /// <summary>A real HTTP server on the loopback that answers as its script says.</summary>
 internal sealed class FakeServer : IAsyncDisposable
 {
-    private readonly WebApplication app;
-    private readonly ConcurrentDictionary<string, Func<HttpContext, Task>> script = new();
+    private readonly WebApplication _app;
+    private readonly ConcurrentDictionary<string, Func<HttpContext, Task>> _script = new();
 
-    private FakeServer(WebApplication app) => this.app = app;
+    private FakeServer(WebApplication app) => _app = app;
 
     public Uri Address { get; private set; } = null!;
 
@@ -31,9 +31,9 @@ internal sealed class FakeServer : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, port, listen => listen.Protocols = HttpProtocols.Http1));
         var server = new FakeServer(builder.Build());
-        server.app.Run(server.AnswerAsync);
-        await server.app.StartAsync();
-        server.Address = new Uri(server.app.Urls.Single());
+        server._app.Run(server.AnswerAsync);
+        await server._app.StartAsync();
+        server.Address = new Uri(server._app.Urls.Single());
         return server;
     }
 
@@ -47,7 +47,7 @@ internal sealed class FakeServer : IAsyncDisposable
 
     public FakeServer On(string line, Func<HttpContext, Task> answer)
     {
-        script[line] = answer;
+        _script[line] = answer;
         return this;
     }
 
@@ -62,7 +62,7 @@ internal sealed class FakeServer : IAsyncDisposable
         }
     });
 
-    public async ValueTask DisposeAsync() => await app.DisposeAsync();
+    public async ValueTask DisposeAsync() => await _app.DisposeAsync();
 
     private async Task AnswerAsync(HttpContext context)
     {
@@ -70,7 +70,7 @@ internal sealed class FakeServer : IAsyncDisposable
         var line = $"{context.Request.Method} {context.Request.Path}";
         Requests.Enqueue((line, await reader.ReadToEndAsync(context.RequestAborted), context.Request.Headers.Authorization));
         using var gone = context.RequestAborted.Register(() => ClientGone.TrySetResult());
-        if (script.TryGetValue(line, out var answer))
+        if (_script.TryGetValue(line, out var answer))
         {
             await answer(context);
             return;

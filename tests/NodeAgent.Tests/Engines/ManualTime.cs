@@ -3,18 +3,18 @@ namespace Federation.NodeAgent.Tests.Engines;
 /// <summary>A clock that stands until it is moved, and timers that fire when it is.</summary>
 internal sealed class ManualTime : TimeProvider
 {
-    private readonly Lock turn = new();
-    private readonly List<ManualTimer> timers = [];
-    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private DateTimeOffset now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
+    private readonly Lock _turn = new();
+    private readonly List<ManualTimer> _timers = [];
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private DateTimeOffset _now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
     public override DateTimeOffset GetUtcNow()
     {
-        lock (turn)
+        lock (_turn)
         {
-            return now;
+            return _now;
         }
     }
 
@@ -33,14 +33,14 @@ internal sealed class ManualTime : TimeProvider
         while (true)
         {
             Task signal;
-            lock (turn)
+            lock (_turn)
             {
-                if (timers.Count(timer => timer.Due == now + wait) >= count)
+                if (_timers.Count(timer => timer.Due == _now + wait) >= count)
                 {
                     return;
                 }
 
-                signal = changed.Task;
+                signal = _changed.Task;
             }
 
             await signal.WaitAsync(TimeSpan.FromSeconds(30));
@@ -50,10 +50,10 @@ internal sealed class ManualTime : TimeProvider
     public void Advance(TimeSpan by)
     {
         List<ManualTimer> due;
-        lock (turn)
+        lock (_turn)
         {
-            now += by;
-            due = [.. timers.Where(timer => timer.Due <= now)];
+            _now += by;
+            due = [.. _timers.Where(timer => timer.Due <= _now)];
             due.ForEach(timer => timer.Due = null);
         }
 
@@ -63,10 +63,10 @@ internal sealed class ManualTime : TimeProvider
     private void Changed()
     {
         TaskCompletionSource signal;
-        lock (turn)
+        lock (_turn)
         {
-            signal = changed;
-            changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            signal = _changed;
+            _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
 
         signal.SetResult();
@@ -81,11 +81,11 @@ internal sealed class ManualTime : TimeProvider
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
             Assert.Equal(Timeout.InfiniteTimeSpan, period);
-            lock (time.turn)
+            lock (time._turn)
             {
-                time.timers.Remove(this);
-                Due = dueTime == Timeout.InfiniteTimeSpan ? null : time.now + dueTime;
-                time.timers.Add(this);
+                time._timers.Remove(this);
+                Due = dueTime == Timeout.InfiniteTimeSpan ? null : time._now + dueTime;
+                time._timers.Add(this);
             }
 
             time.Changed();
@@ -94,9 +94,9 @@ internal sealed class ManualTime : TimeProvider
 
         public void Dispose()
         {
-            lock (time.turn)
+            lock (time._turn)
             {
-                time.timers.Remove(this);
+                time._timers.Remove(this);
             }
         }
 

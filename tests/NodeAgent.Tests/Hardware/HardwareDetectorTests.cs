@@ -9,16 +9,16 @@ namespace Federation.NodeAgent.Tests.Hardware;
 
 public sealed class HardwareDetectorTests
 {
-    private static readonly GpuDevice s_nvidia = new() { Id = "GPU-1", Vendor = "nvidia", PciBusId = "0000:01:00.0", Name = "NVML" };
+    private static readonly GpuDevice _nvidia = new() { Id = "GPU-1", Vendor = "nvidia", PciBusId = "0000:01:00.0", Name = "NVML" };
 
     [Fact]
     public void A_device_that_two_sources_know_is_the_first_one_s()
     {
-        GpuDevice again = s_nvidia with { Id = "0000:01:00.0", Name = "sysfs" };
-        GpuDevice other = s_nvidia with { Id = "0000:02:00.0", PciBusId = "0000:02:00.0", Name = "nouveau" };
+        GpuDevice again = _nvidia with { Id = "0000:01:00.0", Name = "sysfs" };
+        GpuDevice other = _nvidia with { Id = "0000:02:00.0", PciBusId = "0000:02:00.0", Name = "nouveau" };
         GpuDevice amd = new() { Id = "GPU-9", Vendor = "amd", PciBusId = "0000:00:03.0" };
 
-        Assert.Equal([amd, s_nvidia, other], HardwareDetector.Merge([[s_nvidia], [again, other, amd]]));
+        Assert.Equal([amd, _nvidia, other], HardwareDetector.Merge([[_nvidia], [again, other, amd]]));
     }
 
     [Fact]
@@ -28,7 +28,7 @@ public sealed class HardwareDetectorTests
         GpuDevice intel = new() { Id = "PCI\\VEN_8086", Vendor = "intel" };
         GpuDevice second = new() { Id = "PCI\\VEN_8086&1", Vendor = "intel" };
 
-        Assert.Equal([s_nvidia, intel, second], HardwareDetector.Merge([[s_nvidia], [wmi, intel, second]]));
+        Assert.Equal([_nvidia, intel, second], HardwareDetector.Merge([[_nvidia], [wmi, intel, second]]));
         Assert.Equal([wmi], HardwareDetector.Merge([[], [wmi]]));
     }
 
@@ -36,11 +36,11 @@ public sealed class HardwareDetectorTests
     public async Task A_source_that_throws_is_left_out()
     {
         var detector = new HardwareDetector(
-            new BrokenHost(), [new BrokenProbe(), new FixedProbe(s_nvidia)], Path.GetTempPath(), NullLogger<HardwareDetector>.Instance);
+            new BrokenHost(), [new BrokenProbe(), new FixedProbe(_nvidia)], Path.GetTempPath(), NullLogger<HardwareDetector>.Instance);
 
         HardwareReport report = await detector.DetectAsync(default);
 
-        Assert.Equal([s_nvidia], report.Devices);
+        Assert.Equal([_nvidia], report.Devices);
         Assert.Null(report.Cpu.Model);
         Assert.Equal([new GpuLoad("GPU-1") { Utilisation = 0.5 }], (await detector.DetectLoadAsync(default)).Devices);
     }
@@ -48,7 +48,7 @@ public sealed class HardwareDetectorTests
     [Fact]
     public async Task A_cancelled_detection_throws()
     {
-        var detector = new HardwareDetector(new BrokenHost(), [new FixedProbe(s_nvidia)], "/", NullLogger<HardwareDetector>.Instance);
+        var detector = new HardwareDetector(new BrokenHost(), [new FixedProbe(_nvidia)], "/", NullLogger<HardwareDetector>.Instance);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => detector.DetectAsync(new CancellationToken(canceled: true)));
     }
 

@@ -15,14 +15,14 @@ public sealed class WindowsServiceManagerTests
                 SERVICE_EXIT_CODE  : 0  (0x0)
         """;
 
-    private static readonly ServiceDefinition s_service = new("/Program Files/federation-node.exe", "/Users/ada/federation-node", ServiceScope.Machine);
+    private static readonly ServiceDefinition _service = new("/Program Files/federation-node.exe", "/Users/ada/federation-node", ServiceScope.Machine);
 
     private readonly ScriptedCommands _commands = new();
 
     [Fact]
     public void The_service_has_an_account_of_its_own_that_may_use_the_home()
     {
-        IReadOnlyList<(string Program, string[] Arguments)> steps = WindowsServiceManager.Steps(s_service);
+        IReadOnlyList<(string Program, string[] Arguments)> steps = WindowsServiceManager.Steps(_service);
 
         Assert.Equal(
             [
@@ -39,7 +39,7 @@ public sealed class WindowsServiceManagerTests
     public void The_steps_can_be_read() =>
         Assert.StartsWith(
             "sc create federation-node binPath= \"\\\"/Program Files/federation-node.exe\\\" run\" DisplayName= \"Federation node\"",
-            new WindowsServiceManager(_commands).Print(s_service),
+            new WindowsServiceManager(_commands).Print(_service),
             StringComparison.Ordinal);
 
     [Fact]
@@ -47,7 +47,7 @@ public sealed class WindowsServiceManagerTests
     {
         _commands.Prints("sc", "").Prints("reg", "").Prints("icacls", "");
 
-        await new WindowsServiceManager(_commands).InstallAsync(s_service, default);
+        await new WindowsServiceManager(_commands).InstallAsync(_service, default);
 
         Assert.Equal(
             ["sc stop", "sc delete", "sc create", "sc description", "sc failure", "sc failureflag", "reg add", "icacls /Users/ada/federation-node", "sc start"],
@@ -66,7 +66,7 @@ public sealed class WindowsServiceManagerTests
     public async Task Who_is_no_administrator_is_told()
     {
         _commands.Prints("sc", "[SC] OpenService FAILED 5:\r\n\r\nAccess is denied.\r\n", exitCode: 5);
-        var exception = await Assert.ThrowsAsync<ServiceException>(() => new WindowsServiceManager(_commands).InstallAsync(s_service, default));
+        var exception = await Assert.ThrowsAsync<ServiceException>(() => new WindowsServiceManager(_commands).InstallAsync(_service, default));
         Assert.Contains("Access is denied", exception.Message, StringComparison.Ordinal);
     }
 

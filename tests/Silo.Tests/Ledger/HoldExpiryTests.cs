@@ -11,41 +11,41 @@ public sealed class HoldExpiryTests
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(10);
 
-    private readonly ManualTime time = new();
-    private readonly LookedAt ledger = new();
+    private readonly ManualTime _time = new();
+    private readonly LookedAt _ledger = new();
 
     [Fact]
     public async Task Overdue_holds_are_looked_for_every_period_even_after_a_failure()
     {
         using HoldExpiry expiry = new(
-            ledger, Options.Create(new LedgerOptions { ExpiryPeriod = Period, ExpiryMax = 7 }), time, NullLogger<HoldExpiry>.Instance);
+            _ledger, Options.Create(new LedgerOptions { ExpiryPeriod = Period, ExpiryMax = 7 }), _time, NullLogger<HoldExpiry>.Instance);
         await expiry.StartAsync(CancellationToken.None);
-        await time.FirstTimer;
+        await _time.FirstTimer;
 
         for (var look = 0; look < 4; look++)
         {
-            ledger.Failure = look == 1 ? new StorageException(StorageFailure.Unavailable, "away") : null;
-            time.Advance(Period);
-            Assert.Equal(7, await ledger.Looks.ReadAsync());
+            _ledger.Failure = look == 1 ? new StorageException(StorageFailure.Unavailable, "away") : null;
+            _time.Advance(Period);
+            Assert.Equal(7, await _ledger.Looks.ReadAsync());
         }
 
-        time.Advance(Period / 2);
+        _time.Advance(Period / 2);
         await expiry.StopAsync(CancellationToken.None);
-        Assert.False(ledger.Looks.TryRead(out _));
+        Assert.False(_ledger.Looks.TryRead(out _));
         Assert.True(expiry.ExecuteTask!.IsCompletedSuccessfully);
     }
 
     private sealed class LookedAt : ILedger
     {
-        private readonly Channel<int> looks = Channel.CreateUnbounded<int>();
+        private readonly Channel<int> _looks = Channel.CreateUnbounded<int>();
 
-        public ChannelReader<int> Looks => looks.Reader;
+        public ChannelReader<int> Looks => _looks.Reader;
 
         public Exception? Failure { get; set; }
 
         public Task<int> ExpireHoldsAsync(int holdsMax, CancellationToken cancellationToken)
         {
-            looks.Writer.TryWrite(holdsMax);
+            _looks.Writer.TryWrite(holdsMax);
             return Failure is null ? Task.FromResult(1) : Task.FromException<int>(Failure);
         }
 

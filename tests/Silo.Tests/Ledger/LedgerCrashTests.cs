@@ -114,14 +114,14 @@ public abstract class LedgerCrashTests(TestDatabase home)
 
 public sealed class SqliteLedgerCrashTests(SqliteTestDatabase home) : LedgerCrashTests(home), IClassFixture<SqliteTestDatabase>
 {
-    private readonly string directory = home.Options.DataDirectory;
+    private readonly string _directory = home.Options.DataDirectory;
 
-    protected override string[] CrasherArguments => ["sqlite", directory];
+    protected override string[] CrasherArguments => ["sqlite", _directory];
 }
 
 public sealed class PostgresLedgerCrashTests(PostgresTestDatabase home) : LedgerCrashTests(home), IClassFixture<PostgresTestDatabase>
 {
-    private readonly string connectionString = home.Options.Postgres!;
+    private readonly string _connectionString = home.Options.Postgres!;
 
-    protected override string[] CrasherArguments => ["postgres", connectionString];
+    protected override string[] CrasherArguments => ["postgres", _connectionString];
 }

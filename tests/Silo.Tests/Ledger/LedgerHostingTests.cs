@@ -9,7 +9,7 @@ namespace Federation.Silo.Tests.Ledger;
 
 public sealed class LedgerHostingTests : IDisposable
 {
-    private readonly string directory = Directory.CreateTempSubdirectory("federation-test-").FullName;
+    private readonly string _directory = Directory.CreateTempSubdirectory("federation-test-").FullName;
 
     [Fact]
     public async Task Host_has_its_schema_before_anything_else_starts_and_keeps_its_books_over_a_restart()
@@ -43,13 +43,13 @@ public sealed class LedgerHostingTests : IDisposable
         Assert.Contains(option.Split(':')[1], refusal.Message, StringComparison.Ordinal);
     }
 
-    public void Dispose() => Directory.Delete(directory, recursive: true);
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
 
     private IHost Host(params (string Key, string Value)[] settings)
     {
         var builder = Microsoft.Extensions.Hosting.Host.CreateEmptyApplicationBuilder(null);
         builder.Configuration.AddInMemoryCollection(
-            settings.Append((Key: "Storage:DataDirectory", Value: directory)).Select(pair => KeyValuePair.Create(pair.Key, (string?)pair.Value)));
+            settings.Append((Key: "Storage:DataDirectory", Value: _directory)).Select(pair => KeyValuePair.Create(pair.Key, (string?)pair.Value)));
         builder.AddStorage().AddLedger();
         return builder.Build();
     }

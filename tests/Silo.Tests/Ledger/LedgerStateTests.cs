@@ -9,7 +9,7 @@ public sealed class LedgerStateTests
     private static readonly LedgerAccountId Ann = LedgerAccountId.Available("ann");
     private static readonly LedgerAccountId Bob = LedgerAccountId.Available("bob");
 
-    private LedgerState ledger = LedgerState.Empty.Open(LedgerAccountId.Treasury).Open(Ann).Open(Bob);
+    private LedgerState _ledger = LedgerState.Empty.Open(LedgerAccountId.Treasury).Open(Ann).Open(Bob);
 
     [Fact]
     public void Post_moves_credits_from_one_account_to_another()
@@ -17,9 +17,9 @@ public sealed class LedgerStateTests
         Do(Grant("g", Ann, 100));
         Do(Post("p", Ann, Bob, 30));
 
-        Assert.Equal(70, ledger.Accounts[Ann].Available.Value);
-        Assert.Equal(30, ledger.Accounts[Bob].Available.Value);
-        Assert.Equal(-100, ledger.Accounts[LedgerAccountId.Treasury].Balance.Value);
+        Assert.Equal(70, _ledger.Accounts[Ann].Available.Value);
+        Assert.Equal(30, _ledger.Accounts[Bob].Available.Value);
+        Assert.Equal(-100, _ledger.Accounts[LedgerAccountId.Treasury].Balance.Value);
     }
 
     [Fact]
@@ -30,8 +30,8 @@ public sealed class LedgerStateTests
         Do(Post("p", Ann, Bob, 101), TransferStatus.InsufficientCredits);
         Do(Post("q", Ann, Bob, 100));
 
-        Assert.Equal(0, ledger.Accounts[Ann].Available.Value);
-        Assert.Equal(-100, ledger.Accounts[LedgerAccountId.Treasury].Available.Value);
+        Assert.Equal(0, _ledger.Accounts[Ann].Available.Value);
+        Assert.Equal(-100, _ledger.Accounts[LedgerAccountId.Treasury].Available.Value);
     }
 
     [Fact]
@@ -40,9 +40,9 @@ public sealed class LedgerStateTests
         Do(Grant("g", Ann, 100));
         Do(Hold("h", Ann, Bob, 80));
 
-        Assert.Equal(20, ledger.Accounts[Ann].Available.Value);
-        Assert.Equal(100, ledger.Accounts[Ann].Balance.Value);
-        Assert.Equal(0, ledger.Accounts[Bob].Available.Value);
+        Assert.Equal(20, _ledger.Accounts[Ann].Available.Value);
+        Assert.Equal(100, _ledger.Accounts[Ann].Balance.Value);
+        Assert.Equal(0, _ledger.Accounts[Bob].Available.Value);
         Do(Post("p", Ann, Bob, 21), TransferStatus.InsufficientCredits);
         Do(Hold("h2", Ann, Bob, 21), TransferStatus.InsufficientCredits);
     }
@@ -54,10 +54,10 @@ public sealed class LedgerStateTests
         Do(Hold("h", Ann, Bob, 80));
         Do(PostHold("p", "h", 30));
 
-        Assert.Equal(70, ledger.Accounts[Ann].Available.Value);
-        Assert.Equal(30, ledger.Accounts[Bob].Available.Value);
-        Assert.Equal(80, ledger.Transfers[TransferId.Of("p")].Released.Value);
-        Assert.Equal(HoldState.Posted, ledger.Holds[TransferId.Of("h")].State);
+        Assert.Equal(70, _ledger.Accounts[Ann].Available.Value);
+        Assert.Equal(30, _ledger.Accounts[Bob].Available.Value);
+        Assert.Equal(80, _ledger.Transfers[TransferId.Of("p")].Released.Value);
+        Assert.Equal(HoldState.Posted, _ledger.Holds[TransferId.Of("h")].State);
         AssertNothingPending();
     }
 
@@ -68,8 +68,8 @@ public sealed class LedgerStateTests
         Do(Hold("h", Ann, Bob, 80));
         Do(VoidHold("v", "h"));
 
-        Assert.Equal(100, ledger.Accounts[Ann].Available.Value);
-        Assert.Equal(0, ledger.Accounts[Bob].Balance.Value);
+        Assert.Equal(100, _ledger.Accounts[Ann].Available.Value);
+        Assert.Equal(0, _ledger.Accounts[Bob].Balance.Value);
         AssertNothingPending();
     }
 
@@ -84,8 +84,8 @@ public sealed class LedgerStateTests
         Do(PostHold("late", "h", 1), TransferStatus.HoldExpired, at: Noon.AddSeconds(10));
         Do(expiry, TransferStatus.Created, at: Noon.AddSeconds(10));
 
-        Assert.Equal(100, ledger.Accounts[Ann].Available.Value);
-        Assert.Equal(HoldState.Expired, ledger.Holds[TransferId.Of("h")].State);
+        Assert.Equal(100, _ledger.Accounts[Ann].Available.Value);
+        Assert.Equal(HoldState.Expired, _ledger.Holds[TransferId.Of("h")].State);
         AssertNothingPending();
     }
 
@@ -107,9 +107,9 @@ public sealed class LedgerStateTests
     public void Same_transfer_again_changes_nothing_and_says_when_it_was_recorded()
     {
         Do(Grant("g", Ann, 100));
-        var before = ledger;
+        var before = _ledger;
 
-        var (after, result) = ledger.Apply(Grant("g", Ann, 100), Noon.AddDays(1));
+        var (after, result) = _ledger.Apply(Grant("g", Ann, 100), Noon.AddDays(1));
 
         Assert.Same(before, after);
         Assert.Equal(new TransferResult(TransferStatus.Exists, Noon), result);
@@ -119,9 +119,9 @@ public sealed class LedgerStateTests
     public void Chain_with_a_transfer_that_fails_leaves_no_trace()
     {
         Do(Grant("g", Ann, 100));
-        var before = ledger;
+        var before = _ledger;
 
-        var (after, results) = ledger.Apply([Post("a", Ann, Bob, 60), Post("b", Ann, Bob, 60), Post("c", Bob, Ann, 1)], Noon);
+        var (after, results) = _ledger.Apply([Post("a", Ann, Bob, 60), Post("b", Ann, Bob, 60), Post("c", Bob, Ann, 1)], Noon);
 
         Assert.Same(before, after);
         Assert.Equal(
@@ -131,7 +131,7 @@ public sealed class LedgerStateTests
     [Fact]
     public void Chain_sees_its_own_earlier_transfers()
     {
-        var (after, results) = ledger.Apply([Grant("g", Ann, 100), Hold("h", Ann, Bob, 100), PostHold("p", "h", 40), Post("q", Bob, Ann, 40)], Noon);
+        var (after, results) = _ledger.Apply([Grant("g", Ann, 100), Hold("h", Ann, Bob, 100), PostHold("p", "h", 40), Post("q", Bob, Ann, 40)], Noon);
 
         Assert.All(results, result => Assert.Equal(TransferStatus.Created, result.Status));
         Assert.Equal(100, after.Accounts[Ann].Available.Value);
@@ -143,7 +143,7 @@ public sealed class LedgerStateTests
         Do(Grant("g", Ann, 100));
         Do(Post("a", Ann, Bob, 60));
 
-        var (_, results) = ledger.Apply([Post("a", Ann, Bob, 60), Post("b", Ann, Bob, 40)], Noon);
+        var (_, results) = _ledger.Apply([Post("a", Ann, Bob, 60), Post("b", Ann, Bob, 40)], Noon);
 
         Assert.Equal([TransferStatus.Exists, TransferStatus.Created], results.Select(result => result.Status));
     }
@@ -151,7 +151,7 @@ public sealed class LedgerStateTests
     [Fact]
     public void Time_is_recorded_in_whole_milliseconds_so_that_a_replay_sees_what_was_seen_live()
     {
-        var (_, result) = ledger.Apply(Grant("g", Ann, 1), Noon.AddTicks(12_345));
+        var (_, result) = _ledger.Apply(Grant("g", Ann, 1), Noon.AddTicks(12_345));
 
         Assert.Equal(Noon.AddMilliseconds(1), result.Timestamp);
     }
@@ -185,11 +185,11 @@ public sealed class LedgerStateTests
     }
 
     private void AssertNothingPending() => Assert.All(
-        ledger.Accounts.Values, account => Assert.Equal((Microcredits.Zero, Microcredits.Zero), (account.DebitsPending, account.CreditsPending)));
+        _ledger.Accounts.Values, account => Assert.Equal((Microcredits.Zero, Microcredits.Zero), (account.DebitsPending, account.CreditsPending)));
 
     private void Do(Transfer transfer, TransferStatus expected = TransferStatus.Created, DateTimeOffset? at = null)
     {
-        (ledger, var result) = ledger.Apply(transfer, at ?? Noon);
+        (_ledger, var result) = _ledger.Apply(transfer, at ?? Noon);
         Assert.Equal(expected, result.Status);
     }
 

@@ -3,35 +3,35 @@ namespace Federation.Silo.Tests.Ledger;
 /// <summary>A clock that stands still until it is moved; its timers fire while it is moved.</summary>
 internal sealed class ManualTime : TimeProvider
 {
-    private readonly Lock gate = new();
-    private readonly List<ManualTimer> timers = [];
-    private readonly TaskCompletionSource firstTimer = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private DateTimeOffset now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
+    private readonly Lock _gate = new();
+    private readonly List<ManualTimer> _timers = [];
+    private readonly TaskCompletionSource _firstTimer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private DateTimeOffset _now = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
 
     /// <summary>Completes when somebody waits on this clock.</summary>
-    public Task FirstTimer => firstTimer.Task;
+    public Task FirstTimer => _firstTimer.Task;
 
     public override DateTimeOffset GetUtcNow()
     {
-        lock (gate)
-            return now;
+        lock (_gate)
+            return _now;
     }
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         ManualTimer timer = new(this, () => callback(state));
         timer.Change(dueTime, period);
-        firstTimer.TrySetResult();
+        _firstTimer.TrySetResult();
         return timer;
     }
 
     public void Advance(TimeSpan by)
     {
         ManualTimer[] due;
-        lock (gate)
+        lock (_gate)
         {
-            now += by;
-            due = [.. timers.Where(timer => timer.DueAt <= now)];
+            _now += by;
+            due = [.. _timers.Where(timer => timer.DueAt <= _now)];
         }
 
         foreach (var timer in due)
@@ -40,19 +40,19 @@ internal sealed class ManualTime : TimeProvider
 
     private sealed class ManualTimer(ManualTime time, Action callback) : ITimer
     {
-        private TimeSpan every;
+        private TimeSpan _every;
 
         public DateTimeOffset DueAt { get; private set; }
 
         // Once per advance, however far, as a machine that slept would.
         public void Fire()
         {
-            lock (time.gate)
+            lock (time._gate)
             {
-                if (every > TimeSpan.Zero)
-                    DueAt = time.now + every;
+                if (_every > TimeSpan.Zero)
+                    DueAt = time._now + _every;
                 else
-                    time.timers.Remove(this);
+                    time._timers.Remove(this);
             }
 
             callback();
@@ -60,14 +60,14 @@ internal sealed class ManualTime : TimeProvider
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
-            lock (time.gate)
+            lock (time._gate)
             {
-                time.timers.Remove(this);
-                every = period;
+                time._timers.Remove(this);
+                _every = period;
                 if (dueTime != Timeout.InfiniteTimeSpan)
                 {
-                    DueAt = time.now + dueTime;
-                    time.timers.Add(this);
+                    DueAt = time._now + dueTime;
+                    time._timers.Add(this);
                 }
             }
 

@@ -8,30 +8,30 @@ namespace Federation.Silo.Tests.Ledger;
 /// </summary>
 internal sealed class NaiveLedger(IEnumerable<LedgerAccountId> accounts)
 {
-    private readonly HashSet<LedgerAccountId> open = [.. accounts];
-    private List<(Transfer Transfer, DateTimeOffset At)> accepted = [];
+    private readonly HashSet<LedgerAccountId> _open = [.. accounts];
+    private List<(Transfer Transfer, DateTimeOffset At)> _accepted = [];
 
     public long Balance(LedgerAccountId account) => Moves().Sum(move =>
         (move.To == account ? move.Amount : 0) - (move.From == account ? move.Amount : 0));
 
-    public long Held(LedgerAccountId account) => accepted
+    public long Held(LedgerAccountId account) => _accepted
         .Where(entry => entry.Transfer.Kind is TransferKind.Hold && entry.Transfer.DebitAccount == account && EndOf(entry.Transfer.Id) is null)
         .Sum(entry => entry.Transfer.Amount.Value);
 
     public TransferStatus[] Submit(Transfer[] chain, DateTimeOffset now)
     {
-        var before = accepted.ToList();
+        var before = _accepted.ToList();
         var statuses = new TransferStatus[chain.Length];
         for (var i = 0; i < chain.Length; i++)
         {
             statuses[i] = Judge(chain[i], now);
             if (statuses[i] is TransferStatus.Created)
             {
-                accepted.Add((chain[i], now));
+                _accepted.Add((chain[i], now));
             }
             else if (statuses[i] is not TransferStatus.Exists)
             {
-                accepted = before;
+                _accepted = before;
                 return [.. statuses.Select((status, at) => at == i ? status : TransferStatus.ChainFailed)];
             }
         }
@@ -49,7 +49,7 @@ internal sealed class NaiveLedger(IEnumerable<LedgerAccountId> accounts)
         if (transfer.DebitAccount is not null && transfer.DebitAccount == transfer.CreditAccount)
             return TransferStatus.SameAccount;
 
-        foreach (var (first, _) in accepted.Where(entry => entry.Transfer.Id == transfer.Id))
+        foreach (var (first, _) in _accepted.Where(entry => entry.Transfer.Id == transfer.Id))
         {
             return (first.Kind == transfer.Kind, first.DebitAccount == transfer.DebitAccount, first.CreditAccount == transfer.CreditAccount,
                     first.HoldId == transfer.HoldId, first.Amount == transfer.Amount, first.Timeout == transfer.Timeout,
@@ -72,9 +72,9 @@ internal sealed class NaiveLedger(IEnumerable<LedgerAccountId> accounts)
 
     private TransferStatus JudgeBegin(Transfer transfer)
     {
-        if (!open.Contains(transfer.DebitAccount!.Value))
+        if (!_open.Contains(transfer.DebitAccount!.Value))
             return TransferStatus.DebitAccountNotFound;
-        if (!open.Contains(transfer.CreditAccount!.Value))
+        if (!_open.Contains(transfer.CreditAccount!.Value))
             return TransferStatus.CreditAccountNotFound;
         var spendable = Balance(transfer.DebitAccount.Value) - Held(transfer.DebitAccount.Value);
         return transfer.DebitAccount != LedgerAccountId.Treasury && spendable < transfer.Amount.Value
@@ -84,7 +84,7 @@ internal sealed class NaiveLedger(IEnumerable<LedgerAccountId> accounts)
 
     private TransferStatus JudgeEnd(Transfer transfer, TransferId holdId, DateTimeOffset now)
     {
-        var made = accepted.Where(entry => entry.Transfer.Id == holdId && entry.Transfer.Kind is TransferKind.Hold).ToArray();
+        var made = _accepted.Where(entry => entry.Transfer.Id == holdId && entry.Transfer.Kind is TransferKind.Hold).ToArray();
         if (made.Length == 0)
             return TransferStatus.HoldNotFound;
 
@@ -102,17 +102,17 @@ internal sealed class NaiveLedger(IEnumerable<LedgerAccountId> accounts)
         };
     }
 
-    private Transfer? EndOf(TransferId hold) => accepted.Select(entry => entry.Transfer).FirstOrDefault(transfer => transfer.HoldId == hold);
+    private Transfer? EndOf(TransferId hold) => _accepted.Select(entry => entry.Transfer).FirstOrDefault(transfer => transfer.HoldId == hold);
 
     private IEnumerable<(LedgerAccountId From, LedgerAccountId To, long Amount)> Moves()
     {
-        foreach (var (transfer, _) in accepted)
+        foreach (var (transfer, _) in _accepted)
         {
             if (transfer.Kind is TransferKind.Post)
                 yield return (transfer.DebitAccount!.Value, transfer.CreditAccount!.Value, transfer.Amount.Value);
             if (transfer.Kind is TransferKind.PostHold)
             {
-                var hold = accepted.Single(entry => entry.Transfer.Id == transfer.HoldId).Transfer;
+                var hold = _accepted.Single(entry => entry.Transfer.Id == transfer.HoldId).Transfer;
                 yield return (hold.DebitAccount!.Value, hold.CreditAccount!.Value, transfer.Amount.Value);
             }
         }

@@ -15,32 +15,32 @@ namespace Federation.Silo.Tests.Ledger;
 /// <summary>The ledger on a real database: what both must do alike. Tests share the database, each with accounts of its own.</summary>
 public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
 {
-    private static int eras;
+    private static int _eras;
 
-    private readonly ManualTime time = new();
-    private readonly string world = Guid.NewGuid().ToString("N")[..8];
-    private readonly List<SqlLedger> silos = [];
-    private SqlLedger ledger = null!;
+    private readonly ManualTime _time = new();
+    private readonly string _world = Guid.NewGuid().ToString("N")[..8];
+    private readonly List<SqlLedger> _silos = [];
+    private SqlLedger _ledger = null!;
 
-    private LedgerAccountId Ann => LedgerAccountId.Available($"ann-{world}");
+    private LedgerAccountId Ann => LedgerAccountId.Available($"ann-{_world}");
 
-    private LedgerAccountId Bob => LedgerAccountId.Available($"bob-{world}");
+    private LedgerAccountId Bob => LedgerAccountId.Available($"bob-{_world}");
 
     public async Task InitializeAsync()
     {
         // An era of its own, in which the holds of the tests before are over.
-        time.Advance(LedgerState.HoldTimeoutMax * 2 * Interlocked.Increment(ref eras));
-        ledger = Silo(home.Database);
-        while (await ledger.ExpireHoldsAsync(10_000) > 0)
+        _time.Advance(LedgerState.HoldTimeoutMax * 2 * Interlocked.Increment(ref _eras));
+        _ledger = Silo(home.Database);
+        while (await _ledger.ExpireHoldsAsync(10_000) > 0)
             continue;
-        await ledger.SubmitAsync(new LedgerUnit { Open = [Ann, Bob] });
+        await _ledger.SubmitAsync(new LedgerUnit { Open = [Ann, Bob] });
     }
 
     /// <summary>After every test, whatever it did, the books must add up.</summary>
     public async Task DisposeAsync()
     {
-        var audit = await ledger.AuditAsync();
-        foreach (var silo in silos)
+        var audit = await _ledger.AuditAsync();
+        foreach (var silo in _silos)
             await silo.DisposeAsync();
         Assert.Empty(audit.Findings);
     }
@@ -54,21 +54,21 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         var end = Transfer.PostHold(Id("p"), Id("h"), new(30), TransferReason.Usage, "job-1");
         await SubmitAsync(end);
 
-        var recorded = await ledger.GetTransferAsync(Id("p"));
+        var recorded = await _ledger.GetTransferAsync(Id("p"));
 
-        Assert.Equal(hold, (await ledger.GetTransferAsync(Id("h")))!.Transfer);
-        Assert.Equal(new RecordedTransfer(end, Ann, Bob, new(80), new(70), new(30), time.GetUtcNow()), recorded);
+        Assert.Equal(hold, (await _ledger.GetTransferAsync(Id("h")))!.Transfer);
+        Assert.Equal(new RecordedTransfer(end, Ann, Bob, new(80), new(70), new(30), _time.GetUtcNow()), recorded);
         Assert.Equal(
-            new LedgerHold(Id("h"), Ann, Bob, new(80), time.GetUtcNow() + TimeSpan.FromMinutes(1), HoldState.Posted), await ledger.GetHoldAsync(Id("h")));
-        Assert.Equal(new LedgerAccount(Ann, default, new(30), default, new(100)), await ledger.GetAccountAsync(Ann));
+            new LedgerHold(Id("h"), Ann, Bob, new(80), _time.GetUtcNow() + TimeSpan.FromMinutes(1), HoldState.Posted), await _ledger.GetHoldAsync(Id("h")));
+        Assert.Equal(new LedgerAccount(Ann, default, new(30), default, new(100)), await _ledger.GetAccountAsync(Ann));
     }
 
     [Fact]
     public async Task Unknown_account_transfer_and_hold_are_null()
     {
-        Assert.Null(await ledger.GetAccountAsync(LedgerAccountId.Available("nobody")));
-        Assert.Null(await ledger.GetTransferAsync(Id("nothing")));
-        Assert.Null(await ledger.GetHoldAsync(Id("nothing")));
+        Assert.Null(await _ledger.GetAccountAsync(LedgerAccountId.Available("nobody")));
+        Assert.Null(await _ledger.GetTransferAsync(Id("nothing")));
+        Assert.Null(await _ledger.GetHoldAsync(Id("nothing")));
     }
 
     [Fact]
@@ -76,7 +76,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     {
         await GrantAsync(Ann, 100);
 
-        await ledger.OpenAsync(Ann);
+        await _ledger.OpenAsync(Ann);
 
         Assert.Equal(100, await AvailableAsync(Ann));
     }
@@ -88,7 +88,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         var other = Silo(home.Open());
         var post = Post("once", 60);
 
-        var results = await Task.WhenAll(Enumerable.Range(0, 50).Select(number => (number % 2 == 0 ? ledger : other).SubmitAsync(post)));
+        var results = await Task.WhenAll(Enumerable.Range(0, 50).Select(number => (number % 2 == 0 ? _ledger : other).SubmitAsync(post)));
 
         Assert.Single(results, result => result.Status is TransferStatus.Created);
         Assert.Equal(49, results.Count(result => result.Status is TransferStatus.Exists));
@@ -99,7 +99,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     public async Task Two_silos_never_spend_the_same_credits()
     {
         await GrantAsync(Ann, 100);
-        SqlLedger[] both = [ledger, Silo(home.Open())];
+        SqlLedger[] both = [_ledger, Silo(home.Open())];
 
         var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(number =>
             both[number % 2].SubmitAsync(number % 3 == 0 ? Hold($"s{number}", 1) : Post($"s{number}", 1))));
@@ -114,15 +114,15 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     {
         await GrantAsync(Ann, 100);
         var other = Silo(home.Open());
-        var cat = LedgerAccountId.Available($"cat-{world}");
-        var dan = LedgerAccountId.Available($"dan-{world}");
-        await ledger.SubmitAsync(new LedgerUnit { Open = [cat, dan] });
+        var cat = LedgerAccountId.Available($"cat-{_world}");
+        var dan = LedgerAccountId.Available($"dan-{_world}");
+        await _ledger.SubmitAsync(new LedgerUnit { Open = [cat, dan] });
         await GrantAsync(cat, 100);
 
         // No account in common, so no lock makes one wait for the other: only the id does.
         for (var round = 0; round < 20; round++)
         {
-            var one = ledger.SubmitAsync(Transfer.Post(Id($"same{round}"), Ann, Bob, new(1), TransferReason.Usage));
+            var one = _ledger.SubmitAsync(Transfer.Post(Id($"same{round}"), Ann, Bob, new(1), TransferReason.Usage));
             var two = other.SubmitAsync(Transfer.Post(Id($"same{round}"), cat, dan, new(1), TransferReason.Usage));
             var statuses = (await Task.WhenAll(one, two)).Select(result => result.Status).Order();
 
@@ -135,7 +135,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     {
         await GrantAsync(Ann, 100);
 
-        var result = await ledger.SubmitAsync(new LedgerUnit
+        var result = await _ledger.SubmitAsync(new LedgerUnit
         {
             Transfers = [Post("a", 60), Post("b", 60)],
             Rows = [JobRow("refused")],
@@ -143,7 +143,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
 
         Assert.False(result.IsRecorded);
         Assert.Equal(TransferStatus.InsufficientCredits, result.Status);
-        Assert.Null(await ledger.GetTransferAsync(Id("a")));
+        Assert.Null(await _ledger.GetTransferAsync(Id("a")));
         Assert.False(await JobExistsAsync("refused"));
         Assert.Equal(100, await AvailableAsync(Ann));
     }
@@ -155,29 +155,29 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         await SubmitAsync(Hold("h", 50));
         LedgerUnit settlement = new()
         {
-            Open = [LedgerAccountId.Pending($"owner-{world}")],
+            Open = [LedgerAccountId.Pending($"owner-{_world}")],
             Transfers =
             [
                 Transfer.PostHold(Id("pay"), Id("h"), new(20), TransferReason.Usage),
-                Transfer.Post(Id("earn"), Bob, LedgerAccountId.Pending($"owner-{world}"), new(15), TransferReason.Earning),
+                Transfer.Post(Id("earn"), Bob, LedgerAccountId.Pending($"owner-{_world}"), new(15), TransferReason.Earning),
             ],
             Rows = [JobRow("settled")],
         };
 
-        var first = await ledger.SubmitAsync(settlement);
-        var again = await ledger.SubmitAsync(settlement);
+        var first = await _ledger.SubmitAsync(settlement);
+        var again = await _ledger.SubmitAsync(settlement);
 
         Assert.Equal([TransferStatus.Created, TransferStatus.Created], first.Transfers.Select(transfer => transfer.Status));
         Assert.Equal([TransferStatus.Exists, TransferStatus.Exists], again.Transfers.Select(transfer => transfer.Status));
         Assert.True(again.IsRecorded);
         Assert.True(await JobExistsAsync("settled"));
-        Assert.Equal((80, 5, 15), (await AvailableAsync(Ann), await AvailableAsync(Bob), await AvailableAsync(LedgerAccountId.Pending($"owner-{world}"))));
+        Assert.Equal((80, 5, 15), (await AvailableAsync(Ann), await AvailableAsync(Bob), await AvailableAsync(LedgerAccountId.Pending($"owner-{_world}"))));
     }
 
     [Fact]
     public async Task Unit_of_rows_alone_is_written()
     {
-        var result = await ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow("free")] });
+        var result = await _ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow("free")] });
 
         Assert.True(result.IsRecorded);
         Assert.True(await JobExistsAsync("free"));
@@ -189,19 +189,19 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         await GrantAsync(Ann, 100);
         SqlStatement refused = new("INSERT INTO ledger_transfers (id) VALUES (@Id)", new { Id = "x" });
 
-        var neighbours = Enumerable.Range(0, 20).Select(number => ledger.SubmitAsync(Post($"n{number}", 1))).ToArray();
-        var poison = ledger.SubmitAsync(new LedgerUnit { Transfers = [Post("poison", 1)], Rows = [refused] });
-        var more = Enumerable.Range(20, 20).Select(number => ledger.SubmitAsync(Post($"n{number}", 1))).ToArray();
+        var neighbours = Enumerable.Range(0, 20).Select(number => _ledger.SubmitAsync(Post($"n{number}", 1))).ToArray();
+        var poison = _ledger.SubmitAsync(new LedgerUnit { Transfers = [Post("poison", 1)], Rows = [refused] });
+        var more = Enumerable.Range(20, 20).Select(number => _ledger.SubmitAsync(Post($"n{number}", 1))).ToArray();
 
         Assert.Equal(StorageFailure.Rejected, (await Assert.ThrowsAsync<StorageException>(() => poison)).Failure);
         Assert.All(await Task.WhenAll([.. neighbours, .. more]), result => Assert.Equal(TransferStatus.Created, result.Status));
-        Assert.Null(await ledger.GetTransferAsync(Id("poison")));
+        Assert.Null(await _ledger.GetTransferAsync(Id("poison")));
         Assert.Equal(60, await AvailableAsync(Ann));
     }
 
     [Fact]
     public async Task Unit_with_too_many_parts_is_refused_before_it_waits() =>
-        await Assert.ThrowsAsync<ArgumentException>(() => ledger.SubmitAsync(
+        await Assert.ThrowsAsync<ArgumentException>(() => _ledger.SubmitAsync(
             LedgerUnit.Of([.. Enumerable.Range(0, LedgerUnit.PartsMax + 1).Select(number => Post($"m{number}", 1))])));
 
     [Fact]
@@ -213,17 +213,17 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
             await SubmitAsync(Hold($"h{number}", 5));
         await SubmitAsync(Transfer.VoidHold(Id("v"), Id("h0"), TransferReason.Usage));
 
-        time.Advance(TimeSpan.FromMinutes(1) - TimeSpan.FromMilliseconds(1));
-        Assert.Equal(0, await ledger.ExpireHoldsAsync(100));
+        _time.Advance(TimeSpan.FromMinutes(1) - TimeSpan.FromMilliseconds(1));
+        Assert.Equal(0, await _ledger.ExpireHoldsAsync(100));
         Assert.Equal(55, await AvailableAsync(Ann));
 
-        time.Advance(TimeSpan.FromMilliseconds(1));
-        var ended = await Task.WhenAll(ledger.ExpireHoldsAsync(100), other.ExpireHoldsAsync(100));
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        var ended = await Task.WhenAll(_ledger.ExpireHoldsAsync(100), other.ExpireHoldsAsync(100));
 
         Assert.Equal(9, ended.Sum());
         Assert.Equal(100, await AvailableAsync(Ann));
-        Assert.Equal(HoldState.Expired, (await ledger.GetHoldAsync(Id("h1")))!.State);
-        Assert.Equal(TransferStatus.HoldExpired, (await ledger.SubmitAsync(Transfer.PostHold(Id("late"), Id("h1"), new(1), TransferReason.Usage))).Status);
+        Assert.Equal(HoldState.Expired, (await _ledger.GetHoldAsync(Id("h1")))!.State);
+        Assert.Equal(TransferStatus.HoldExpired, (await _ledger.SubmitAsync(Transfer.PostHold(Id("late"), Id("h1"), new(1), TransferReason.Usage))).Status);
     }
 
     [Fact]
@@ -232,13 +232,13 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         await GrantAsync(Ann, 100);
         await SubmitAsync(Hold("young", 5));
         await SubmitAsync(Transfer.Hold(Id("old"), Ann, Bob, new(5), TimeSpan.FromSeconds(5), TransferReason.Usage));
-        time.Advance(TimeSpan.FromMinutes(2));
+        _time.Advance(TimeSpan.FromMinutes(2));
 
-        Assert.Equal(1, await ledger.ExpireHoldsAsync(1));
+        Assert.Equal(1, await _ledger.ExpireHoldsAsync(1));
 
-        Assert.Equal(HoldState.Expired, (await ledger.GetHoldAsync(Id("old")))!.State);
-        Assert.Equal(HoldState.Pending, (await ledger.GetHoldAsync(Id("young")))!.State);
-        Assert.Equal(1, await ledger.ExpireHoldsAsync(1));
+        Assert.Equal(HoldState.Expired, (await _ledger.GetHoldAsync(Id("old")))!.State);
+        Assert.Equal(HoldState.Pending, (await _ledger.GetHoldAsync(Id("young")))!.State);
+        Assert.Equal(1, await _ledger.ExpireHoldsAsync(1));
     }
 
     [Theory]
@@ -255,7 +255,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         StatementQuery query = new() { Account = Ann, Limit = 4, OldestFirst = oldestFirst };
         for (long? cursor = null; ;)
         {
-            var page = await ledger.GetStatementAsync(query with { Cursor = cursor });
+            var page = await _ledger.GetStatementAsync(query with { Cursor = cursor });
             entries.AddRange(page.Entries);
             Assert.InRange(page.Entries.Length, 1, 4);
             cursor = page.Next;
@@ -278,7 +278,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         await SubmitAsync(Hold("h", 80));
         await SubmitAsync(Transfer.PostHold(Id("p"), Id("h"), new(30), TransferReason.Usage));
 
-        var page = await ledger.GetStatementAsync(new StatementQuery { Account = Ann, OldestFirst = true });
+        var page = await _ledger.GetStatementAsync(new StatementQuery { Account = Ann, OldestFirst = true });
 
         Assert.Equal([(100, 0), (0, 80), (-30, -80)], page.Entries.Select(entry => ((int)entry.Posted.Value, (int)entry.Held.Value)));
         Assert.Equal([100, 20, 70], page.Entries.Select(entry => entry.AvailableAfter.Value));
@@ -287,14 +287,14 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     [Fact]
     public async Task Statement_can_be_bounded_in_time()
     {
-        var noon = time.GetUtcNow();
+        var noon = _time.GetUtcNow();
         foreach (var number in Enumerable.Range(0, 4))
         {
             await GrantAsync(Ann, number + 1);
-            time.Advance(TimeSpan.FromHours(1));
+            _time.Advance(TimeSpan.FromHours(1));
         }
 
-        var page = await ledger.GetStatementAsync(new StatementQuery { Account = Ann, From = noon.AddHours(1), Until = noon.AddHours(3) });
+        var page = await _ledger.GetStatementAsync(new StatementQuery { Account = Ann, From = noon.AddHours(1), Until = noon.AddHours(3) });
 
         Assert.Equal([3, 2], page.Entries.Select(entry => entry.Posted.Value));
     }
@@ -305,7 +305,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         await GrantAsync(Ann, 100);
         await ChangeAsync("UPDATE ledger_accounts SET credits_posted = credits_posted + 1 WHERE id = @Id", Ann);
 
-        var audit = await ledger.AuditAsync();
+        var audit = await _ledger.AuditAsync();
 
         await ChangeAsync("UPDATE ledger_accounts SET credits_posted = credits_posted - 1 WHERE id = @Id", Ann);
         Assert.False(audit.IsSound);
@@ -320,7 +320,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
         await SubmitAsync(Hold("h", 10));
         await ChangeAsync("UPDATE ledger_holds SET state = 3 WHERE debit_account = @Id", Ann);
 
-        var audit = await ledger.AuditAsync();
+        var audit = await _ledger.AuditAsync();
 
         await ChangeAsync("UPDATE ledger_holds SET state = 1 WHERE debit_account = @Id", Ann);
         Assert.NotEmpty(audit.Findings);
@@ -339,23 +339,23 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     // The same life twice: by the rules alone, and on the database, where every name is made unique to this life.
     private async Task LiveAsync(LedgerStep[] life)
     {
-        var prefix = $"{world}-{Guid.NewGuid().ToString("N")[..8]}";
+        var prefix = $"{_world}-{Guid.NewGuid().ToString("N")[..8]}";
         var treasury = LedgerAccountId.Treasury;
         LedgerAccountId Account(LedgerAccountId id) => id == treasury ? id : LedgerAccountId.Parse(id.Value.Replace("acct:", $"acct:{prefix}-", StringComparison.Ordinal));
         Transfer Mine(Transfer transfer) => Renamed(transfer, Account, id => TransferId.Of($"{prefix}-{id.Value}"));
 
         var rules = LedgerWorkload.Open.Aggregate(LedgerState.Empty, (state, id) => state.Open(Account(id)));
-        await ledger.SubmitAsync(new LedgerUnit { Open = [.. LedgerWorkload.Open.Select(Account)] });
+        await _ledger.SubmitAsync(new LedgerUnit { Open = [.. LedgerWorkload.Open.Select(Account)] });
         foreach (var step in life)
         {
-            time.Advance(step.Pause);
+            _time.Advance(step.Pause);
             ImmutableArray<Transfer> chain = [.. step.Chain.Select(Mine)];
-            (rules, var expected) = rules.Apply(chain, time.GetUtcNow());
-            var result = await ledger.SubmitAsync(LedgerUnit.Of(chain));
+            (rules, var expected) = rules.Apply(chain, _time.GetUtcNow());
+            var result = await _ledger.SubmitAsync(LedgerUnit.Of(chain));
             Assert.Equal(expected.AsEnumerable(), result.Transfers);
         }
 
-        foreach (var account in await ledger.GetAccountsAsync([.. LedgerWorkload.Open.Select(Account).Where(id => id != treasury)]))
+        foreach (var account in await _ledger.GetAccountsAsync([.. LedgerWorkload.Open.Select(Account).Where(id => id != treasury)]))
             Assert.Equal(rules.Accounts[account.Id], account);
     }
 
@@ -374,33 +374,33 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
     private SqlLedger Silo(HubDatabase database)
     {
         var meters = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<IMeterFactory>();
-        SqlLedger silo = new(database, Options.Create(new LedgerOptions()), time, new LedgerInstruments(meters), NullLogger<SqlLedger>.Instance);
-        silos.Add(silo);
+        SqlLedger silo = new(database, Options.Create(new LedgerOptions()), _time, new LedgerInstruments(meters), NullLogger<SqlLedger>.Instance);
+        _silos.Add(silo);
         return silo;
     }
 
-    private TransferId Id(string name) => TransferId.Of($"{world}-{name}");
+    private TransferId Id(string name) => TransferId.Of($"{_world}-{name}");
 
     private Transfer Post(string id, long amount) => Transfer.Post(Id(id), Ann, Bob, new(amount), TransferReason.Usage);
 
     private Transfer Hold(string id, long amount) => Transfer.Hold(Id(id), Ann, Bob, new(amount), TimeSpan.FromMinutes(1), TransferReason.Usage, "job-1");
 
-    private async Task SubmitAsync(Transfer transfer) => Assert.Equal(TransferStatus.Created, (await ledger.SubmitAsync(transfer)).Status);
+    private async Task SubmitAsync(Transfer transfer) => Assert.Equal(TransferStatus.Created, (await _ledger.SubmitAsync(transfer)).Status);
 
     private Task GrantAsync(LedgerAccountId to, long amount) =>
         SubmitAsync(Transfer.Post(TransferId.Of($"grant-{Guid.NewGuid():N}"), LedgerAccountId.Treasury, to, new(amount), TransferReason.Grant));
 
-    private async Task<long> AvailableAsync(LedgerAccountId account) => (await ledger.GetAccountAsync(account))!.Available.Value;
+    private async Task<long> AvailableAsync(LedgerAccountId account) => (await _ledger.GetAccountAsync(account))!.Available.Value;
 
     private SqlStatement JobRow(string job) => new(
         """
         INSERT INTO jobs (id, account_id, kind, model, attempt, prompt_tokens, completion_tokens, price, status, created_at, finished_at)
         VALUES (@Id, 'ann', 'chat', 'm', 1, 1, 1, 0, 'completed', 0, 0) ON CONFLICT (id) DO NOTHING
         """,
-        new { Id = $"{world}-{job}" });
+        new { Id = $"{_world}-{job}" });
 
     private Task<bool> JobExistsAsync(string job) => home.Database.ReadAsync(
-        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM jobs WHERE id = @Id", new { Id = $"{world}-{job}" }) == 1,
+        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM jobs WHERE id = @Id", new { Id = $"{_world}-{job}" }) == 1,
         CancellationToken.None);
 
     private Task<int> ChangeAsync(string sql, LedgerAccountId account) => home.Database.WriteAsync(

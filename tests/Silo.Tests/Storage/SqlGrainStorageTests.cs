@@ -5,7 +5,7 @@ namespace Federation.Silo.Tests.Storage;
 
 public abstract class SqlGrainStorageTests(TestDatabase home)
 {
-    private readonly GrainId grain = GrainId.Create("test", Guid.NewGuid().ToString("N"));
+    private readonly GrainId _grain = GrainId.Create("test", Guid.NewGuid().ToString("N"));
 
     private SqlGrainStorage Storage => new(home.Database, TimeProvider.System);
 
@@ -14,7 +14,7 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     {
         GrainState<Quota> state = new(new Quota { Used = 5 }, "7") { RecordExists = true };
 
-        await Storage.ReadStateAsync("quota", grain, state);
+        await Storage.ReadStateAsync("quota", _grain, state);
 
         Assert.False(state.RecordExists);
         Assert.Null(state.ETag);
@@ -25,9 +25,9 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     public async Task Written_state_is_read_back()
     {
         GrainState<Quota> written = new(new Quota { Used = 5, Models = ["é", "b"] });
-        await Storage.WriteStateAsync("quota", grain, written);
+        await Storage.WriteStateAsync("quota", _grain, written);
         written.State!.Used = 6;
-        await Storage.WriteStateAsync("quota", grain, written);
+        await Storage.WriteStateAsync("quota", _grain, written);
 
         var read = await ReadAsync();
 
@@ -40,9 +40,9 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     [Fact]
     public async Task States_are_told_apart_by_name_and_by_grain()
     {
-        await Storage.WriteStateAsync("quota", grain, new GrainState<Quota>(new Quota { Used = 1 }));
-        await Storage.WriteStateAsync("other", grain, new GrainState<Quota>(new Quota { Used = 2 }));
-        await Storage.WriteStateAsync("quota", GrainId.Create("test2", grain.Key.ToString()!), new GrainState<Quota>(new Quota { Used = 3 }));
+        await Storage.WriteStateAsync("quota", _grain, new GrainState<Quota>(new Quota { Used = 1 }));
+        await Storage.WriteStateAsync("other", _grain, new GrainState<Quota>(new Quota { Used = 2 }));
+        await Storage.WriteStateAsync("quota", GrainId.Create("test2", _grain.Key.ToString()!), new GrainState<Quota>(new Quota { Used = 3 }));
 
         Assert.Equal(1, (await ReadAsync()).State!.Used);
     }
@@ -50,12 +50,12 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     [Fact]
     public async Task Who_read_before_somebody_else_wrote_may_not_write()
     {
-        await Storage.WriteStateAsync("quota", grain, new GrainState<Quota>(new Quota()));
+        await Storage.WriteStateAsync("quota", _grain, new GrainState<Quota>(new Quota()));
         var (one, two) = (await ReadAsync(), await ReadAsync());
         one.State!.Used = 1;
-        await Storage.WriteStateAsync("quota", grain, one);
+        await Storage.WriteStateAsync("quota", _grain, one);
 
-        var conflict = await Assert.ThrowsAsync<InconsistentStateException>(() => Storage.WriteStateAsync("quota", grain, two));
+        var conflict = await Assert.ThrowsAsync<InconsistentStateException>(() => Storage.WriteStateAsync("quota", _grain, two));
 
         Assert.Equal(one.ETag, conflict.StoredEtag);
         Assert.Equal(two.ETag, conflict.CurrentEtag);
@@ -65,10 +65,10 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     [Fact]
     public async Task Two_that_both_write_first_do_not_both_win()
     {
-        await Storage.WriteStateAsync("quota", grain, new GrainState<Quota>(new Quota { Used = 1 }));
+        await Storage.WriteStateAsync("quota", _grain, new GrainState<Quota>(new Quota { Used = 1 }));
 
         await Assert.ThrowsAsync<InconsistentStateException>(
-            () => Storage.WriteStateAsync("quota", grain, new GrainState<Quota>(new Quota { Used = 2 })));
+            () => Storage.WriteStateAsync("quota", _grain, new GrainState<Quota>(new Quota { Used = 2 })));
 
         Assert.Equal(1, (await ReadAsync()).State!.Used);
     }
@@ -77,13 +77,13 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     public async Task Cleared_state_is_gone_and_can_be_made_anew()
     {
         GrainState<Quota> state = new(new Quota { Used = 5 });
-        await Storage.WriteStateAsync("quota", grain, state);
-        await Storage.ClearStateAsync("quota", grain, state);
+        await Storage.WriteStateAsync("quota", _grain, state);
+        await Storage.ClearStateAsync("quota", _grain, state);
 
         Assert.False(state.RecordExists);
         Assert.Equal(0, state.State!.Used);
         Assert.False((await ReadAsync()).RecordExists);
-        await Storage.WriteStateAsync("quota", grain, state);
+        await Storage.WriteStateAsync("quota", _grain, state);
         Assert.True((await ReadAsync()).RecordExists);
     }
 
@@ -91,13 +91,13 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     public async Task Who_slept_through_clearing_and_making_anew_may_not_write_or_clear()
     {
         GrainState<Quota> state = new(new Quota { Used = 1 });
-        await Storage.WriteStateAsync("quota", grain, state);
+        await Storage.WriteStateAsync("quota", _grain, state);
         var sleeper = await ReadAsync();
-        await Storage.ClearStateAsync("quota", grain, state);
-        await Storage.WriteStateAsync("quota", grain, state);
+        await Storage.ClearStateAsync("quota", _grain, state);
+        await Storage.WriteStateAsync("quota", _grain, state);
 
-        await Assert.ThrowsAsync<InconsistentStateException>(() => Storage.WriteStateAsync("quota", grain, sleeper));
-        await Assert.ThrowsAsync<InconsistentStateException>(() => Storage.ClearStateAsync("quota", grain, sleeper));
+        await Assert.ThrowsAsync<InconsistentStateException>(() => Storage.WriteStateAsync("quota", _grain, sleeper));
+        await Assert.ThrowsAsync<InconsistentStateException>(() => Storage.ClearStateAsync("quota", _grain, sleeper));
     }
 
     [Fact]
@@ -105,7 +105,7 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     {
         GrainState<Quota> state = new(new Quota { Used = 1 });
 
-        await Storage.ClearStateAsync("quota", grain, state);
+        await Storage.ClearStateAsync("quota", _grain, state);
 
         Assert.Equal(0, state.State!.Used);
     }
@@ -113,7 +113,7 @@ public abstract class SqlGrainStorageTests(TestDatabase home)
     private async Task<GrainState<Quota>> ReadAsync()
     {
         GrainState<Quota> state = new();
-        await Storage.ReadStateAsync("quota", grain, state);
+        await Storage.ReadStateAsync("quota", _grain, state);
         return state;
     }
 

@@ -6,7 +6,7 @@ namespace Federation.Silo.Tests.Storage;
 /// <summary>A fresh hub's database, its schema made, of one kind or the other; gone when the test class has ended.</summary>
 public abstract class TestDatabase : IAsyncLifetime
 {
-    private readonly List<HubDatabase> opened = [];
+    private readonly List<HubDatabase> _opened = [];
 
     /// <summary>Where it is.</summary>
     public StorageOptions Options { get; protected set; } = new();
@@ -18,7 +18,7 @@ public abstract class TestDatabase : IAsyncLifetime
     public HubDatabase Open(TimeProvider? time = null)
     {
         HubDatabase database = new(Microsoft.Extensions.Options.Options.Create(Options), time ?? TimeProvider.System, NullLogger<HubDatabase>.Instance);
-        opened.Add(database);
+        _opened.Add(database);
         return database;
     }
 
@@ -30,7 +30,7 @@ public abstract class TestDatabase : IAsyncLifetime
 
     public virtual async Task DisposeAsync()
     {
-        foreach (var database in opened)
+        foreach (var database in _opened)
             await database.DisposeAsync();
     }
 }
@@ -52,12 +52,12 @@ public sealed class SqliteTestDatabase : TestDatabase
 
 public sealed class PostgresTestDatabase : TestDatabase
 {
-    private readonly string name = $"federation_test_{Guid.NewGuid():N}";
+    private readonly string _name = $"federation_test_{Guid.NewGuid():N}";
 
     public override async Task InitializeAsync()
     {
-        await PostgresServer.ExecuteAsync($"CREATE DATABASE {name}");
-        Npgsql.NpgsqlConnectionStringBuilder settings = new(await PostgresServer.ConnectionStringAsync()) { Database = name };
+        await PostgresServer.ExecuteAsync($"CREATE DATABASE {_name}");
+        Npgsql.NpgsqlConnectionStringBuilder settings = new(await PostgresServer.ConnectionStringAsync()) { Database = _name };
         Options = new StorageOptions { Postgres = settings.ToString() };
         await base.InitializeAsync();
     }
@@ -65,6 +65,6 @@ public sealed class PostgresTestDatabase : TestDatabase
     public override async Task DisposeAsync()
     {
         await base.DisposeAsync();
-        await PostgresServer.ExecuteAsync($"DROP DATABASE {name} WITH (FORCE)");
+        await PostgresServer.ExecuteAsync($"DROP DATABASE {_name} WITH (FORCE)");
     }
 }

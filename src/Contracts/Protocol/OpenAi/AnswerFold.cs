@@ -11,17 +11,17 @@ internal struct AnswerFold
 
     private const int FinishReasonBytesMax = 64;
 
-    private Path path;
-    private int depth;
-    private Place next;
-    private int? promptTokens;
-    private int? completionTokens;
-    private string? finishReason;
-    private int choices;
-    private long textBytes;
-    private bool isError;
+    private Path _path;
+    private int _depth;
+    private Place _next;
+    private int? _promptTokens;
+    private int? _completionTokens;
+    private string? _finishReason;
+    private int _choices;
+    private long _textBytes;
+    private bool _isError;
 
-    public AnswerFold() => choices = -1;
+    public AnswerFold() => _choices = -1;
 
     private enum Place : byte
     {
@@ -42,11 +42,11 @@ internal struct AnswerFold
     }
 
     public readonly AnswerFacts Facts => new(
-        promptTokens is { } prompt ? new TokenUsage(prompt, completionTokens ?? 0) : null,
-        finishReason,
-        choices,
-        textBytes,
-        isError);
+        _promptTokens is { } prompt ? new TokenUsage(prompt, _completionTokens ?? 0) : null,
+        _finishReason,
+        _choices,
+        _textBytes,
+        _isError);
 
     /// <summary>Takes the token that <paramref name="reader"/> has just read.</summary>
     public void Take(ref Utf8JsonReader reader)
@@ -54,7 +54,7 @@ internal struct AnswerFold
         switch (reader.TokenType)
         {
             case JsonTokenType.PropertyName:
-                next = Property(Container, reader.ValueSpan);
+                _next = Property(Container, reader.ValueSpan);
                 break;
             case JsonTokenType.StartObject:
                 Open(ValuePlace());
@@ -64,7 +64,7 @@ internal struct AnswerFold
                 break;
             case JsonTokenType.EndObject:
             case JsonTokenType.EndArray:
-                depth--;
+                _depth--;
                 break;
             default:
                 TakeValue(ValuePlace(), ref reader);
@@ -72,12 +72,12 @@ internal struct AnswerFold
         }
     }
 
-    private readonly Place Container => depth is > 0 and <= PathDepth ? path[depth - 1] : Place.Elsewhere;
+    private readonly Place Container => _depth is > 0 and <= PathDepth ? _path[_depth - 1] : Place.Elsewhere;
 
     /// <summary>The place of the value that begins: its property's, or that of an element of the array around it.</summary>
     private Place ValuePlace()
     {
-        if (depth == 0)
+        if (_depth == 0)
         {
             return Place.Answer;
         }
@@ -86,9 +86,9 @@ internal struct AnswerFold
         {
             Place.Choices => Place.Choice,
             Place.ToolCalls => Place.ToolCall,
-            _ => next,
+            _ => _next,
         };
-        next = Place.Elsewhere;
+        _next = Place.Elsewhere;
         return place;
     }
 
@@ -97,32 +97,32 @@ internal struct AnswerFold
         // An array where an object belongs, or the other way round, says nothing.
         if (isArray != (place is Place.Choices or Place.ToolCalls))
         {
-            isError |= place == Place.Error;
+            _isError |= place == Place.Error;
             place = Place.Elsewhere;
         }
 
         switch (place)
         {
             case Place.Choices:
-                choices = 0;
+                _choices = 0;
                 break;
             case Place.Choice:
-                choices++;
+                _choices++;
                 break;
             case Place.Usage:
-                (promptTokens, completionTokens) = (null, null);
+                (_promptTokens, _completionTokens) = (null, null);
                 break;
             case Place.Error:
-                isError = true;
+                _isError = true;
                 break;
         }
 
-        if (depth < PathDepth)
+        if (_depth < PathDepth)
         {
-            path[depth] = place;
+            _path[_depth] = place;
         }
 
-        depth++;
+        _depth++;
     }
 
     private void TakeValue(Place place, ref Utf8JsonReader reader)
@@ -130,19 +130,19 @@ internal struct AnswerFold
         switch (place)
         {
             case Place.PromptTokens:
-                promptTokens = Count(ref reader);
+                _promptTokens = Count(ref reader);
                 break;
             case Place.CompletionTokens:
-                completionTokens = Count(ref reader);
+                _completionTokens = Count(ref reader);
                 break;
             case Place.FinishReason when reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= FinishReasonBytesMax:
-                finishReason = Encoding.UTF8.GetString(reader.ValueSpan);
+                _finishReason = Encoding.UTF8.GetString(reader.ValueSpan);
                 break;
             case Place.Text when reader.TokenType == JsonTokenType.String:
-                textBytes += reader.ValueIsEscaped ? UnescapedLength(reader.ValueSpan) : reader.ValueSpan.Length;
+                _textBytes += reader.ValueIsEscaped ? UnescapedLength(reader.ValueSpan) : reader.ValueSpan.Length;
                 break;
             case Place.Error when reader.TokenType != JsonTokenType.Null:
-                isError = true;
+                _isError = true;
                 break;
         }
     }
@@ -222,6 +222,6 @@ internal struct AnswerFold
     [System.Runtime.CompilerServices.InlineArray(PathDepth)]
     private struct Path
     {
-        private Place first;
+        private Place _first;
     }
 }

@@ -8,72 +8,72 @@ namespace Federation.Protocol.OpenAi;
 /// <param name="tokenBytesMax">Largest JSON token (in practice: the answer's text) that is looked into, bytes. A larger one ends the scan.</param>
 public sealed class AnswerScanner(int tokenBytesMax = 4 << 20)
 {
-    private readonly ArrayBufferWriter<byte> held = new();
-    private JsonReaderState state;
-    private AnswerFold fold = new();
-    private bool gaveUp;
+    private readonly ArrayBufferWriter<byte> _held = new();
+    private JsonReaderState _state;
+    private AnswerFold _fold = new();
+    private bool _gaveUp;
 
     /// <summary>What is known so far. <see cref="AnswerFacts.Usage"/> usually comes last.</summary>
-    public AnswerFacts Facts => fold.Facts;
+    public AnswerFacts Facts => _fold.Facts;
 
     /// <summary>The body was not JSON, or held a token above the bound: <see cref="Facts"/> stay as they are.</summary>
-    public bool IsMalformed => gaveUp;
+    public bool IsMalformed => _gaveUp;
 
     /// <summary>Takes the next bytes of the body.</summary>
     public void Feed(ReadOnlySpan<byte> bytes)
     {
-        if (gaveUp)
+        if (_gaveUp)
         {
             return;
         }
 
-        if (held.WrittenCount == 0)
+        if (_held.WrittenCount == 0)
         {
             Hold(bytes[Scan(bytes, isLast: false)..]);
             return;
         }
 
-        held.Write(bytes);
-        var rest = held.WrittenSpan[Scan(held.WrittenSpan, isLast: false)..];
-        if (rest.Length == held.WrittenCount)
+        _held.Write(bytes);
+        var rest = _held.WrittenSpan[Scan(_held.WrittenSpan, isLast: false)..];
+        if (rest.Length == _held.WrittenCount)
         {
             GiveUpIf(rest.Length > tokenBytesMax);
             return;
         }
 
         var copy = rest.ToArray();
-        held.ResetWrittenCount();
+        _held.ResetWrittenCount();
         Hold(copy);
     }
 
     /// <summary>Says that the body has ended. True when it was one whole JSON value.</summary>
     public bool End()
     {
-        if (!gaveUp)
+        if (!_gaveUp)
         {
-            Scan(held.WrittenSpan, isLast: true);
+            Scan(_held.WrittenSpan, isLast: true);
         }
 
-        return !gaveUp;
+        return !_gaveUp;
     }
 
     private void Hold(ReadOnlySpan<byte> rest)
     {
         GiveUpIf(rest.Length > tokenBytesMax);
-        if (!gaveUp)
+        if (!_gaveUp)
         {
-            held.Write(rest);
+            _held.Write(rest);
         }
     }
 
     private int Scan(ReadOnlySpan<byte> bytes, bool isLast)
     {
-        var reader = new Utf8JsonReader(bytes, isLast, state);
+        var reader = new Utf8JsonReader(bytes, isLast, _state);
         try
         {
             while (reader.Read())
             {
-                fold.Take(ref reader);
+                _fold.Take(ref reader);
             }
         }
         catch (JsonException)
@@ -82,7 +82,7 @@ public sealed class AnswerScanner(int tokenBytesMax = 4 << 20)
             return bytes.Length;
         }
 
-        state = reader.CurrentState;
+        _state = reader.CurrentState;
         return (int)reader.BytesConsumed;
     }
 
@@ -90,8 +90,8 @@ public sealed class AnswerScanner(int tokenBytesMax = 4 << 20)
     {
         if (hopeless)
         {
-            gaveUp = true;
-            held.Clear();
+            _gaveUp = true;
+            _held.Clear();
         }
     }
 }

@@ -47,19 +47,19 @@ public sealed class SseEventTooLargeException(int limitBytes) : Exception($"an e
 /// <param name="eventBytesMax">Largest event, bytes.</param>
 public sealed class SseScanner(int eventBytesMax = 4 << 20)
 {
-    private byte[] held = [];
-    private int heldLength;
+    private byte[] _held = [];
+    private int _heldLength;
 
     /// <summary>Where the line being read begins, within the event being read.</summary>
-    private int lineStart;
-    private long offset;
-    private byte[] joined = [];
+    private int _lineStart;
+    private long _offset;
+    private byte[] _joined = [];
 
     /// <summary>Bytes of the stream in whole events so far.</summary>
-    public long Offset => offset;
+    public long Offset => _offset;
 
     /// <summary>An event has begun and not ended.</summary>
-    public bool IsInsideEvent => heldLength > 0;
+    public bool IsInsideEvent => _heldLength > 0;
 
     /// <summary>
     /// Takes the bytes up to the end of the next event, and leaves the rest. False when they end before it does: all of them have been taken.
@@ -71,13 +71,13 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
         while (bytes[taken..].IndexOf((byte)'\n') is >= 0 and var length)
         {
             taken += length + 1;
-            var end = heldLength + taken;
+            var end = _heldLength + taken;
             Guard(end);
-            var isBlank = end - lineStart == 1 || (end - lineStart == 2 && ByteBefore(end - 1, bytes) == '\r');
-            lineStart = end;
+            var isBlank = end - _lineStart == 1 || (end - _lineStart == 2 && ByteBefore(end - 1, bytes) == '\r');
+            _lineStart = end;
             if (isBlank)
             {
-                var raw = heldLength == 0 ? bytes[..taken] : Held(bytes[..taken]);
+                var raw = _heldLength == 0 ? bytes[..taken] : Held(bytes[..taken]);
                 bytes = bytes[taken..];
                 sseEvent = Complete(raw);
                 return true;
@@ -96,32 +96,32 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
     /// </summary>
     public bool TryEnd(out SseEvent sseEvent)
     {
-        if (heldLength == 0)
+        if (_heldLength == 0)
         {
             sseEvent = default;
             return false;
         }
 
-        sseEvent = Complete(held.AsSpan(0, heldLength));
+        sseEvent = Complete(_held.AsSpan(0, _heldLength));
         return !sseEvent.Data.IsEmpty;
     }
 
     private byte ByteBefore(int position, ReadOnlySpan<byte> bytes) =>
-        position - 1 < heldLength ? held[position - 1] : bytes[position - 1 - heldLength];
+        position - 1 < _heldLength ? _held[position - 1] : bytes[position - 1 - _heldLength];
 
     /// <summary>Adds to the event that is held, and gives all of it.</summary>
     private ReadOnlySpan<byte> Held(ReadOnlySpan<byte> more)
     {
-        var length = heldLength + more.Length;
+        var length = _heldLength + more.Length;
         Guard(length);
-        if (length > held.Length)
+        if (length > _held.Length)
         {
-            Array.Resize(ref held, Math.Min(Math.Max(length, held.Length * 2), eventBytesMax));
+            Array.Resize(ref _held, Math.Min(Math.Max(length, _held.Length * 2), eventBytesMax));
         }
 
-        more.CopyTo(held.AsSpan(heldLength));
-        heldLength = length;
-        return held.AsSpan(0, length);
+        more.CopyTo(_held.AsSpan(_heldLength));
+        _heldLength = length;
+        return _held.AsSpan(0, length);
     }
 
     private void Guard(int length)
@@ -135,10 +135,10 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
     private SseEvent Complete(ReadOnlySpan<byte> raw)
     {
         var data = Data(raw);
-        var start = offset;
-        offset += raw.Length;
-        heldLength = 0;
-        lineStart = 0;
+        var start = _offset;
+        _offset += raw.Length;
+        _heldLength = 0;
+        _lineStart = 0;
 
         var isJson = !data.IsEmpty && !data.SequenceEqual("[DONE]"u8);
         var facts = new AnswerFacts(null, null, -1, 0, false);
@@ -200,7 +200,7 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
 
             Join("\n"u8, ref joinedLength);
             Join(value, ref joinedLength);
-            data = joined.AsSpan(0, joinedLength);
+            data = _joined.AsSpan(0, joinedLength);
         }
 
         return data;
@@ -220,12 +220,12 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
 
     private void Join(ReadOnlySpan<byte> piece, ref int length)
     {
-        if (joined.Length < length + piece.Length)
+        if (_joined.Length < length + piece.Length)
         {
-            Array.Resize(ref joined, Math.Max(length + piece.Length, joined.Length * 2));
+            Array.Resize(ref _joined, Math.Max(length + piece.Length, _joined.Length * 2));
         }
 
-        piece.CopyTo(joined.AsSpan(length));
+        piece.CopyTo(_joined.AsSpan(length));
         length += piece.Length;
     }
 }

@@ -17,16 +17,16 @@ public sealed partial class BuiltinEngine : IEngine
 {
     private const string EngineVersion = "1";
 
-    private readonly BuiltinOptions options;
-    private readonly TimeProvider time;
-    private readonly ILogger logger;
-    private readonly Random random;
-    private readonly Lock randomTurn = new();
-    private readonly CancellationTokenSource stopping = new();
-    private readonly ModelShelf shelf;
-    private readonly SlotQueue slots;
-    private readonly ComputeThreads threads;
-    private readonly RequestReader requests;
+    private readonly BuiltinOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Random _random;
+    private readonly Lock _randomTurn = new();
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly ModelShelf _shelf;
+    private readonly SlotQueue _slots;
+    private readonly ComputeThreads _threads;
+    private readonly RequestReader _requests;
 
     /// <param name="options">Folders and bounds.</param>
     /// <param name="time">For <c>created</c> and for unloading idle models.</param>
@@ -36,11 +36,11 @@ public sealed partial class BuiltinEngine : IEngine
     public BuiltinEngine(BuiltinOptions options, TimeProvider time, Random random, ILogger<BuiltinEngine> logger)
     {
         options.Validate();
-        (this.options, this.time, this.random, this.logger) = (options, time, random, logger);
-        shelf = new ModelShelf(options, time, logger);
-        slots = new SlotQueue(options.Slots, options.QueueMax);
-        threads = new ComputeThreads(options.Threads);
-        requests = new RequestReader(options.ChoicesMax);
+        (_options, _time, _random, _logger) = (options, time, random, logger);
+        _shelf = new ModelShelf(options, time, logger);
+        _slots = new SlotQueue(options.Slots, options.QueueMax);
+        _threads = new ComputeThreads(options.Threads);
+        _requests = new RequestReader(options.ChoicesMax);
     }
 
     /// <inheritdoc/>
@@ -50,11 +50,11 @@ public sealed partial class BuiltinEngine : IEngine
     public string Kind => "builtin";
 
     /// <inheritdoc/>
-    public int Slots => options.Slots;
+    public int Slots => _options.Slots;
 
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken) =>
-        new(EngineVersion, await shelf.ScanAsync(cancellationToken).ConfigureAwait(false));
+        new(EngineVersion, await _shelf.ScanAsync(cancellationToken).ConfigureAwait(false));
 
     /// <inheritdoc/>
     public async Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken)
@@ -67,7 +67,7 @@ public sealed partial class BuiltinEngine : IEngine
                     $"The model {request.Model} does not support embeddings.", "model", "unsupported_operation"));
             }
 
-            return await StartAsync(requests.Read(request.Kind, request.Body), request.Model, cancellationToken).ConfigureAwait(false);
+            return await StartAsync(_requests.Read(request.Kind, request.Body), request.Model, cancellationToken).ConfigureAwait(false);
         }
         catch (OpenAiErrorException e)
         {
@@ -92,7 +92,7 @@ public sealed partial class BuiltinEngine : IEngine
         ArgumentOutOfRangeException.ThrowIfNegative(top);
         try
         {
-            var asked = requests.Read(request.Kind, request.Body);
+            var asked = _requests.Read(request.Kind, request.Body);
             using var slot = await EnterAsync(cancellationToken).ConfigureAwait(false);
             using var loan = await BorrowAsync(request.Model, cancellationToken).ConfigureAwait(false);
             var prompts = Prompts.Encode(loan.Model, asked);
@@ -109,12 +109,12 @@ public sealed partial class BuiltinEngine : IEngine
     /// <summary>Cancels what runs and waits, then lets go of threads and models.</summary>
     public async ValueTask DisposeAsync()
     {
-        await stopping.CancelAsync().ConfigureAwait(false);
-        await slots.DrainAsync().ConfigureAwait(false);
-        threads.Dispose();
-        shelf.Dispose();
-        slots.Dispose();
-        stopping.Dispose();
+        await _stopping.CancelAsync().ConfigureAwait(false);
+        await _slots.DrainAsync().ConfigureAwait(false);
+        _threads.Dispose();
+        _shelf.Dispose();
+        _slots.Dispose();
+        _stopping.Dispose();
     }
 
     private async Task<EngineResponse> StartAsync(GenerationRequest request, string modelName, CancellationToken cancellationToken)
@@ -124,14 +124,14 @@ public sealed partial class BuiltinEngine : IEngine
         try
         {
             // A slot can come free because the engine stops; whoever gets it then must not begin.
-            stopping.Token.ThrowIfCancellationRequested();
+            _stopping.Token.ThrowIfCancellationRequested();
             loan = await BorrowAsync(modelName, cancellationToken).ConfigureAwait(false);
             var prompts = Prompts.Encode(loan.Model, request);
 
             // The reader continues on the pool, never on a compute thread that has tokens to make.
             var pipe = new Pipe(new PipeOptions(
-                pauseWriterThreshold: options.BufferBytes, resumeWriterThreshold: Math.Max(1, options.BufferBytes / 2), useSynchronizationContext: false));
-            var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stopping.Token);
+                pauseWriterThreshold: _options.BufferBytes, resumeWriterThreshold: Math.Max(1, _options.BufferBytes / 2), useSynchronizationContext: false));
+            var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
             var outcome = new GenerationOutcome();
             var generation = GenerateAsync(request, prompts, loan, slot, pipe.Writer, outcome, cancellation.Token);
             return new BuiltinResponse(request.Stream ? "text/event-stream" : "application/json", pipe.Reader, generation, outcome, cancellation);
@@ -160,9 +160,9 @@ public sealed partial class BuiltinEngine : IEngine
         try
         {
             var (id, seed) = Draw(request);
-            var head = new AnswerHead(id, time.GetUtcNow().ToUnixTimeSeconds(), model.Card.Name, model.Card.Fingerprint);
+            var head = new AnswerHead(id, _time.GetUtcNow().ToUnixTimeSeconds(), model.Card.Name, model.Card.Fingerprint);
             using var writer = new AnswerWriter(request, head, model.Tokenizer, pipe, prompts.Count * request.Choices);
-            var generation = new Generation(model, request, session, writer, pipe, threads, seed, cancellationToken);
+            var generation = new Generation(model, request, session, writer, pipe, _threads, seed, cancellationToken);
             outcome.Usage = await generation.RunAsync(prompts).ConfigureAwait(false);
             outcome.FinishReason = generation.FinishReason;
         }
@@ -210,7 +210,7 @@ public sealed partial class BuiltinEngine : IEngine
             {
                 var batch = read.AsMemory(start, Math.Min(LlamaSession.BatchMax, read.Length - start));
                 var first = start;
-                var scores = await threads.RunAsync(() => Score(session, batch.Span, first, prompt.Length, tokens, top), cancellationToken).ConfigureAwait(false);
+                var scores = await _threads.RunAsync(() => Score(session, batch.Span, first, prompt.Length, tokens, top), cancellationToken).ConfigureAwait(false);
                 scored.AddRange(scores.Select(score => Scored(model, score)));
             }
 
@@ -253,16 +253,16 @@ public sealed partial class BuiltinEngine : IEngine
 
     private async Task<IDisposable> EnterAsync(CancellationToken cancellationToken)
     {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stopping.Token);
-        return await slots.EnterAsync(either.Token).ConfigureAwait(false) ?? throw new OpenAiErrorException(new OpenAiError(
-            429, "server_error", $"{options.QueueMax} requests wait already; try again later.", Code: "engine_overloaded"));
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
+        return await _slots.EnterAsync(either.Token).ConfigureAwait(false) ?? throw new OpenAiErrorException(new OpenAiError(
+            429, "server_error", $"{_options.QueueMax} requests wait already; try again later.", Code: "engine_overloaded"));
     }
 
     private async Task<ModelShelf.Loan> BorrowAsync(string name, CancellationToken cancellationToken)
     {
         try
         {
-            return await shelf.BorrowAsync(name, cancellationToken).ConfigureAwait(false)
+            return await _shelf.BorrowAsync(name, cancellationToken).ConfigureAwait(false)
                 ?? throw new OpenAiErrorException(new OpenAiError(
                     404, "invalid_request_error", $"The model {name} does not exist.", "model", "model_not_found"));
         }
@@ -279,10 +279,10 @@ public sealed partial class BuiltinEngine : IEngine
 
     private (string Id, ulong Seed) Draw(GenerationRequest request)
     {
-        lock (randomTurn)
+        lock (_randomTurn)
         {
-            var id = (request.Kind == JobKind.Chat ? "chatcmpl-" : "cmpl-") + $"{random.NextInt64():x16}";
-            return (id, (ulong)(request.Seed ?? random.NextInt64()));
+            var id = (request.Kind == JobKind.Chat ? "chatcmpl-" : "cmpl-") + $"{_random.NextInt64():x16}";
+            return (id, (ulong)(request.Seed ?? _random.NextInt64()));
         }
     }
 

@@ -14,11 +14,11 @@ internal sealed class GenerationOutcome
 /// <summary>An answer that is being generated.</summary>
 internal sealed class BuiltinResponse : EngineResponse
 {
-    private readonly CancellationTokenSource cancellation;
-    private readonly PipeReader reader;
-    private readonly Task generation;
-    private readonly GenerationOutcome outcome;
-    private int isDisposed;
+    private readonly CancellationTokenSource _cancellation;
+    private readonly PipeReader _reader;
+    private readonly Task _generation;
+    private readonly GenerationOutcome _outcome;
+    private int _isDisposed;
 
     /// <param name="contentType">Of the body.</param>
     /// <param name="reader">Where the body comes from.</param>
@@ -28,7 +28,7 @@ internal sealed class BuiltinResponse : EngineResponse
     public BuiltinResponse(
         string contentType, PipeReader reader, Task generation, GenerationOutcome outcome, CancellationTokenSource cancellation)
     {
-        (ContentType, this.reader, this.generation, this.outcome, this.cancellation) = (contentType, reader, generation, outcome, cancellation);
+        (ContentType, _reader, _generation, _outcome, _cancellation) = (contentType, reader, generation, outcome, cancellation);
         Body = reader.AsStream();
     }
 
@@ -38,22 +38,22 @@ internal sealed class BuiltinResponse : EngineResponse
 
     public override Stream Body { get; }
 
-    public override TokenUsage? Usage => outcome.Usage;
+    public override TokenUsage? Usage => _outcome.Usage;
 
-    public override string? FinishReason => outcome.FinishReason;
+    public override string? FinishReason => _outcome.FinishReason;
 
     /// <summary>Stops the generation and waits until its slot is free.</summary>
     public override async ValueTask DisposeAsync()
     {
-        if (Interlocked.Exchange(ref isDisposed, 1) != 0)
+        if (Interlocked.Exchange(ref _isDisposed, 1) != 0)
         {
             return;
         }
 
-        await cancellation.CancelAsync().ConfigureAwait(false);
-        await reader.CompleteAsync().ConfigureAwait(false);
-        await generation.ConfigureAwait(false);
-        cancellation.Dispose();
+        await _cancellation.CancelAsync().ConfigureAwait(false);
+        await _reader.CompleteAsync().ConfigureAwait(false);
+        await _generation.ConfigureAwait(false);
+        _cancellation.Dispose();
     }
 }
 

@@ -8,8 +8,8 @@ namespace Federation.NodeAgent.Engines.Builtin;
 /// </summary>
 internal sealed class ComputeThreads(int count) : TaskScheduler, IDisposable
 {
-    private readonly BlockingCollection<Task> work = [];
-    private int started;
+    private readonly BlockingCollection<Task> _work = [];
+    private int _started;
 
     public override int MaximumConcurrencyLevel => count;
 
@@ -18,12 +18,12 @@ internal sealed class ComputeThreads(int count) : TaskScheduler, IDisposable
         Task.Factory.StartNew(piece, cancellationToken, TaskCreationOptions.DenyChildAttach, this);
 
     /// <summary>Lets the threads end once the work that is there is done.</summary>
-    public void Dispose() => work.CompleteAdding();
+    public void Dispose() => _work.CompleteAdding();
 
     protected override void QueueTask(Task task)
     {
-        work.Add(task);
-        if (Volatile.Read(ref started) < count && Interlocked.Increment(ref started) <= count)
+        _work.Add(task);
+        if (Volatile.Read(ref _started) < count && Interlocked.Increment(ref _started) <= count)
         {
             new Thread(Work) { IsBackground = true, Name = "builtin engine", Priority = ThreadPriority.BelowNormal }.Start();
         }
@@ -31,11 +31,11 @@ internal sealed class ComputeThreads(int count) : TaskScheduler, IDisposable
 
     protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) => false;
 
-    protected override IEnumerable<Task> GetScheduledTasks() => work.ToArray();
+    protected override IEnumerable<Task> GetScheduledTasks() => _work.ToArray();
 
     private void Work()
     {
-        foreach (var task in work.GetConsumingEnumerable())
+        foreach (var task in _work.GetConsumingEnumerable())
         {
             TryExecuteTask(task);
         }

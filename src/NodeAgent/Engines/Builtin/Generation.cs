@@ -16,15 +16,15 @@ internal sealed class Generation
     /// <summary>Long enough that changing threads costs nothing beside it, short enough that others hardly wait.</summary>
     private const int TurnTokens = 16;
 
-    private readonly LoadedModel model;
-    private readonly GenerationRequest request;
-    private readonly LlamaSession session;
-    private readonly AnswerWriter writer;
-    private readonly PipeWriter pipe;
-    private readonly ComputeThreads threads;
-    private readonly ulong seed;
-    private readonly CancellationToken cancellationToken;
-    private int completionTokens;
+    private readonly LoadedModel _model;
+    private readonly GenerationRequest _request;
+    private readonly LlamaSession _session;
+    private readonly AnswerWriter _writer;
+    private readonly PipeWriter _pipe;
+    private readonly ComputeThreads _threads;
+    private readonly ulong _seed;
+    private readonly CancellationToken _cancellationToken;
+    private int _completionTokens;
 
     public Generation(
         LoadedModel model,
@@ -36,7 +36,7 @@ internal sealed class Generation
         ulong seed,
         CancellationToken cancellationToken)
     {
-        (this.model, this.request, this.session, this.writer, this.pipe, this.threads, this.seed, this.cancellationToken) =
+        (_model, _request, _session, _writer, _pipe, _threads, _seed, _cancellationToken) =
             (model, request, session, writer, pipe, threads, seed, cancellationToken);
     }
 
@@ -51,20 +51,20 @@ internal sealed class Generation
         for (var i = 0; i < prompts.Count; i++)
         {
             var prompt = prompts[i];
-            session.Rewind(0);
+            _session.Rewind(0);
             await ReadAsync(prompt).ConfigureAwait(false);
-            var first = session.Logits.ToArray();
-            for (var j = 0; j < request.Choices; j++)
+            var first = _session.Logits.ToArray();
+            for (var j = 0; j < _request.Choices; j++)
             {
                 // The next answer goes on from the same prompt, whose memory is still there.
-                session.Rewind(prompt.Length);
-                await AnswerAsync(new Choice((i * request.Choices) + j, request, prompt.Length, first, seed)).ConfigureAwait(false);
+                _session.Rewind(prompt.Length);
+                await AnswerAsync(new Choice((i * _request.Choices) + j, _request, prompt.Length, first, _seed)).ConfigureAwait(false);
             }
         }
 
-        var usage = new TokenUsage(prompts.Sum(prompt => prompt.Length), completionTokens);
-        writer.End(usage);
-        await FlushAsync(pipe.FlushAsync(cancellationToken)).ConfigureAwait(false);
+        var usage = new TokenUsage(prompts.Sum(prompt => prompt.Length), _completionTokens);
+        _writer.End(usage);
+        await FlushAsync(_pipe.FlushAsync(_cancellationToken)).ConfigureAwait(false);
         return usage;
     }
 
@@ -73,24 +73,24 @@ internal sealed class Generation
         for (var start = 0; start < prompt.Length; start += LlamaSession.BatchMax)
         {
             var batch = prompt.AsMemory(start, Math.Min(LlamaSession.BatchMax, prompt.Length - start));
-            await threads.RunAsync(
+            await _threads.RunAsync(
                 () =>
                 {
-                    session.Read(batch.Span);
+                    _session.Read(batch.Span);
                     return true;
                 },
-                cancellationToken).ConfigureAwait(false);
+                _cancellationToken).ConfigureAwait(false);
         }
     }
 
     private async Task AnswerAsync(Choice choice)
     {
-        writer.Begin(choice.Index);
+        _writer.Begin(choice.Index);
         var isFinished = false;
         while (!isFinished)
         {
             ValueTask<FlushResult> flush = default;
-            isFinished = await threads.RunAsync(() => Turn(choice, out flush), cancellationToken).ConfigureAwait(false);
+            isFinished = await _threads.RunAsync(() => Turn(choice, out flush), _cancellationToken).ConfigureAwait(false);
             await FlushAsync(flush).ConfigureAwait(false);
         }
 
@@ -103,17 +103,17 @@ internal sealed class Generation
         flush = default;
         for (var i = 0; i < TurnTokens; i++)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            var logits = choice.Tokens == 0 ? choice.FirstLogits : session.Logits;
+            _cancellationToken.ThrowIfCancellationRequested();
+            var logits = choice.Tokens == 0 ? choice.FirstLogits : _session.Logits;
             var token = choice.Sampler.Next(logits);
-            completionTokens++;
-            var text = choice.Take(token, model.Tokenizer, request.WantsLogprobs ? Logits.Score(logits, token, request.TopLogprobs) : null);
-            if (choice.FinishReason is null && choice.Tokens == (request.TokensMax ?? int.MaxValue))
+            _completionTokens++;
+            var text = choice.Take(token, _model.Tokenizer, _request.WantsLogprobs ? Logits.Score(logits, token, _request.TopLogprobs) : null);
+            if (choice.FinishReason is null && choice.Tokens == (_request.TokensMax ?? int.MaxValue))
             {
                 choice.FinishReason = "length";
             }
 
-            if (choice.FinishReason is null && choice.PromptTokens + choice.Tokens >= model.Card.ContextTokens)
+            if (choice.FinishReason is null && choice.PromptTokens + choice.Tokens >= _model.Card.ContextTokens)
             {
                 choice.FinishReason = "length";
             }
@@ -121,18 +121,18 @@ internal sealed class Generation
             if (choice.FinishReason is { } reason)
             {
                 text += choice.Text.End();
-                writer.Finish(choice.Index, text, choice.Scores(isLast: true), reason);
-                flush = request.Stream ? pipe.FlushAsync(cancellationToken) : default;
+                _writer.Finish(choice.Index, text, choice.Scores(isLast: true), reason);
+                flush = _request.Stream ? _pipe.FlushAsync(_cancellationToken) : default;
                 return true;
             }
 
             if (text.Length > 0)
             {
-                writer.Add(choice.Index, text, choice.Scores(isLast: false));
-                flush = request.Stream ? pipe.FlushAsync(cancellationToken) : default;
+                _writer.Add(choice.Index, text, choice.Scores(isLast: false));
+                flush = _request.Stream ? _pipe.FlushAsync(_cancellationToken) : default;
             }
 
-            session.Read([token]);
+            _session.Read([token]);
             if (!flush.IsCompletedSuccessfully)
             {
                 return false;
@@ -158,7 +158,7 @@ internal sealed class Generation
     /// <summary>One answer to a prompt, as far as it has come.</summary>
     private sealed class Choice(int index, GenerationRequest request, int promptTokens, float[] firstLogits, ulong seed)
     {
-        private readonly List<(TokenScore Score, long Start)> scores = [];
+        private readonly List<(TokenScore Score, long Start)> _scores = [];
 
         public int Index { get; } = index;
 
@@ -182,7 +182,7 @@ internal sealed class Generation
             Tokens++;
             if (score is not null)
             {
-                scores.Add((score, Text.TakenBytes));
+                _scores.Add((score, Text.TakenBytes));
             }
 
             if (tokenizer.IsEnd(token))
@@ -200,10 +200,10 @@ internal sealed class Generation
         public List<TokenScore> Scores(bool isLast)
         {
             var count = isLast && !Text.IsStopped
-                ? scores.Count
-                : scores.TakeWhile(entry => entry.Start < Text.ReleasedBytes).Count();
-            var given = scores.Take(count).Select(entry => entry.Score).ToList();
-            scores.RemoveRange(0, count);
+                ? _scores.Count
+                : _scores.TakeWhile(entry => entry.Start < Text.ReleasedBytes).Count();
+            var given = _scores.Take(count).Select(entry => entry.Score).ToList();
+            _scores.RemoveRange(0, count);
             return given;
         }
     }

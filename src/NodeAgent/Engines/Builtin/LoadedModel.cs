@@ -8,12 +8,12 @@ namespace Federation.NodeAgent.Engines.Builtin;
 /// <summary>A model in memory, with sessions that are used again: their memory has grown to what answers need.</summary>
 internal sealed class LoadedModel
 {
-    private readonly ConcurrentBag<LlamaSession> idle = [];
-    private readonly int idleMax;
-    private readonly LlamaModel weights;
+    private readonly ConcurrentBag<LlamaSession> _idle = [];
+    private readonly int _idleMax;
+    private readonly LlamaModel _weights;
 
     private LoadedModel(ModelCard card, LlamaModel weights, Tokenizer tokenizer, ChatTemplate? template, int idleMax) =>
-        (Card, this.weights, Tokenizer, Template, this.idleMax) = (card, weights, tokenizer, template, idleMax);
+        (Card, _weights, Tokenizer, Template, _idleMax) = (card, weights, tokenizer, template, idleMax);
 
     public ModelCard Card { get; }
 
@@ -33,14 +33,14 @@ internal sealed class LoadedModel
         return new LoadedModel(card, weights, tokenizer, ModelCard.TryReadTemplate(gguf.Metadata, tokenizer), idleSessionsMax);
     }
 
-    public LlamaSession RentSession() => idle.TryTake(out var session) ? session : new LlamaSession(weights, Card.ContextTokens);
+    public LlamaSession RentSession() => _idle.TryTake(out var session) ? session : new LlamaSession(_weights, Card.ContextTokens);
 
     public void ReturnSession(LlamaSession session)
     {
         session.Rewind(0);
-        if (idle.Count < idleMax)
+        if (_idle.Count < _idleMax)
         {
-            idle.Add(session);
+            _idle.Add(session);
         }
     }
 }

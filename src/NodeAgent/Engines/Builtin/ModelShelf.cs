@@ -12,35 +12,35 @@ internal sealed partial class ModelShelf : IDisposable
 {
     private const int ModelsMax = 1024;
 
-    private readonly BuiltinOptions options;
-    private readonly TimeProvider time;
-    private readonly ILogger logger;
-    private readonly SemaphoreSlim scanning = new(1, 1);
-    private readonly Lock books = new();
-    private readonly Dictionary<string, Place> loaded = [];
-    private readonly ITimer sweep;
+    private readonly BuiltinOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly SemaphoreSlim _scanning = new(1, 1);
+    private readonly Lock _books = new();
+    private readonly Dictionary<string, Place> _loaded = [];
+    private readonly ITimer _sweep;
 
     /// <summary>Files seen by the last scan; null for one that is no model.</summary>
-    private ImmutableDictionary<FileVersion, ModelCard?> seen = ImmutableDictionary<FileVersion, ModelCard?>.Empty;
-    private volatile ImmutableSortedDictionary<string, ModelCard> cards = ImmutableSortedDictionary.Create<string, ModelCard>(StringComparer.Ordinal);
+    private ImmutableDictionary<FileVersion, ModelCard?> _seen = ImmutableDictionary<FileVersion, ModelCard?>.Empty;
+    private volatile ImmutableSortedDictionary<string, ModelCard> _cards = ImmutableSortedDictionary.Create<string, ModelCard>(StringComparer.Ordinal);
 
     public ModelShelf(BuiltinOptions options, TimeProvider time, ILogger logger)
     {
-        (this.options, this.time, this.logger) = (options, time, logger);
-        sweep = time.CreateTimer(_ => Sweep(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        (_options, _time, _logger) = (options, time, logger);
+        _sweep = time.CreateTimer(_ => Sweep(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Looks into the folders and reads the headers of files that are new or have changed. Ordered by name.</summary>
     public async Task<ImmutableArray<EngineModel>> ScanAsync(CancellationToken cancellationToken)
     {
-        await scanning.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await _scanning.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             var now = ImmutableDictionary.CreateBuilder<FileVersion, ModelCard?>();
             var named = ImmutableSortedDictionary.CreateBuilder<string, ModelCard>(StringComparer.Ordinal);
             foreach (var file in Files())
             {
-                var card = seen.TryGetValue(file, out var known) ? known : await TryReadAsync(file, cancellationToken).ConfigureAwait(false);
+                var card = _seen.TryGetValue(file, out var known) ? known : await TryReadAsync(file, cancellationToken).ConfigureAwait(false);
                 now[file] = card;
                 if (card is not null)
                 {
@@ -48,17 +48,17 @@ internal sealed partial class ModelShelf : IDisposable
                 }
             }
 
-            seen = now.ToImmutable();
-            cards = named.ToImmutable();
+            _seen = now.ToImmutable();
+            _cards = named.ToImmutable();
         }
         finally
         {
-            scanning.Release();
+            _scanning.Release();
         }
 
-        lock (books)
+        lock (_books)
         {
-            return [.. cards.Values.Select(card => card.ToEngineModel(loaded.TryGetValue(card.Name, out var place) && place.IsReady(card)))];
+            return [.. _cards.Values.Select(card => card.ToEngineModel(_loaded.TryGetValue(card.Name, out var place) && place.IsReady(card)))];
         }
     }
 
@@ -68,10 +68,10 @@ internal sealed partial class ModelShelf : IDisposable
     /// <exception cref="IOException">The file cannot be read, or has changed just now.</exception>
     public async Task<Loan?> BorrowAsync(string name, CancellationToken cancellationToken)
     {
-        if (!cards.TryGetValue(name, out var card))
+        if (!_cards.TryGetValue(name, out var card))
         {
             await ScanAsync(cancellationToken).ConfigureAwait(false);
-            if (!cards.TryGetValue(name, out card))
+            if (!_cards.TryGetValue(name, out card))
             {
                 return null;
             }
@@ -91,11 +91,11 @@ internal sealed partial class ModelShelf : IDisposable
 
     public void Dispose()
     {
-        sweep.Dispose();
-        scanning.Dispose();
+        _sweep.Dispose();
+        _scanning.Dispose();
     }
 
-    private IEnumerable<FileVersion> Files() => options.Directories.SelectMany(FilesIn).Take(ModelsMax);
+    private IEnumerable<FileVersion> Files() => _options.Directories.SelectMany(FilesIn).Take(ModelsMax);
 
     private FileVersion[] FilesIn(string path)
     {
@@ -117,7 +117,7 @@ internal sealed partial class ModelShelf : IDisposable
     {
         try
         {
-            return await ModelCard.ReadAsync(file, options, cancellationToken).ConfigureAwait(false);
+            return await ModelCard.ReadAsync(file, _options, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (e is GgufFormatException or IOException or UnauthorizedAccessException)
         {
@@ -128,79 +128,79 @@ internal sealed partial class ModelShelf : IDisposable
 
     private Place Take(ModelCard card)
     {
-        lock (books)
+        lock (_books)
         {
-            if (loaded.TryGetValue(card.Name, out var place) && place.Card == card && !place.Model.IsFaulted)
+            if (_loaded.TryGetValue(card.Name, out var place) && place.Card == card && !place.Model.IsFaulted)
             {
                 place.Users++;
                 return place;
             }
 
             // A changed file takes its predecessor's place; who still reads the old one keeps it until done.
-            loaded.Remove(card.Name);
+            _loaded.Remove(card.Name);
             MakeRoom();
             place = new Place(card, Task.Run(() => Load(card)));
-            loaded[card.Name] = place;
+            _loaded[card.Name] = place;
             return place;
         }
     }
 
     private LoadedModel Load(ModelCard card)
     {
-        var start = time.GetTimestamp();
-        var model = LoadedModel.Load(card, options.Slots, CancellationToken.None);
-        LogLoaded(card.Name, time.GetElapsedTime(start).TotalSeconds);
+        var start = _time.GetTimestamp();
+        var model = LoadedModel.Load(card, _options.Slots, CancellationToken.None);
+        LogLoaded(card.Name, _time.GetElapsedTime(start).TotalSeconds);
         return model;
     }
 
     private void MakeRoom()
     {
-        if (loaded.Count < options.LoadedModelsMax)
+        if (_loaded.Count < _options.LoadedModelsMax)
         {
             return;
         }
 
-        var longestIdle = loaded.Values.Where(place => place.Users == 0).MinBy(place => place.IdleSince)
-            ?? throw new ShelfFullException(options.LoadedModelsMax);
+        var longestIdle = _loaded.Values.Where(place => place.Users == 0).MinBy(place => place.IdleSince)
+            ?? throw new ShelfFullException(_options.LoadedModelsMax);
         Unload(longestIdle);
     }
 
     private void GiveBack(Place place)
     {
-        lock (books)
+        lock (_books)
         {
             place.Users--;
-            place.IdleSince = time.GetTimestamp();
+            place.IdleSince = _time.GetTimestamp();
             if (place.Users == 0)
             {
-                sweep.Change(options.KeepLoaded, Timeout.InfiniteTimeSpan);
+                _sweep.Change(_options.KeepLoaded, Timeout.InfiniteTimeSpan);
             }
         }
     }
 
     private void Sweep()
     {
-        lock (books)
+        lock (_books)
         {
-            var idle = loaded.Values.Where(place => place.Users == 0).ToArray();
+            var idle = _loaded.Values.Where(place => place.Users == 0).ToArray();
             foreach (var place in idle)
             {
-                if (time.GetElapsedTime(place.IdleSince) >= options.KeepLoaded)
+                if (_time.GetElapsedTime(place.IdleSince) >= _options.KeepLoaded)
                 {
                     Unload(place);
                 }
             }
 
-            if (loaded.Values.Any(place => place.Users == 0))
+            if (_loaded.Values.Any(place => place.Users == 0))
             {
-                sweep.Change(options.KeepLoaded, Timeout.InfiniteTimeSpan);
+                _sweep.Change(_options.KeepLoaded, Timeout.InfiniteTimeSpan);
             }
         }
     }
 
     private void Unload(Place place)
     {
-        loaded.Remove(place.Card.Name);
+        _loaded.Remove(place.Card.Name);
         LogUnloaded(place.Card.Name);
     }
 
@@ -219,13 +219,13 @@ internal sealed partial class ModelShelf : IDisposable
     /// <summary>A model in use; dispose it when done.</summary>
     internal sealed class Loan(ModelShelf shelf, Place place, LoadedModel model) : IDisposable
     {
-        private int returned;
+        private int _returned;
 
         public LoadedModel Model { get; } = model;
 
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref returned, 1) == 0)
+            if (Interlocked.Exchange(ref _returned, 1) == 0)
             {
                 shelf.GiveBack(place);
             }

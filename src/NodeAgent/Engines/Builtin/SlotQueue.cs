@@ -3,25 +3,25 @@ namespace Federation.NodeAgent.Engines.Builtin;
 /// <summary>Lets a number of requests run and a number wait, first come first served.</summary>
 internal sealed class SlotQueue(int slots, int waitingMax) : IDisposable
 {
-    private readonly SemaphoreSlim free = new(slots, slots);
-    private int present;
+    private readonly SemaphoreSlim _free = new(slots, slots);
+    private int _present;
 
     /// <summary>Waits for a slot; null when too many wait already. Dispose what it gives to leave.</summary>
     public async Task<IDisposable?> EnterAsync(CancellationToken cancellationToken)
     {
-        if (Interlocked.Increment(ref present) > slots + waitingMax)
+        if (Interlocked.Increment(ref _present) > slots + waitingMax)
         {
-            Interlocked.Decrement(ref present);
+            Interlocked.Decrement(ref _present);
             return null;
         }
 
         try
         {
-            await free.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await _free.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch
         {
-            Interlocked.Decrement(ref present);
+            Interlocked.Decrement(ref _present);
             throw;
         }
 
@@ -33,22 +33,22 @@ internal sealed class SlotQueue(int slots, int waitingMax) : IDisposable
     {
         for (var i = 0; i < slots; i++)
         {
-            await free.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+            await _free.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         }
     }
 
-    public void Dispose() => free.Dispose();
+    public void Dispose() => _free.Dispose();
 
     private sealed class Slot(SlotQueue queue) : IDisposable
     {
-        private int left;
+        private int _left;
 
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref left, 1) == 0)
+            if (Interlocked.Exchange(ref _left, 1) == 0)
             {
-                Interlocked.Decrement(ref queue.present);
-                queue.free.Release();
+                Interlocked.Decrement(ref queue._present);
+                queue._free.Release();
             }
         }
     }

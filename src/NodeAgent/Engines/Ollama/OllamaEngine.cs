@@ -41,46 +41,46 @@ public sealed class OllamaEngine : IEngine
     private const int PullLineBytesMax = 64 << 10;
     private const int DetailsMax = 1024;
 
-    private readonly OllamaOptions options;
-    private readonly OpenAiEndpoint endpoint;
-    private readonly InventoryCalls calls;
+    private readonly OllamaOptions _options;
+    private readonly OpenAiEndpoint _endpoint;
+    private readonly InventoryCalls _calls;
 
     /// <summary>What never changes for a digest, so that a poll is two short calls.</summary>
-    private readonly ConcurrentDictionary<string, Details> details = new();
-    private volatile string? version;
+    private readonly ConcurrentDictionary<string, Details> _details = new();
+    private volatile string? _version;
 
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
     public OllamaEngine(OllamaOptions options, TimeProvider time)
     {
         ArgumentException.ThrowIfNullOrEmpty(options.Name);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Slots, 1);
-        this.options = options;
-        endpoint = new OpenAiEndpoint(options.Address, "/v1", key: null);
-        calls = new InventoryCalls(endpoint, options.InventoryTimeout, time);
+        _options = options;
+        _endpoint = new OpenAiEndpoint(options.Address, "/v1", key: null);
+        _calls = new InventoryCalls(_endpoint, options.InventoryTimeout, time);
     }
 
     /// <inheritdoc/>
-    public string Name => options.Name;
+    public string Name => _options.Name;
 
     /// <inheritdoc/>
     public string Kind => "ollama";
 
     /// <inheritdoc/>
-    public int Slots => options.Slots;
+    public int Slots => _options.Slots;
 
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken)
     {
-        var tags = await calls.GetAsync("/api/tags", OllamaJson.Default.OllamaModels, cancellationToken).ConfigureAwait(false);
+        var tags = await _calls.GetAsync("/api/tags", OllamaJson.Default.OllamaModels, cancellationToken).ConfigureAwait(false);
         if (tags is null)
         {
             // Gone: when it is back it may be another version.
-            version = null;
+            _version = null;
             return null;
         }
 
-        version ??= (await calls.GetAsync("/api/version", OllamaJson.Default.OllamaVersion, cancellationToken).ConfigureAwait(false))?.Version;
-        var running = await calls.GetAsync("/api/ps", OllamaJson.Default.OllamaModels, cancellationToken).ConfigureAwait(false);
+        _version ??= (await _calls.GetAsync("/api/version", OllamaJson.Default.OllamaVersion, cancellationToken).ConfigureAwait(false))?.Version;
+        var running = await _calls.GetAsync("/api/ps", OllamaJson.Default.OllamaModels, cancellationToken).ConfigureAwait(false);
         var loaded = (running?.Models ?? []).Select(model => model.Name).ToHashSet();
         var models = ImmutableArray.CreateBuilder<EngineModel>();
         foreach (var model in Local(tags))
@@ -88,18 +88,18 @@ public sealed class OllamaEngine : IEngine
             models.Add(await DescribeAsync(model, loaded.Contains(model.Name), cancellationToken).ConfigureAwait(false));
         }
 
-        return new EngineInventory(version ?? "", models.ToImmutable());
+        return new EngineInventory(_version ?? "", models.ToImmutable());
     }
 
     /// <inheritdoc/>
     public Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken) =>
-        endpoint.SendAsync(request, cancellationToken);
+        _endpoint.SendAsync(request, cancellationToken);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<PullStep> PullAsync(string model, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var content = new ReadOnlyMemoryContent(Question(model));
-        using var response = await endpoint.SendAsync(HttpMethod.Post, "/api/pull", content, cancellationToken).ConfigureAwait(false);
+        using var response = await _endpoint.SendAsync(HttpMethod.Post, "/api/pull", content, cancellationToken).ConfigureAwait(false);
         var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
         {
@@ -125,7 +125,7 @@ public sealed class OllamaEngine : IEngine
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
-        endpoint.Dispose();
+        _endpoint.Dispose();
         return ValueTask.CompletedTask;
     }
 
@@ -153,23 +153,23 @@ public sealed class OllamaEngine : IEngine
     {
         // One digest may go by several names, and what a name stands for may change: the digest is what counts.
         var key = string.IsNullOrEmpty(model.Digest) ? model.Name! : model.Digest;
-        if (details.TryGetValue(key, out var known))
+        if (_details.TryGetValue(key, out var known))
         {
             return known;
         }
 
-        var show = await calls.PostAsync("/api/show", Question(model.Name!), OllamaJson.Default.OllamaShow, cancellationToken).ConfigureAwait(false);
+        var show = await _calls.PostAsync("/api/show", Question(model.Name!), OllamaJson.Default.OllamaShow, cancellationToken).ConfigureAwait(false);
         if (show is null)
         {
             return Details.Unknown;
         }
 
-        if (details.Count >= DetailsMax)
+        if (_details.Count >= DetailsMax)
         {
-            details.Clear();
+            _details.Clear();
         }
 
-        return details[key] = Details.Of(show);
+        return _details[key] = Details.Of(show);
     }
 
     private static byte[] Question(string model) =>

@@ -8,18 +8,18 @@ internal sealed class OpenAiEndpoint : IDisposable
 {
     private static readonly MediaTypeHeaderValue Json = new("application/json");
 
-    private readonly HttpClient http;
-    private readonly string? key;
-    private readonly string openAiPath;
+    private readonly HttpClient _http;
+    private readonly string? _key;
+    private readonly string _openAiPath;
 
     /// <param name="root">Where the server is; paths are added to its own.</param>
     /// <param name="openAiPath">What stands between it and <c>/chat/completions</c>: "/v1" or nothing.</param>
     /// <param name="key">Sent as a bearer token; null sends none. Never logged.</param>
     public OpenAiEndpoint(Uri root, string openAiPath, string? key)
     {
-        (this.openAiPath, this.key) = (openAiPath, key);
+        (_openAiPath, _key) = (openAiPath, key);
         Root = new Uri(root.AbsoluteUri.TrimEnd('/'));
-        http = new HttpClient(new SocketsHttpHandler
+        _http = new HttpClient(new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
             ConnectTimeout = TimeSpan.FromSeconds(5),
@@ -47,7 +47,7 @@ internal sealed class OpenAiEndpoint : IDisposable
             ? StreamUsage.Ask(request.Body)
             : new UsageRequest(request.Body, IsAdded: false);
         using var content = new ReadOnlyMemoryContent(asked.Body);
-        var response = await SendAsync(HttpMethod.Post, openAiPath + request.Kind.Path()["/v1".Length..], content, cancellationToken).ConfigureAwait(false);
+        var response = await SendAsync(HttpMethod.Post, _openAiPath + request.Kind.Path()["/v1".Length..], content, cancellationToken).ConfigureAwait(false);
         return await RelayedResponse.OpenAsync(response, asked.IsAdded, cancellationToken).ConfigureAwait(false);
     }
 
@@ -61,14 +61,14 @@ internal sealed class OpenAiEndpoint : IDisposable
             content.Headers.ContentType = Json;
         }
 
-        if (key is not null)
+        if (_key is not null)
         {
-            message.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
+            message.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _key);
         }
 
         try
         {
-            return await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+            return await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
         }
         catch (HttpRequestException e)
         {
@@ -76,5 +76,5 @@ internal sealed class OpenAiEndpoint : IDisposable
         }
     }
 
-    public void Dispose() => http.Dispose();
+    public void Dispose() => _http.Dispose();
 }

@@ -8,10 +8,10 @@ namespace Federation.NodeAgent.Engines.OpenAi;
 /// <summary>Any server that speaks OpenAI's protocol.</summary>
 public sealed class OpenAiEngine : IEngine
 {
-    private readonly OpenAiOptions options;
-    private readonly OpenAiEndpoint endpoint;
-    private readonly InventoryCalls calls;
-    private readonly string modelsPath;
+    private readonly OpenAiOptions _options;
+    private readonly OpenAiEndpoint _endpoint;
+    private readonly InventoryCalls _calls;
+    private readonly string _modelsPath;
 
     /// <exception cref="ArgumentException">The URL is not absolute http or https, or an option is out of its range.</exception>
     public OpenAiEngine(OpenAiOptions options, TimeProvider time)
@@ -23,26 +23,26 @@ public sealed class OpenAiEngine : IEngine
             throw new ArgumentException($"The URL of engine {options.Name} must begin with http:// or https://.", nameof(options));
         }
 
-        this.options = options;
+        _options = options;
         var hasPath = options.Url.AbsolutePath.Trim('/').Length > 0;
-        modelsPath = hasPath ? "/models" : "/v1/models";
-        endpoint = new OpenAiEndpoint(new Uri(options.Url.GetLeftPart(UriPartial.Path)), hasPath ? "" : "/v1", options.ApiKey);
-        calls = new InventoryCalls(endpoint, options.InventoryTimeout, time);
+        _modelsPath = hasPath ? "/models" : "/v1/models";
+        _endpoint = new OpenAiEndpoint(new Uri(options.Url.GetLeftPart(UriPartial.Path)), hasPath ? "" : "/v1", options.ApiKey);
+        _calls = new InventoryCalls(_endpoint, options.InventoryTimeout, time);
     }
 
     /// <inheritdoc/>
-    public string Name => options.Name;
+    public string Name => _options.Name;
 
     /// <inheritdoc/>
     public string Kind => "openai";
 
     /// <inheritdoc/>
-    public int Slots => options.Slots;
+    public int Slots => _options.Slots;
 
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken)
     {
-        var list = await calls.GetAsync(modelsPath, OpenAiJson.Default.ModelList, cancellationToken).ConfigureAwait(false);
+        var list = await _calls.GetAsync(_modelsPath, OpenAiJson.Default.ModelList, cancellationToken).ConfigureAwait(false);
         return list is null
             ? null
             : new EngineInventory("", [.. list.Data.Where(model => model.Id.Length > 0).DistinctBy(model => model.Id).OrderBy(model => model.Id, StringComparer.Ordinal).Select(Model)]);
@@ -50,7 +50,7 @@ public sealed class OpenAiEngine : IEngine
 
     /// <inheritdoc/>
     public Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken) =>
-        endpoint.SendAsync(request, cancellationToken);
+        _endpoint.SendAsync(request, cancellationToken);
 
     /// <summary>The protocol has no way to fetch models.</summary>
     /// <exception cref="NotSupportedException">Always.</exception>
@@ -60,7 +60,7 @@ public sealed class OpenAiEngine : IEngine
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
-        endpoint.Dispose();
+        _endpoint.Dispose();
         return ValueTask.CompletedTask;
     }
 
@@ -74,7 +74,7 @@ public sealed class OpenAiEngine : IEngine
         Quantization: null);
 
     private ImmutableArray<string> Capabilities(string model) =>
-        !options.Capabilities.IsDefaultOrEmpty ? options.Capabilities
+        !_options.Capabilities.IsDefaultOrEmpty ? _options.Capabilities
         : model.Contains("embed", StringComparison.OrdinalIgnoreCase) ? [JobKind.Embedding.Word()]
         : [JobKind.Chat.Word(), JobKind.Completion.Word()];
 }

@@ -11,16 +11,16 @@ internal sealed class RelayedBody : Stream
 {
     private const int ReadBytes = 16 << 10;
 
-    private readonly Stream engine;
-    private readonly SseScanner? events;
-    private readonly AnswerScanner? whole;
-    private readonly bool withholdsUsage;
-    private readonly ArrayBufferWriter<byte> ready = new();
-    private readonly byte[] incoming;
-    private readonly CancellationToken requestCancelled;
-    private int readyTaken;
-    private bool isStreamWhole;
-    private bool isAtEnd;
+    private readonly Stream _engine;
+    private readonly SseScanner? _events;
+    private readonly AnswerScanner? _whole;
+    private readonly bool _withholdsUsage;
+    private readonly ArrayBufferWriter<byte> _ready = new();
+    private readonly byte[] _incoming;
+    private readonly CancellationToken _requestCancelled;
+    private int _readyTaken;
+    private bool _isStreamWhole;
+    private bool _isAtEnd;
 
     /// <param name="engine">The engine's bytes. Owned.</param>
     /// <param name="isEventStream">They are server-sent events, not one JSON value.</param>
@@ -28,10 +28,10 @@ internal sealed class RelayedBody : Stream
     /// <param name="requestCancelled">The request was given up, and the engine's stream closed under whoever reads it.</param>
     public RelayedBody(Stream engine, bool isEventStream, bool withholdsUsage, CancellationToken requestCancelled)
     {
-        this.requestCancelled = requestCancelled;
-        (this.engine, this.withholdsUsage) = (engine, isEventStream && withholdsUsage);
-        (events, whole) = isEventStream ? (new SseScanner(), null) : ((SseScanner?)null, new AnswerScanner());
-        incoming = this.withholdsUsage ? new byte[ReadBytes] : [];
+        _requestCancelled = requestCancelled;
+        (_engine, _withholdsUsage) = (engine, isEventStream && withholdsUsage);
+        (_events, _whole) = isEventStream ? (new SseScanner(), null) : ((SseScanner?)null, new AnswerScanner());
+        _incoming = _withholdsUsage ? new byte[ReadBytes] : [];
     }
 
     /// <summary>Known at the end.</summary>
@@ -56,30 +56,30 @@ internal sealed class RelayedBody : Stream
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        requestCancelled.ThrowIfCancellationRequested();
+        _requestCancelled.ThrowIfCancellationRequested();
         if (buffer.IsEmpty)
         {
             return 0;
         }
 
-        if (!withholdsUsage)
+        if (!_withholdsUsage)
         {
             var read = await ReadEngineAsync(buffer, cancellationToken).ConfigureAwait(false);
             Note(buffer.Span[..read]);
             return read;
         }
 
-        while (readyTaken == ready.WrittenCount && !isAtEnd)
+        while (_readyTaken == _ready.WrittenCount && !_isAtEnd)
         {
-            ready.ResetWrittenCount();
-            readyTaken = 0;
-            var read = await ReadEngineAsync(incoming, cancellationToken).ConfigureAwait(false);
-            Note(incoming.AsSpan(0, read));
+            _ready.ResetWrittenCount();
+            _readyTaken = 0;
+            var read = await ReadEngineAsync(_incoming, cancellationToken).ConfigureAwait(false);
+            Note(_incoming.AsSpan(0, read));
         }
 
-        var count = Math.Min(buffer.Length, ready.WrittenCount - readyTaken);
-        ready.WrittenSpan.Slice(readyTaken, count).CopyTo(buffer.Span);
-        readyTaken += count;
+        var count = Math.Min(buffer.Length, _ready.WrittenCount - _readyTaken);
+        _ready.WrittenSpan.Slice(_readyTaken, count).CopyTo(buffer.Span);
+        _readyTaken += count;
         return count;
     }
 
@@ -101,7 +101,7 @@ internal sealed class RelayedBody : Stream
     {
         if (disposing)
         {
-            engine.Dispose();
+            _engine.Dispose();
         }
 
         base.Dispose(disposing);
@@ -111,11 +111,11 @@ internal sealed class RelayedBody : Stream
     {
         try
         {
-            return await engine.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            return await _engine.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (requestCancelled.IsCancellationRequested && e is IOException or ObjectDisposedException or HttpRequestException)
+        catch (Exception e) when (_requestCancelled.IsCancellationRequested && e is IOException or ObjectDisposedException or HttpRequestException)
         {
-            throw new OperationCanceledException("the request was cancelled", e, requestCancelled);
+            throw new OperationCanceledException("the request was cancelled", e, _requestCancelled);
         }
         catch (HttpRequestException e)
         {
@@ -126,8 +126,8 @@ internal sealed class RelayedBody : Stream
     /// <summary>Notes what passes; no bytes are the end.</summary>
     private void Note(ReadOnlySpan<byte> bytes)
     {
-        isAtEnd = bytes.IsEmpty;
-        if (whole is not null)
+        _isAtEnd = bytes.IsEmpty;
+        if (_whole is not null)
         {
             NoteWhole(bytes);
             return;
@@ -135,7 +135,7 @@ internal sealed class RelayedBody : Stream
 
         try
         {
-            while (events!.TryRead(ref bytes, out var next))
+            while (_events!.TryRead(ref bytes, out var next))
             {
                 Note(next);
             }
@@ -145,7 +145,7 @@ internal sealed class RelayedBody : Stream
             throw new IOException($"the engine's stream is broken: {e.Message}", e);
         }
 
-        if (isAtEnd)
+        if (_isAtEnd)
         {
             NoteEnd();
         }
@@ -153,10 +153,10 @@ internal sealed class RelayedBody : Stream
 
     private void NoteWhole(ReadOnlySpan<byte> bytes)
     {
-        whole!.Feed(bytes);
-        if (isAtEnd && whole.End())
+        _whole!.Feed(bytes);
+        if (_isAtEnd && _whole.End())
         {
-            (Usage, FinishReason) = (whole.Facts.Usage, whole.Facts.FinishReason);
+            (Usage, FinishReason) = (_whole.Facts.Usage, _whole.Facts.FinishReason);
         }
     }
 
@@ -164,22 +164,22 @@ internal sealed class RelayedBody : Stream
     {
         Usage = next.Facts.Usage ?? Usage;
         FinishReason = next.Facts.FinishReason ?? FinishReason;
-        isStreamWhole |= next.IsDone || next.Facts.FinishReason is not null || next.Facts.IsError;
-        if (withholdsUsage && !next.Facts.IsUsageOnly)
+        _isStreamWhole |= next.IsDone || next.Facts.FinishReason is not null || next.Facts.IsError;
+        if (_withholdsUsage && !next.Facts.IsUsageOnly)
         {
-            ready.Write(next.Raw);
+            _ready.Write(next.Raw);
         }
     }
 
     private void NoteEnd()
     {
-        if (events!.TryEnd(out var last))
+        if (_events!.TryEnd(out var last))
         {
             Note(last);
         }
 
         // A connection that closes is no end of an answer: engines without chunked encoding look the same when they die.
-        if (!isStreamWhole)
+        if (!_isStreamWhole)
         {
             throw new IOException("the engine ended its stream in mid-answer");
         }

@@ -5,27 +5,27 @@ namespace Federation.NodeAgent.Engines.OpenAi;
 /// <summary>The answer of an engine behind HTTP.</summary>
 internal sealed class RelayedResponse : EngineResponse
 {
-    private readonly HttpResponseMessage response;
-    private readonly RelayedBody body;
-    private readonly CancellationTokenRegistration cancellation;
+    private readonly HttpResponseMessage _response;
+    private readonly RelayedBody _body;
+    private readonly CancellationTokenRegistration _cancellation;
 
     private RelayedResponse(HttpResponseMessage response, RelayedBody body, CancellationToken cancellationToken)
     {
-        (this.response, this.body) = (response, body);
+        (_response, _body) = (response, body);
 
         // The token of the request goes on counting after the head: closing the connection is what the engine notices.
-        cancellation = cancellationToken.UnsafeRegister(static state => ((HttpResponseMessage)state!).Dispose(), response);
+        _cancellation = cancellationToken.UnsafeRegister(static state => ((HttpResponseMessage)state!).Dispose(), response);
     }
 
-    public override int Status => (int)response.StatusCode;
+    public override int Status => (int)_response.StatusCode;
 
-    public override string ContentType => response.Content.Headers.ContentType?.ToString() ?? "application/octet-stream";
+    public override string ContentType => _response.Content.Headers.ContentType?.ToString() ?? "application/octet-stream";
 
-    public override Stream Body => body;
+    public override Stream Body => _body;
 
-    public override TokenUsage? Usage => body.Usage;
+    public override TokenUsage? Usage => _body.Usage;
 
-    public override string? FinishReason => body.FinishReason;
+    public override string? FinishReason => _body.FinishReason;
 
     /// <summary>Takes over <paramref name="response"/>, whose head has come.</summary>
     public static async Task<RelayedResponse> OpenAsync(HttpResponseMessage response, bool withholdsUsage, CancellationToken cancellationToken)
@@ -46,8 +46,8 @@ internal sealed class RelayedResponse : EngineResponse
 
     public override async ValueTask DisposeAsync()
     {
-        await cancellation.DisposeAsync().ConfigureAwait(false);
-        await body.DisposeAsync().ConfigureAwait(false);
-        response.Dispose();
+        await _cancellation.DisposeAsync().ConfigureAwait(false);
+        await _body.DisposeAsync().ConfigureAwait(false);
+        _response.Dispose();
     }
 }

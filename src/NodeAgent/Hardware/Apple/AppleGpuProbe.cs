@@ -10,7 +10,7 @@ namespace Federation.NodeAgent.Hardware.Apple;
 /// </summary>
 internal sealed class AppleGpuProbe(ICommandRunner commands) : IGpuProbe
 {
-    private static readonly string[] s_accelerators = ["-r", "-d", "1", "-w", "0", "-c", "IOAccelerator"];
+    private static readonly string[] _accelerators = ["-r", "-d", "1", "-w", "0", "-c", "IOAccelerator"];
 
     /// <summary>The id of the GPU that <c>ioreg</c>'s figures belong to; null if there is not exactly one.</summary>
     private string? _onlyDevice;
@@ -115,7 +115,7 @@ internal sealed class AppleGpuProbe(ICommandRunner commands) : IGpuProbe
     private async Task<GpuLoad?> ReadLoadAsync(CancellationToken cancellationToken)
     {
         if (_onlyDevice is not { } id
-            || await commands.RunAsync("ioreg", s_accelerators, cancellationToken).ConfigureAwait(false) is not { Succeeded: true } output)
+            || await commands.RunAsync("ioreg", _accelerators, cancellationToken).ConfigureAwait(false) is not { Succeeded: true } output)
         {
             return null;
         }

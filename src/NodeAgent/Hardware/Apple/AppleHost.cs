@@ -9,10 +9,10 @@ internal sealed partial class AppleHost(ICommandRunner commands) : IHostProbe
 {
     private const int MaxCores = 1024;
 
-    private static readonly string[] s_keys = ["hw", "machdep.cpu", "kern.osproductversion"];
+    private static readonly string[] _keys = ["hw", "machdep.cpu", "kern.osproductversion"];
 
     // Apple silicon's flags are values of 1 under hw.optional; Intel's are words in machdep.cpu.*features.
-    private static readonly Dictionary<string, string> s_armFeatures = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, string> _armFeatures = new(StringComparer.Ordinal)
     {
         ["hw.optional.AdvSIMD"] = "neon",
         ["hw.optional.neon"] = "neon",
@@ -23,7 +23,7 @@ internal sealed partial class AppleHost(ICommandRunner commands) : IHostProbe
         ["hw.optional.arm.FEAT_SME"] = "sme",
     };
 
-    private static readonly Dictionary<string, string> s_intelFeatures = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, string> _intelFeatures = new(StringComparer.Ordinal)
     {
         ["SSE4.2"] = "sse4.2",
         ["AVX1.0"] = "avx",
@@ -36,7 +36,7 @@ internal sealed partial class AppleHost(ICommandRunner commands) : IHostProbe
     public async Task<HostInfo> DetectAsync(CancellationToken cancellationToken)
     {
         // sysctl fails if one of several keys is unknown and prints the others.
-        Task<CommandOutput?> sysctl = commands.RunAsync("sysctl", s_keys, cancellationToken);
+        Task<CommandOutput?> sysctl = commands.RunAsync("sysctl", _keys, cancellationToken);
         Task<CommandOutput?> vmStat = commands.RunAsync("vm_stat", [], cancellationToken);
         IReadOnlyDictionary<string, string> settings = ParseSysctl((await sysctl.ConfigureAwait(false))?.Text ?? "");
         long? available = ParseAvailableMemory((await vmStat.ConfigureAwait(false))?.Text ?? "");
@@ -63,11 +63,11 @@ internal sealed partial class AppleHost(ICommandRunner commands) : IHostProbe
     internal static HostInfo ToHost(IReadOnlyDictionary<string, string> sysctl, long? availableBytes, string architecture)
     {
         var features = new SortedSet<string>(StringComparer.Ordinal);
-        features.UnionWith(s_armFeatures.Where(feature => sysctl.GetValueOrDefault(feature.Key) == "1").Select(feature => feature.Value));
+        features.UnionWith(_armFeatures.Where(feature => sysctl.GetValueOrDefault(feature.Key) == "1").Select(feature => feature.Value));
         features.UnionWith($"{sysctl.GetValueOrDefault("machdep.cpu.features")} {sysctl.GetValueOrDefault("machdep.cpu.leaf7_features")}"
             .Split(' ')
-            .Where(s_intelFeatures.ContainsKey)
-            .Select(feature => s_intelFeatures[feature]));
+            .Where(_intelFeatures.ContainsKey)
+            .Select(feature => _intelFeatures[feature]));
 
         return new HostInfo(
             new OperatingSystemInfo("macos", "macOS", Readings.Text(sysctl.GetValueOrDefault("kern.osproductversion")), architecture),
@@ -115,13 +115,13 @@ internal sealed partial class AppleHost(ICommandRunner commands) : IHostProbe
         private const int Idle = 2;
 
         /// <summary>Asked once: each question would add a reference to the kernel's port.</summary>
-        private static readonly uint s_host = MachHostSelf();
+        private static readonly uint _host = MachHostSelf();
 
         public static CpuTimes? ReadCpuTimes()
         {
             uint* ticks = stackalloc uint[States];
             uint count = States;
-            if (HostStatistics(s_host, CpuLoadInfo, ticks, ref count) != 0 || count < States)
+            if (HostStatistics(_host, CpuLoadInfo, ticks, ref count) != 0 || count < States)
             {
                 return null;
             }

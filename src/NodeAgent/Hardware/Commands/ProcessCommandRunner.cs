@@ -15,9 +15,9 @@ internal sealed class ProcessCommandRunner(TimeProvider timeProvider, TimeSpan? 
 {
     private const int MaxErrorBytes = 8 * 1024;
 
-    private static readonly TimeSpan s_defaultTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _defaultTimeout = TimeSpan.FromSeconds(10);
 
-    private static readonly string[] s_usualPlaces = OperatingSystem.IsWindows()
+    private static readonly string[] _usualPlaces = OperatingSystem.IsWindows()
         ? [Environment.SystemDirectory, Path.Combine(Environment.SystemDirectory, "WindowsPowerShell", "v1.0")]
         : ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/opt/rocm/bin", "/usr/lib/wsl/lib"];
 
@@ -28,7 +28,7 @@ internal sealed class ProcessCommandRunner(TimeProvider timeProvider, TimeSpan? 
             return null;
         }
 
-        using var deadline = new CancellationTokenSource(timeout ?? s_defaultTimeout, timeProvider);
+        using var deadline = new CancellationTokenSource(timeout ?? _defaultTimeout, timeProvider);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         using var process = new Process { StartInfo = StartInfo(path, arguments) };
         try
@@ -120,7 +120,7 @@ internal sealed class ProcessCommandRunner(TimeProvider timeProvider, TimeSpan? 
         string fileName = OperatingSystem.IsWindows() ? program + ".exe" : program;
         string[] path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
         // The system's own places come first, so that a stray PATH entry cannot stand in for a program that is there.
-        return s_usualPlaces
+        return _usualPlaces
             .Concat(path)
             .Where(Path.IsPathFullyQualified)
             .Select(directory => Path.Combine(directory, fileName))

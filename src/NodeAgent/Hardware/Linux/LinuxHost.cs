@@ -7,7 +7,7 @@ internal sealed class LinuxHost(SystemFiles files) : IHostProbe
     private const long Kibibyte = 1024;
 
     // As the kernel writes it → as we do. Only what inference code asks for.
-    private static readonly Dictionary<string, string> s_features = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, string> _features = new(StringComparer.Ordinal)
     {
         ["sse4_2"] = "sse4.2",
         ["avx"] = "avx",
@@ -99,7 +99,7 @@ internal sealed class LinuxHost(SystemFiles files) : IHostProbe
                     cores.Add((package, value));
                     break;
                 case "flags" or "Features" when features.Count == 0:
-                    features.UnionWith(value.Split(' ').Where(s_features.ContainsKey).Select(flag => s_features[flag]));
+                    features.UnionWith(value.Split(' ').Where(_features.ContainsKey).Select(flag => _features[flag]));
                     break;
                 default:
                     break;

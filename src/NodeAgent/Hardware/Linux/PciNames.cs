@@ -9,11 +9,11 @@ namespace Federation.NodeAgent.Hardware.Linux;
 internal sealed class PciNames(SystemFiles files)
 {
     private const string AmdNames = "usr/share/libdrm/amdgpu.ids";
-    private static readonly string[] s_pciNames = ["usr/share/hwdata/pci.ids", "usr/share/misc/pci.ids"];
+    private static readonly string[] _pciNames = ["usr/share/hwdata/pci.ids", "usr/share/misc/pci.ids"];
 
     public string? Find(uint vendor, uint device, uint? revision) =>
         (vendor == 0x1002 && revision is { } known ? FindAmd(files.ReadLines(AmdNames), device, known) : null)
-        ?? s_pciNames.Select(path => FindPci(files.ReadLines(path), vendor, device)).FirstOrDefault(name => name is not null);
+        ?? _pciNames.Select(path => FindPci(files.ReadLines(path), vendor, device)).FirstOrDefault(name => name is not null);
 
     /// <summary>Lines of <c>744C, C8, AMD Radeon RX 7900 XTX</c>: device, revision, name.</summary>
     internal static string? FindAmd(IEnumerable<string> lines, uint device, uint revision)

@@ -6,7 +6,7 @@ namespace Federation.NodeAgent.Hardware.Linux;
 /// <summary>AMD's command line tool. Its JSON has changed its keys' words and capitals over the versions, so they are matched loosely.</summary>
 internal sealed class RocmSmi(ICommandRunner commands)
 {
-    private static readonly string[] s_arguments =
+    private static readonly string[] _arguments =
     [
         "--showproductname", "--showuniqueid", "--showdriverversion", "--showmeminfo", "vram", "--showuse", "--showtemp",
         "--showpower", "--showmaxpower", "--showbus", "--json",
@@ -14,7 +14,7 @@ internal sealed class RocmSmi(ICommandRunner commands)
 
     public async Task<IReadOnlyList<GpuDevice>> DetectAsync(CancellationToken cancellationToken) =>
         // It exits with an error if one of many values is missing, and prints the others.
-        await commands.RunAsync("rocm-smi", s_arguments, cancellationToken).ConfigureAwait(false) is { } output ? Parse(output.Text) : [];
+        await commands.RunAsync("rocm-smi", _arguments, cancellationToken).ConfigureAwait(false) is { } output ? Parse(output.Text) : [];
 
     internal static IReadOnlyList<GpuDevice> Parse(string text)
     {

@@ -9,7 +9,7 @@ namespace Federation.NodeAgent.Hardware.Nvidia;
 internal sealed class NvidiaGpuProbe(Func<INvml?> openNvml, NvidiaSmi smi, TimeProvider timeProvider) : IGpuProbe
 {
     /// <summary>A GPU without persistence mode needs a second or two to wake up; a healthy one answers in milliseconds.</summary>
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(10);
 
     private readonly Lock _lock = new();
     private INvml? _nvml;
@@ -114,7 +114,7 @@ internal sealed class NvidiaGpuProbe(Func<INvml?> openNvml, NvidiaSmi smi, TimeP
 
         try
         {
-            return await reading.WaitAsync(s_patience, timeProvider, cancellationToken).ConfigureAwait(false);
+            return await reading.WaitAsync(_patience, timeProvider, cancellationToken).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {

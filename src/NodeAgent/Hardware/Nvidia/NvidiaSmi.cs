@@ -8,22 +8,22 @@ internal sealed class NvidiaSmi(ICommandRunner commands)
     private const long Mebibyte = 1 << 20;
 
     // The name comes last because it is the only column that could hold a comma.
-    private static readonly string[] s_columns =
+    private static readonly string[] _columns =
     [
         "index", "uuid", "pci.bus_id", "driver_version", "memory.total", "memory.used", "temperature.gpu",
         "power.draw", "power.limit", "utilization.gpu", "compute_cap", "name",
     ];
 
-    private static readonly string[] s_loadColumns =
+    private static readonly string[] _loadColumns =
         ["index", "uuid", "pci.bus_id", "memory.used", "temperature.gpu", "power.draw", "utilization.gpu"];
 
     public async Task<IReadOnlyList<GpuDevice>> DetectAsync(CancellationToken cancellationToken)
     {
-        IReadOnlyList<GpuDevice> devices = await QueryAsync(s_columns, ParseDevices, cancellationToken).ConfigureAwait(false);
+        IReadOnlyList<GpuDevice> devices = await QueryAsync(_columns, ParseDevices, cancellationToken).ConfigureAwait(false);
         if (devices.Count == 0)
         {
             // Drivers before 470 refuse the whole query for a column that they do not know.
-            string[] oldColumns = [.. s_columns.Where(column => column != "compute_cap")];
+            string[] oldColumns = [.. _columns.Where(column => column != "compute_cap")];
             devices = await QueryAsync(oldColumns, ParseDevices, cancellationToken).ConfigureAwait(false);
         }
 
@@ -39,7 +39,7 @@ internal sealed class NvidiaSmi(ICommandRunner commands)
     }
 
     public Task<IReadOnlyList<GpuLoad>> DetectLoadAsync(CancellationToken cancellationToken) =>
-        QueryAsync(s_loadColumns, ParseLoads, cancellationToken);
+        QueryAsync(_loadColumns, ParseLoads, cancellationToken);
 
     /// <summary>What <c>--query-gpu=</c><paramref name="columns"/><c> --format=csv,noheader,nounits</c> printed.</summary>
     internal static IReadOnlyList<GpuDevice> ParseDevices(string csv, IReadOnlyList<string> columns) =>

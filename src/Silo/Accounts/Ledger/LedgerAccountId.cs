@@ -11,9 +11,9 @@ public readonly record struct LedgerAccountId
     /// <summary>The longest name, characters.</summary>
     public const int LengthMax = 160;
 
-    private readonly string? value;
+    private readonly string? _value;
 
-    private LedgerAccountId(string value) => this.value = value;
+    private LedgerAccountId(string value) => _value = value;
 
     /// <summary>Where credits come from and go back to: the one account that may go below zero.</summary>
     public static LedgerAccountId Treasury { get; } = new("treasury");
@@ -29,7 +29,7 @@ public readonly record struct LedgerAccountId
 
     /// <summary>The name as stored.</summary>
     /// <exception cref="InvalidOperationException">This is no account: the default value.</exception>
-    public string Value => value ?? throw new InvalidOperationException("A ledger account without a name.");
+    public string Value => _value ?? throw new InvalidOperationException("A ledger account without a name.");
 
     /// <summary>Whether the account may go below zero.</summary>
     public bool MayOverdraw => this == Treasury;
@@ -52,7 +52,7 @@ public readonly record struct LedgerAccountId
         ArgumentNullException.ThrowIfNull(text);
         foreach (var system in System)
         {
-            if (system.value == text)
+            if (system._value == text)
                 return system;
         }
 
@@ -62,7 +62,7 @@ public readonly record struct LedgerAccountId
     }
 
     /// <summary>The name as stored; "(none)" for the default value.</summary>
-    public override string ToString() => value ?? "(none)";
+    public override string ToString() => _value ?? "(none)";
 
     private static string Checked(string accountId) =>
         accountId is not null && IsWord(accountId) && accountId.Length <= LengthMax - "acct::available".Length

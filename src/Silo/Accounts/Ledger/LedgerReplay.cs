@@ -10,24 +10,24 @@ internal sealed class LedgerReplay
 {
     private const int FindingsMax = 100;
 
-    private readonly ImmutableArray<LedgerAccount> stored;
-    private readonly ImmutableArray<string>.Builder findings = ImmutableArray.CreateBuilder<string>();
-    private LedgerState state;
-    private long transfers;
+    private readonly ImmutableArray<LedgerAccount> _stored;
+    private readonly ImmutableArray<string>.Builder _findings = ImmutableArray.CreateBuilder<string>();
+    private LedgerState _state;
+    private long _transfers;
 
     /// <summary>Begins before the first transfer.</summary>
     /// <param name="stored">The accounts as the books have them now.</param>
     public LedgerReplay(ImmutableArray<LedgerAccount> stored)
     {
-        this.stored = stored;
-        state = stored.Aggregate(LedgerState.Empty, static (opened, account) => opened.Open(account.Id));
+        _stored = stored;
+        _state = stored.Aggregate(LedgerState.Empty, static (opened, account) => opened.Open(account.Id));
     }
 
     /// <summary>Does the next transfer again.</summary>
     public void Add(RecordedTransfer recorded)
     {
-        transfers++;
-        var (next, result) = state.Apply(recorded.Transfer, recorded.Timestamp);
+        _transfers++;
+        var (next, result) = _state.Apply(recorded.Transfer, recorded.Timestamp);
         if (result.Status is not TransferStatus.Created)
         {
             Find($"Transfer {recorded.Transfer.Id} is on record, but done again it is {result.Status}.");
@@ -39,44 +39,44 @@ internal sealed class LedgerReplay
             Find($"Transfer {recorded.Transfer.Id} is recorded as {recorded}, but done again it is {again}.");
 
         // That an id is unique is the table's to ensure; nothing later looks at this one.
-        state = next with { Transfers = state.Transfers };
+        _state = next with { Transfers = _state.Transfers };
         if (recorded.Transfer.HoldId is { } ended)
-            state = state with { Holds = state.Holds.Remove(ended) };
+            _state = _state with { Holds = _state.Holds.Remove(ended) };
     }
 
     /// <summary>Compares where the replay has arrived with the books.</summary>
     /// <param name="pendingHolds">The holds that the books have as not ended.</param>
     public LedgerAudit CompareWith(ImmutableArray<LedgerHold> pendingHolds)
     {
-        foreach (var account in stored)
+        foreach (var account in _stored)
         {
-            if (state.Accounts[account.Id] != account)
-                Find($"The books have {account}, but its transfers add up to {state.Accounts[account.Id]}.");
+            if (_state.Accounts[account.Id] != account)
+                Find($"The books have {account}, but its transfers add up to {_state.Accounts[account.Id]}.");
         }
 
         foreach (var hold in pendingHolds)
         {
-            if (state.Holds.GetValueOrDefault(hold.Id) != hold)
-                Find($"The books have {hold}, but its transfers say {state.Holds.GetValueOrDefault(hold.Id)?.ToString() ?? "that it is none or ended"}.");
+            if (_state.Holds.GetValueOrDefault(hold.Id) != hold)
+                Find($"The books have {hold}, but its transfers say {_state.Holds.GetValueOrDefault(hold.Id)?.ToString() ?? "that it is none or ended"}.");
         }
 
-        if (state.Holds.Count != pendingHolds.Length)
-            Find($"The books have {pendingHolds.Length} pending holds, the transfers {state.Holds.Count}.");
+        if (_state.Holds.Count != pendingHolds.Length)
+            Find($"The books have {pendingHolds.Length} pending holds, the transfers {_state.Holds.Count}.");
 
         // Said of the books themselves, without trusting the rules that were replayed. Sums need more than 64 bits.
         FindDifference("paid", "received", Sum(static account => account.DebitsPosted), Sum(static account => account.CreditsPosted));
         FindDifference("held to be paid", "held to be received", Sum(static account => account.DebitsPending), Sum(static account => account.CreditsPending));
         FindDifference("held to be paid", "in pending holds", Sum(static account => account.DebitsPending), Sum(pendingHolds, static hold => hold.Amount));
-        foreach (var account in stored)
+        foreach (var account in _stored)
         {
             if (!account.Id.MayOverdraw && account.Available < Microcredits.Zero)
                 Find($"{account.Id} is below zero: {account.Available}.");
         }
 
-        return new LedgerAudit(stored.Length, transfers, pendingHolds.Length, findings.ToImmutable());
+        return new LedgerAudit(_stored.Length, _transfers, pendingHolds.Length, _findings.ToImmutable());
     }
 
-    private Int128 Sum(Func<LedgerAccount, Microcredits> counter) => Sum(stored, counter);
+    private Int128 Sum(Func<LedgerAccount, Microcredits> counter) => Sum(_stored, counter);
 
     private static Int128 Sum<T>(ImmutableArray<T> items, Func<T, Microcredits> amount) =>
         items.Aggregate(Int128.Zero, (sum, item) => sum + amount(item).Value);
@@ -89,7 +89,7 @@ internal sealed class LedgerReplay
 
     private void Find(string finding)
     {
-        if (findings.Count < FindingsMax)
-            findings.Add(finding);
+        if (_findings.Count < FindingsMax)
+            _findings.Add(finding);
     }
 }

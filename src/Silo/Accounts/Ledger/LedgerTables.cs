@@ -17,9 +17,9 @@ internal sealed class LedgerTables(SqlDialect dialect)
         debit_available_after, credit_available_after, created_at
         """;
 
-    private readonly string selectAccounts = $"SELECT {AccountColumns} FROM ledger_accounts WHERE {dialect.In("id", "Ids")} ORDER BY id";
-    private readonly string selectHolds = $"SELECT {HoldColumns} FROM ledger_holds WHERE {dialect.In("id", "Ids")}";
-    private readonly string selectTransfers = $"SELECT {TransferColumns} FROM ledger_transfers WHERE {dialect.In("id", "Ids")}";
+    private readonly string _selectAccounts = $"SELECT {AccountColumns} FROM ledger_accounts WHERE {dialect.In("id", "Ids")} ORDER BY id";
+    private readonly string _selectHolds = $"SELECT {HoldColumns} FROM ledger_holds WHERE {dialect.In("id", "Ids")}";
+    private readonly string _selectTransfers = $"SELECT {TransferColumns} FROM ledger_transfers WHERE {dialect.In("id", "Ids")}";
 
     // ------------------------------------------------------------------------------------------------------------- reading
 
@@ -27,17 +27,17 @@ internal sealed class LedgerTables(SqlDialect dialect)
         DbConnection connection, DbTransaction? transaction, IEnumerable<LedgerAccountId> ids, bool toChange, CancellationToken cancellationToken)
     {
         // The order of ids is also the order of locks, so two silos that change the same accounts wait, and never in a circle.
-        var sql = toChange ? $"{selectAccounts} {dialect.ForUpdate}" : selectAccounts;
+        var sql = toChange ? $"{_selectAccounts} {dialect.ForUpdate}" : _selectAccounts;
         return await ReadAsync(connection, transaction, sql, SetOf(ids.Select(static id => id.Value)), Account, cancellationToken);
     }
 
     public Task<ImmutableArray<LedgerHold>> ReadHoldsAsync(
         DbConnection connection, DbTransaction? transaction, IEnumerable<TransferId> ids, CancellationToken cancellationToken) =>
-        ReadAsync(connection, transaction, selectHolds, SetOf(ids.Select(static id => id.Value)), Hold, cancellationToken);
+        ReadAsync(connection, transaction, _selectHolds, SetOf(ids.Select(static id => id.Value)), Hold, cancellationToken);
 
     public Task<ImmutableArray<RecordedTransfer>> ReadTransfersAsync(
         DbConnection connection, DbTransaction? transaction, IEnumerable<TransferId> ids, CancellationToken cancellationToken) =>
-        ReadAsync(connection, transaction, selectTransfers, SetOf(ids.Select(static id => id.Value)), Transfer, cancellationToken);
+        ReadAsync(connection, transaction, _selectTransfers, SetOf(ids.Select(static id => id.Value)), Transfer, cancellationToken);
 
     /// <summary>Holds that are due, with what their expiry is recorded under; the longest overdue first.</summary>
     public static Task<ImmutableArray<Transfer>> ReadDueExpiriesAsync(

@@ -18,12 +18,12 @@ namespace Federation.Silo.Accounts.Ledger;
 /// </remarks>
 public sealed class SqlLedger : ILedger, IAsyncDisposable
 {
-    private readonly HubDatabase database;
-    private readonly LedgerTables tables;
-    private readonly TimeProvider time;
-    private readonly LedgerInstruments instruments;
-    private readonly GroupCommitter<LedgerUnit, LedgerUnitResult> committer;
-    private readonly int expiriesAtOnceMax;
+    private readonly HubDatabase _database;
+    private readonly LedgerTables _tables;
+    private readonly TimeProvider _time;
+    private readonly LedgerInstruments _instruments;
+    private readonly GroupCommitter<LedgerUnit, LedgerUnitResult> _committer;
+    private readonly int _expiriesAtOnceMax;
 
     /// <summary>Creates the ledger on a database whose schema is up to date, and starts its committer.</summary>
     public SqlLedger(
@@ -31,12 +31,12 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(database);
         ArgumentNullException.ThrowIfNull(options);
-        this.database = database;
-        this.time = time;
-        this.instruments = instruments;
-        tables = new LedgerTables(database.Dialect);
-        expiriesAtOnceMax = Math.Min(options.Value.BatchMax, options.Value.QueueMax);
-        committer = new GroupCommitter<LedgerUnit, LedgerUnitResult>(
+        _database = database;
+        _time = time;
+        _instruments = instruments;
+        _tables = new LedgerTables(database.Dialect);
+        _expiriesAtOnceMax = Math.Min(options.Value.BatchMax, options.Value.QueueMax);
+        _committer = new GroupCommitter<LedgerUnit, LedgerUnitResult>(
             CommitAsync, new GroupCommitLimits(options.Value.BatchMax, options.Value.QueueMax), logger);
     }
 
@@ -52,7 +52,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     public Task<LedgerUnitResult> SubmitAsync(LedgerUnit unit, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(unit);
-        return committer.CommitAsync(unit.Validated(), cancellationToken);
+        return _committer.CommitAsync(unit.Validated(), cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -64,17 +64,17 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(accounts);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(accounts.Count, 1000);
-        return database.ReadAsync(
-            connection => tables.ReadAccountsAsync(connection, null, accounts, toChange: false, cancellationToken), cancellationToken);
+        return _database.ReadAsync(
+            connection => _tables.ReadAccountsAsync(connection, null, accounts, toChange: false, cancellationToken), cancellationToken);
     }
 
     /// <inheritdoc/>
     public async Task<RecordedTransfer?> GetTransferAsync(TransferId id, CancellationToken cancellationToken = default) =>
-        (await database.ReadAsync(connection => tables.ReadTransfersAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
+        (await _database.ReadAsync(connection => _tables.ReadTransfersAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
     public async Task<LedgerHold?> GetHoldAsync(TransferId id, CancellationToken cancellationToken = default) =>
-        (await database.ReadAsync(connection => tables.ReadHoldsAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
+        (await _database.ReadAsync(connection => _tables.ReadHoldsAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
     public async Task<StatementPage> GetStatementAsync(StatementQuery query, CancellationToken cancellationToken = default)
@@ -82,7 +82,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
         ArgumentNullException.ThrowIfNull(query);
         ArgumentOutOfRangeException.ThrowIfLessThan(query.Limit, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(query.Limit, StatementQuery.LimitMax);
-        var entries = await database.ReadAsync(
+        var entries = await _database.ReadAsync(
             connection => LedgerTables.ReadStatementAsync(connection, query, cancellationToken), cancellationToken);
         if (entries.Length <= query.Limit)
             return new StatementPage(entries, null);
@@ -96,12 +96,12 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(holdsMax, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(holdsMax, 10_000);
-        var due = await database.ReadAsync(
-            connection => LedgerTables.ReadDueExpiriesAsync(connection, time.GetUtcNow(), holdsMax, cancellationToken), cancellationToken);
+        var due = await _database.ReadAsync(
+            connection => LedgerTables.ReadDueExpiriesAsync(connection, _time.GetUtcNow(), holdsMax, cancellationToken), cancellationToken);
 
         // Each for itself: another silo, or a settlement in the last moment, may have ended some of them meanwhile.
         var ended = 0;
-        foreach (var chunk in due.Chunk(expiriesAtOnceMax))
+        foreach (var chunk in due.Chunk(_expiriesAtOnceMax))
         {
             var results = await Task.WhenAll(chunk.Select(expiry => SubmitAsync(expiry, cancellationToken)));
             ended += results.Count(static result => result.Status is TransferStatus.Created);
@@ -111,7 +111,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public Task<LedgerAudit> AuditAsync(CancellationToken cancellationToken = default) => database.ReadSnapshotAsync(
+    public Task<LedgerAudit> AuditAsync(CancellationToken cancellationToken = default) => _database.ReadSnapshotAsync(
         async (connection, transaction) =>
         {
             LedgerReplay replay = new(await LedgerTables.ReadAllAccountsAsync(connection, transaction, cancellationToken));
@@ -122,14 +122,14 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
         cancellationToken);
 
     /// <summary>Writes what was accepted and takes no more.</summary>
-    public ValueTask DisposeAsync() => committer.DisposeAsync();
+    public ValueTask DisposeAsync() => _committer.DisposeAsync();
 
     private async Task<ImmutableArray<LedgerUnitResult>> CommitAsync(ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
     {
-        var started = time.GetTimestamp();
-        var results = await database.WriteAsync(
+        var started = _time.GetTimestamp();
+        var results = await _database.WriteAsync(
             (connection, transaction) => ApplyAsync(connection, transaction, units, cancellationToken), cancellationToken);
-        instruments.OnCommitted(results, time.GetElapsedTime(started));
+        _instruments.OnCommitted(results, _time.GetElapsedTime(started));
         return results;
     }
 
@@ -137,7 +137,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
         DbConnection connection, DbTransaction transaction, ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
     {
         var before = await LoadAsync(connection, transaction, units, cancellationToken);
-        var now = time.GetUtcNow();
+        var now = _time.GetUtcNow();
         var state = before;
         var results = ImmutableArray.CreateBuilder<LedgerUnitResult>(units.Length);
         List<RecordedTransfer> created = [];
@@ -160,7 +160,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
             rows.AddRange(unit.Rows);
         }
 
-        await database.Dialect.ExecuteAsync(connection, transaction, [.. Changes(before, state, created), .. rows], cancellationToken);
+        await _database.Dialect.ExecuteAsync(connection, transaction, [.. Changes(before, state, created), .. rows], cancellationToken);
         return results.MoveToImmutable();
     }
 
@@ -190,8 +190,8 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
 
         if (opened.Count > 0)
         {
-            var now = time.GetUtcNow();
-            await database.Dialect.ExecuteAsync(
+            var now = _time.GetUtcNow();
+            await _database.Dialect.ExecuteAsync(
                 connection, transaction, [.. opened.Values.Select(account => LedgerTables.Open(account, now))], cancellationToken);
         }
 
@@ -201,7 +201,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
         // A hold's accounts never change, so they can be read before they are locked; its state must be read after.
         if (holds.Count > 0)
         {
-            var named = await tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken);
+            var named = await _tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken);
             holds = [.. named.Select(static hold => hold.Id)];
             foreach (var hold in named)
             {
@@ -210,9 +210,9 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
             }
         }
 
-        var locked = await tables.ReadAccountsAsync(connection, transaction, accounts, toChange: true, cancellationToken);
-        var recorded = await tables.ReadTransfersAsync(connection, transaction, transfers, cancellationToken);
-        var held = holds.Count > 0 ? await tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken) : [];
+        var locked = await _tables.ReadAccountsAsync(connection, transaction, accounts, toChange: true, cancellationToken);
+        var recorded = await _tables.ReadTransfersAsync(connection, transaction, transfers, cancellationToken);
+        var held = holds.Count > 0 ? await _tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken) : [];
         return new LedgerState
         {
             Accounts = locked.ToImmutableDictionary(static account => account.Id),

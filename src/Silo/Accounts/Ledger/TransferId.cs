@@ -11,13 +11,13 @@ public readonly record struct TransferId
 
     private const string ExpiryPrefix = "expire:";
 
-    private readonly string? value;
+    private readonly string? _value;
 
-    private TransferId(string value) => this.value = value;
+    private TransferId(string value) => _value = value;
 
     /// <summary>The id as stored.</summary>
     /// <exception cref="InvalidOperationException">This is no id: the default value.</exception>
-    public string Value => value ?? throw new InvalidOperationException("A transfer without an id.");
+    public string Value => _value ?? throw new InvalidOperationException("A transfer without an id.");
 
     /// <summary>An id of the caller's making.</summary>
     /// <param name="value">1 to <see cref="LengthMax"/> printable ASCII characters without spaces; "expire:" is the ledger's own.</param>
@@ -40,5 +40,5 @@ public readonly record struct TransferId
     internal static TransferId FromStorage(string value) => new(value);
 
     /// <summary>The id as stored; "(none)" for the default value.</summary>
-    public override string ToString() => value ?? "(none)";
+    public override string ToString() => _value ?? "(none)";
 }

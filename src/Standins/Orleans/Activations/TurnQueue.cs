@@ -13,7 +13,7 @@ internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
     private static readonly Action<object?> RunPump = static pump => ((Action)pump!)();
 
     [ThreadStatic]
-    private static TurnQueue? s_running;
+    private static TurnQueue? _running;
 
     private readonly Lock _gate = new();
     private readonly Queue<object> _turns = new();
@@ -129,7 +129,7 @@ internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
     }
 
     protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) =>
-        !taskWasPreviouslyQueued && s_running == this && TryExecuteTask(task);
+        !taskWasPreviouslyQueued && _running == this && TryExecuteTask(task);
 
     protected override IEnumerable<Task> GetScheduledTasks()
     {
@@ -142,8 +142,8 @@ internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
     private void Run(object turn)
     {
         var previousContext = RuntimeContext.Enter(_owner);
-        var previousQueue = s_running;
-        s_running = this;
+        var previousQueue = _running;
+        _running = this;
         try
         {
             if (turn is Task task)
@@ -159,7 +159,7 @@ internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
         }
         finally
         {
-            s_running = previousQueue;
+            _running = previousQueue;
             RuntimeContext.Restore(previousContext);
         }
     }

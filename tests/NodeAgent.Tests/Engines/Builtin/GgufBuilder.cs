@@ -6,8 +6,8 @@ namespace Federation.NodeAgent.Tests.Engines.Builtin;
 /// <summary>Writes GGUF files, wrong ones too.</summary>
 internal sealed class GgufBuilder
 {
-    private readonly List<(string Key, object Value)> pairs = [];
-    private readonly List<(string Name, long[] Dimensions, GgufTensorType Type, byte[] Data)> tensors = [];
+    private readonly List<(string Key, object Value)> _pairs = [];
+    private readonly List<(string Name, long[] Dimensions, GgufTensorType Type, byte[] Data)> _tensors = [];
 
     public uint Version { get; set; } = 3;
 
@@ -15,33 +15,33 @@ internal sealed class GgufBuilder
 
     public GgufBuilder Set(string key, object value)
     {
-        pairs.RemoveAll(pair => pair.Key == key);
-        pairs.Add((key, value));
+        _pairs.RemoveAll(pair => pair.Key == key);
+        _pairs.Add((key, value));
         return this;
     }
 
     /// <summary>Adds the pair though the key may be there already.</summary>
     public GgufBuilder SetAgain(string key, object value)
     {
-        pairs.Add((key, value));
+        _pairs.Add((key, value));
         return this;
     }
 
     public GgufBuilder Remove(string key)
     {
-        pairs.RemoveAll(pair => pair.Key == key);
+        _pairs.RemoveAll(pair => pair.Key == key);
         return this;
     }
 
     public GgufBuilder Tensor(string name, long[] dimensions, GgufTensorType type, byte[] data)
     {
-        tensors.Add((name, dimensions, type, data));
+        _tensors.Add((name, dimensions, type, data));
         return this;
     }
 
     public GgufBuilder Without(string tensor)
     {
-        tensors.RemoveAll(entry => entry.Name == tensor);
+        _tensors.RemoveAll(entry => entry.Name == tensor);
         return this;
     }
 
@@ -51,9 +51,9 @@ internal sealed class GgufBuilder
         using var writer = new BinaryWriter(file);
         writer.Write("GGUF"u8);
         writer.Write(Version);
-        writer.Write((ulong)tensors.Count);
-        writer.Write((ulong)pairs.Count);
-        foreach (var (key, value) in pairs)
+        writer.Write((ulong)_tensors.Count);
+        writer.Write((ulong)_pairs.Count);
+        foreach (var (key, value) in _pairs)
         {
             Text(writer, key);
             writer.Write(Type(value));
@@ -61,7 +61,7 @@ internal sealed class GgufBuilder
         }
 
         ulong offset = 0;
-        foreach (var (name, dimensions, type, data) in tensors)
+        foreach (var (name, dimensions, type, data) in _tensors)
         {
             Text(writer, name);
             writer.Write(dimensions.Length);
@@ -72,7 +72,7 @@ internal sealed class GgufBuilder
         }
 
         writer.Write(new byte[Aligned(file.Length) - file.Length]);
-        foreach (var (_, _, _, data) in tensors)
+        foreach (var (_, _, _, data) in _tensors)
         {
             writer.Write(data);
             writer.Write(new byte[Aligned(data.Length) - data.Length]);

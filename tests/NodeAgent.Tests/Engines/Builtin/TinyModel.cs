@@ -7,10 +7,10 @@ namespace Federation.NodeAgent.Tests.Engines.Builtin;
 /// <summary>A llama model of random weights, of any shape, as a file and as plain numbers.</summary>
 internal sealed class TinyModel
 {
-    private readonly Random random;
-    private readonly Dictionary<string, float[]> numbers = [];
+    private readonly Random _random;
+    private readonly Dictionary<string, float[]> _numbers = [];
 
-    public TinyModel(int seed) => random = new Random(seed);
+    public TinyModel(int seed) => _random = new Random(seed);
 
     public int Vocabulary { get; init; } = 260;
 
@@ -126,15 +126,15 @@ internal sealed class TinyModel
         return Times(IsTied ? "token_embd.weight" : "output.weight", Norm(states[^1], "output_norm.weight"));
     }
 
-    private double[] Row(string name, int row, int width) => [.. numbers[name].Skip(row * width).Take(width).Select(n => (double)n)];
+    private double[] Row(string name, int row, int width) => [.. _numbers[name].Skip(row * width).Take(width).Select(n => (double)n)];
 
     private double[] Times(string name, double[] x) =>
-        [.. Enumerable.Range(0, numbers[name].Length / x.Length).Select(row => Row(name, row, x.Length).Zip(x, (a, b) => a * b).Sum())];
+        [.. Enumerable.Range(0, _numbers[name].Length / x.Length).Select(row => Row(name, row, x.Length).Zip(x, (a, b) => a * b).Sum())];
 
     private double[] Norm(double[] x, string weights)
     {
         var scale = 1 / Math.Sqrt(x.Average(n => n * n) + 1e-5);
-        return [.. x.Select((n, i) => n * scale * numbers[weights][i])];
+        return [.. x.Select((n, i) => n * scale * _numbers[weights][i])];
     }
 
     private double[] Turn(double[] vectors, int position)
@@ -158,21 +158,21 @@ internal sealed class TinyModel
 
     private void Vector(GgufBuilder builder, string name, int length)
     {
-        var values = Enumerable.Range(0, length).Select(_ => (float)(0.5 + random.NextDouble())).ToArray();
-        numbers[name] = values;
+        var values = Enumerable.Range(0, length).Select(_ => (float)(0.5 + _random.NextDouble())).ToArray();
+        _numbers[name] = values;
         builder.Tensor(name, [length], GgufTensorType.F32, Singles(values));
     }
 
     private void Matrix(GgufBuilder builder, string name, int rows, int columns)
     {
-        var values = Enumerable.Range(0, rows * columns).Select(_ => (float)((random.NextDouble() - 0.5) * 4 / Math.Sqrt(columns))).ToArray();
+        var values = Enumerable.Range(0, rows * columns).Select(_ => (float)((_random.NextDouble() - 0.5) * 4 / Math.Sqrt(columns))).ToArray();
         var data = Type switch
         {
             GgufTensorType.F32 => Singles(values),
             GgufTensorType.F16 => Halves(values),
             _ => Blocks(values),
         };
-        numbers[name] = values;
+        _numbers[name] = values;
         builder.Tensor(name, [columns, rows], Type, data);
     }
 

@@ -9,7 +9,7 @@ namespace Federation.NodeAgent.Engines.Builtin.Gguf;
 internal sealed class GgufReader(Stream file, long headerBytesMax)
 {
     private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
-    private readonly byte[] scratch = new byte[8];
+    private readonly byte[] _scratch = new byte[8];
 
     public long Position { get; private set; }
 
@@ -64,8 +64,8 @@ internal sealed class GgufReader(Stream file, long headerBytesMax)
 
     private ReadOnlySpan<byte> Bytes(int count)
     {
-        Fill(scratch.AsSpan(0, count));
-        return scratch.AsSpan(0, count);
+        Fill(_scratch.AsSpan(0, count));
+        return _scratch.AsSpan(0, count);
     }
 
     private void Fill(Span<byte> bytes)

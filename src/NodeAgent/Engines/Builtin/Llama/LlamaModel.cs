@@ -80,7 +80,7 @@ internal sealed class LlamaModel
     /// <summary>Takes tensors out of the file by name and shape, and knows which were taken.</summary>
     private sealed class Weights(GgufFile gguf, Stream file, CancellationToken cancellationToken)
     {
-        private readonly HashSet<string> used = [];
+        private readonly HashSet<string> _used = [];
 
         public bool Has(string name) => gguf.Tensors.ContainsKey(name);
 
@@ -95,7 +95,7 @@ internal sealed class LlamaModel
         /// <summary>A tensor nobody asked for (a bias, say) would change the answers if it were left out.</summary>
         public void RequireAllUsed()
         {
-            if (gguf.Tensors.Keys.FirstOrDefault(name => !used.Contains(name)) is { } unknown)
+            if (gguf.Tensors.Keys.FirstOrDefault(name => !_used.Contains(name)) is { } unknown)
             {
                 throw new GgufFormatException($"tensor {unknown} is none of a plain llama model; this engine would answer wrongly without it");
             }
@@ -115,7 +115,7 @@ internal sealed class LlamaModel
                     $"tensor {name} is {string.Join('×', tensor.Dimensions)}; the hyperparameters say {string.Join('×', dimensions.ToArray())}");
             }
 
-            used.Add(name);
+            _used.Add(name);
             return tensor;
         }
 

@@ -10,32 +10,32 @@ internal sealed class LlamaSession
 
     private const int GrowthMin = 64;
 
-    private readonly LlamaModel model;
-    private readonly LlamaShape shape;
-    private readonly int contextMax;
-    private readonly float[][] keys;
-    private readonly float[][] values;
-    private readonly float[] cosines;
-    private readonly float[] sines;
-    private Buffers buffers;
-    private int capacity;
-    private float[] logits = [];
-    private int logitsLength;
+    private readonly LlamaModel _model;
+    private readonly LlamaShape _shape;
+    private readonly int _contextMax;
+    private readonly float[][] _keys;
+    private readonly float[][] _values;
+    private readonly float[] _cosines;
+    private readonly float[] _sines;
+    private Buffers _buffers;
+    private int _capacity;
+    private float[] _logits = [];
+    private int _logitsLength;
 
     /// <param name="model">The weights.</param>
     /// <param name="contextMax">Tokens the session may hold; memory is taken as they come.</param>
     public LlamaSession(LlamaModel model, int contextMax)
     {
-        this.model = model;
-        this.contextMax = contextMax;
-        shape = model.Shape;
-        keys = new float[shape.Layers][];
-        values = new float[shape.Layers][];
-        Array.Fill(keys, []);
-        Array.Fill(values, []);
-        cosines = new float[shape.RotatedSize / 2 * BatchMax];
-        sines = new float[cosines.Length];
-        buffers = new Buffers(shape, 1);
+        _model = model;
+        _contextMax = contextMax;
+        _shape = model.Shape;
+        _keys = new float[_shape.Layers][];
+        _values = new float[_shape.Layers][];
+        Array.Fill(_keys, []);
+        Array.Fill(_values, []);
+        _cosines = new float[_shape.RotatedSize / 2 * BatchMax];
+        _sines = new float[_cosines.Length];
+        _buffers = new Buffers(_shape, 1);
     }
 
     /// <summary>Tokens read so far.</summary>
@@ -49,33 +49,33 @@ internal sealed class LlamaSession
     }
 
     /// <summary>After the last call of <see cref="Read"/> or <see cref="ReadAll"/>; good until the next.</summary>
-    public ReadOnlySpan<float> Logits => logits.AsSpan(0, logitsLength);
+    public ReadOnlySpan<float> Logits => _logits.AsSpan(0, _logitsLength);
 
     /// <summary>Reads tokens, at most <see cref="BatchMax"/>. <see cref="Logits"/> are then those after the last one.</summary>
     public void Read(ReadOnlySpan<int> tokens)
     {
         Think(tokens);
-        WorkOutLogits(buffers.State.AsSpan((tokens.Length - 1) * shape.Width, shape.Width), 1);
+        WorkOutLogits(_buffers.State.AsSpan((tokens.Length - 1) * _shape.Width, _shape.Width), 1);
     }
 
     /// <summary>As <see cref="Read"/>, with the logits after each token, one row of the vocabulary's length after another.</summary>
     public void ReadAll(ReadOnlySpan<int> tokens)
     {
         Think(tokens);
-        WorkOutLogits(buffers.State.AsSpan(0, tokens.Length * shape.Width), tokens.Length);
+        WorkOutLogits(_buffers.State.AsSpan(0, tokens.Length * _shape.Width), tokens.Length);
     }
 
     private void WorkOutLogits(ReadOnlySpan<float> states, int count)
     {
-        var normal = buffers.Normal.AsSpan(0, count * shape.Width);
-        Normalise(states, model.OutputNorm, normal);
-        logitsLength = count * shape.Vocabulary;
-        if (logits.Length < logitsLength)
+        var normal = _buffers.Normal.AsSpan(0, count * _shape.Width);
+        Normalise(states, _model.OutputNorm, normal);
+        _logitsLength = count * _shape.Vocabulary;
+        if (_logits.Length < _logitsLength)
         {
-            logits = new float[logitsLength];
+            _logits = new float[_logitsLength];
         }
 
-        model.Output.Multiply(normal, count, logits.AsSpan(0, logitsLength));
+        _model.Output.Multiply(normal, count, _logits.AsSpan(0, _logitsLength));
     }
 
     private void Think(ReadOnlySpan<int> tokens)
@@ -83,37 +83,37 @@ internal sealed class LlamaSession
         var batch = tokens.Length;
         ArgumentOutOfRangeException.ThrowIfZero(batch);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(batch, BatchMax);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(Length + batch, contextMax);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Length + batch, _contextMax);
         EnsureRoom(batch);
         Turn(batch);
 
-        var b = buffers;
-        var state = b.State.AsSpan(0, batch * shape.Width);
-        var normal = b.Normal.AsSpan(0, batch * shape.Width);
-        var query = b.Query.AsSpan(0, batch * shape.QueryWidth);
-        var attended = b.Attended.AsSpan(0, batch * shape.QueryWidth);
-        var gate = b.Gate.AsSpan(0, batch * shape.FeedForward);
-        var up = b.Up.AsSpan(0, batch * shape.FeedForward);
+        var b = _buffers;
+        var state = b.State.AsSpan(0, batch * _shape.Width);
+        var normal = b.Normal.AsSpan(0, batch * _shape.Width);
+        var query = b.Query.AsSpan(0, batch * _shape.QueryWidth);
+        var attended = b.Attended.AsSpan(0, batch * _shape.QueryWidth);
+        var gate = b.Gate.AsSpan(0, batch * _shape.FeedForward);
+        var up = b.Up.AsSpan(0, batch * _shape.FeedForward);
         for (var i = 0; i < batch; i++)
         {
-            model.Embedding.CopyRow(tokens[i], state.Slice(i * shape.Width, shape.Width));
+            _model.Embedding.CopyRow(tokens[i], state.Slice(i * _shape.Width, _shape.Width));
         }
 
-        for (var i = 0; i < shape.Layers; i++)
+        for (var i = 0; i < _shape.Layers; i++)
         {
-            var layer = model.Layers[i];
-            var key = keys[i].AsSpan(Length * shape.KeyWidth, batch * shape.KeyWidth);
-            var value = values[i].AsSpan(Length * shape.KeyWidth, batch * shape.KeyWidth);
+            var layer = _model.Layers[i];
+            var key = _keys[i].AsSpan(Length * _shape.KeyWidth, batch * _shape.KeyWidth);
+            var value = _values[i].AsSpan(Length * _shape.KeyWidth, batch * _shape.KeyWidth);
 
             Normalise(state, layer.AttentionNorm, normal);
             layer.Query.Multiply(normal, batch, query);
             layer.Key.Multiply(normal, batch, key);
             layer.Value.Multiply(normal, batch, value);
-            Rotate(query, batch, shape.Heads);
-            Rotate(key, batch, shape.KeyHeads);
+            Rotate(query, batch, _shape.Heads);
+            Rotate(key, batch, _shape.KeyHeads);
             for (var j = 0; j < batch; j++)
             {
-                Attend(i, Length + j, query.Slice(j * shape.QueryWidth, shape.QueryWidth), attended.Slice(j * shape.QueryWidth, shape.QueryWidth));
+                Attend(i, Length + j, query.Slice(j * _shape.QueryWidth, _shape.QueryWidth), attended.Slice(j * _shape.QueryWidth, _shape.QueryWidth));
             }
 
             layer.AttentionOutput.Multiply(attended, batch, normal);
@@ -124,7 +124,7 @@ internal sealed class LlamaSession
             layer.Up.Multiply(normal, batch, up);
             for (var j = 0; j < batch; j++)
             {
-                Kernels.SwiGlu(gate.Slice(j * shape.FeedForward, shape.FeedForward), up.Slice(j * shape.FeedForward, shape.FeedForward));
+                Kernels.SwiGlu(gate.Slice(j * _shape.FeedForward, _shape.FeedForward), up.Slice(j * _shape.FeedForward, _shape.FeedForward));
             }
 
             layer.Down.Multiply(gate, batch, normal);
@@ -136,9 +136,9 @@ internal sealed class LlamaSession
 
     private void Normalise(ReadOnlySpan<float> states, float[] weights, Span<float> destination)
     {
-        for (var i = 0; i < states.Length; i += shape.Width)
+        for (var i = 0; i < states.Length; i += _shape.Width)
         {
-            Kernels.Normalise(states.Slice(i, shape.Width), weights, shape.Epsilon, destination.Slice(i, shape.Width));
+            Kernels.Normalise(states.Slice(i, _shape.Width), weights, _shape.Epsilon, destination.Slice(i, _shape.Width));
         }
     }
 
@@ -146,19 +146,19 @@ internal sealed class LlamaSession
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(int layer, int position, ReadOnlySpan<float> query, Span<float> attended)
     {
-        var size = shape.HeadSize;
+        var size = _shape.HeadSize;
         var scale = 1f / MathF.Sqrt(size);
-        var headsPerKey = shape.Heads / shape.KeyHeads;
-        ReadOnlySpan<float> layerKeys = keys[layer];
-        ReadOnlySpan<float> layerValues = values[layer];
-        var scores = buffers.Scores.AsSpan(0, position + 1);
-        for (var head = 0; head < shape.Heads; head++)
+        var headsPerKey = _shape.Heads / _shape.KeyHeads;
+        ReadOnlySpan<float> layerKeys = _keys[layer];
+        ReadOnlySpan<float> layerValues = _values[layer];
+        var scores = _buffers.Scores.AsSpan(0, position + 1);
+        for (var head = 0; head < _shape.Heads; head++)
         {
             var q = query.Slice(head * size, size);
             var start = head / headsPerKey * size;
             for (var i = 0; i < scores.Length; i++)
             {
-                scores[i] = Kernels.Dot(q, layerKeys.Slice((i * shape.KeyWidth) + start, size)) * scale;
+                scores[i] = Kernels.Dot(q, layerKeys.Slice((i * _shape.KeyWidth) + start, size)) * scale;
             }
 
             Kernels.Softmax(scores);
@@ -166,7 +166,7 @@ internal sealed class LlamaSession
             sum.Clear();
             for (var i = 0; i < scores.Length; i++)
             {
-                Kernels.AddScaled(sum, layerValues.Slice((i * shape.KeyWidth) + start, size), scores[i]);
+                Kernels.AddScaled(sum, layerValues.Slice((i * _shape.KeyWidth) + start, size), scores[i]);
             }
         }
     }
@@ -174,14 +174,14 @@ internal sealed class LlamaSession
     /// <summary>Works out the angles of the positions about to be read.</summary>
     private void Turn(int batch)
     {
-        var pairs = shape.RotatedSize / 2;
+        var pairs = _shape.RotatedSize / 2;
         for (var i = 0; i < batch; i++)
         {
             for (var pair = 0; pair < pairs; pair++)
             {
-                var (sine, cosine) = Math.SinCos((Length + i) * model.Rotation[pair]);
-                sines[(i * pairs) + pair] = (float)sine;
-                cosines[(i * pairs) + pair] = (float)cosine;
+                var (sine, cosine) = Math.SinCos((Length + i) * _model.Rotation[pair]);
+                _sines[(i * pairs) + pair] = (float)sine;
+                _cosines[(i * pairs) + pair] = (float)cosine;
             }
         }
     }
@@ -189,14 +189,14 @@ internal sealed class LlamaSession
     /// <summary>Turns each pair (2i, 2i+1) of each head by its position's angle.</summary>
     private void Rotate(Span<float> vectors, int batch, int heads)
     {
-        var pairs = shape.RotatedSize / 2;
+        var pairs = _shape.RotatedSize / 2;
         for (var i = 0; i < batch; i++)
         {
-            var sine = sines.AsSpan(i * pairs, pairs);
-            var cosine = cosines.AsSpan(i * pairs, pairs);
+            var sine = _sines.AsSpan(i * pairs, pairs);
+            var cosine = _cosines.AsSpan(i * pairs, pairs);
             for (var head = 0; head < heads; head++)
             {
-                var vector = vectors.Slice(((i * heads) + head) * shape.HeadSize, 2 * pairs);
+                var vector = vectors.Slice(((i * heads) + head) * _shape.HeadSize, 2 * pairs);
                 for (var pair = 0; pair < pairs; pair++)
                 {
                     var (a, b) = (vector[2 * pair], vector[(2 * pair) + 1]);
@@ -209,24 +209,24 @@ internal sealed class LlamaSession
 
     private void EnsureRoom(int batch)
     {
-        if (buffers.Batch < batch)
+        if (_buffers.Batch < batch)
         {
-            buffers = new Buffers(shape, BatchMax);
+            _buffers = new Buffers(_shape, BatchMax);
         }
 
-        if (Length + batch > capacity)
+        if (Length + batch > _capacity)
         {
-            capacity = Math.Min(contextMax, Math.Max(Length + batch, Math.Max(GrowthMin, 2 * capacity)));
-            for (var i = 0; i < shape.Layers; i++)
+            _capacity = Math.Min(_contextMax, Math.Max(Length + batch, Math.Max(GrowthMin, 2 * _capacity)));
+            for (var i = 0; i < _shape.Layers; i++)
             {
-                Array.Resize(ref keys[i], capacity * shape.KeyWidth);
-                Array.Resize(ref values[i], capacity * shape.KeyWidth);
+                Array.Resize(ref _keys[i], _capacity * _shape.KeyWidth);
+                Array.Resize(ref _values[i], _capacity * _shape.KeyWidth);
             }
         }
 
-        if (buffers.Scores.Length < capacity)
+        if (_buffers.Scores.Length < _capacity)
         {
-            buffers.Scores = new float[capacity];
+            _buffers.Scores = new float[_capacity];
         }
     }
 

@@ -42,7 +42,7 @@ internal sealed class Q8Matrix(int rows, int columns, sbyte[] quants, float[] sc
     private const int RowsAtOnce = 8;
 
     [ThreadStatic]
-    private static float[]? widened;
+    private static float[]? _widened;
 
     public override void CopyRow(int row, Span<float> destination)
     {
@@ -58,9 +58,9 @@ internal sealed class Q8Matrix(int rows, int columns, sbyte[] quants, float[] sc
 
     protected override void MultiplyRows(ReadOnlySpan<float> x, int batch, Span<float> y)
     {
-        if (widened is null || widened.Length < RowsAtOnce * Columns)
+        if (_widened is null || _widened.Length < RowsAtOnce * Columns)
         {
-            widened = new float[RowsAtOnce * Columns];
+            _widened = new float[RowsAtOnce * Columns];
         }
 
         for (var row = 0; row < Rows; row += RowsAtOnce)
@@ -68,10 +68,10 @@ internal sealed class Q8Matrix(int rows, int columns, sbyte[] quants, float[] sc
             var count = Math.Min(RowsAtOnce, Rows - row);
             for (var i = 0; i < count; i++)
             {
-                CopyRow(row + i, widened.AsSpan(i * Columns, Columns));
+                CopyRow(row + i, _widened.AsSpan(i * Columns, Columns));
             }
 
-            Kernels.Products(widened, Columns, x, batch, y, row, Rows, count);
+            Kernels.Products(_widened, Columns, x, batch, y, row, Rows, count);
         }
     }
 }

@@ -18,33 +18,33 @@ internal sealed record AnswerHead(string Id, long CreatedUnixSeconds, string Mod
 /// </summary>
 internal sealed class AnswerWriter : IDisposable
 {
-    private readonly GenerationRequest request;
-    private readonly AnswerHead head;
-    private readonly Tokenizer tokenizer;
-    private readonly PipeWriter pipe;
-    private readonly ArrayBufferWriter<byte> buffer = new();
-    private readonly Utf8JsonWriter json;
-    private readonly Choice[] choices;
+    private readonly GenerationRequest _request;
+    private readonly AnswerHead _head;
+    private readonly Tokenizer _tokenizer;
+    private readonly PipeWriter _pipe;
+    private readonly ArrayBufferWriter<byte> _buffer = new();
+    private readonly Utf8JsonWriter _json;
+    private readonly Choice[] _choices;
 
     public AnswerWriter(GenerationRequest request, AnswerHead head, Tokenizer tokenizer, PipeWriter pipe, int choiceCount)
     {
-        (this.request, this.head, this.tokenizer, this.pipe) = (request, head, tokenizer, pipe);
-        json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
-        choices = new Choice[choiceCount];
+        (_request, _head, _tokenizer, _pipe) = (request, head, tokenizer, pipe);
+        _json = new Utf8JsonWriter(_buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        _choices = new Choice[choiceCount];
         for (var i = 0; i < choiceCount; i++)
         {
-            choices[i] = new Choice();
+            _choices[i] = new Choice();
         }
     }
 
-    public void Dispose() => json.Dispose();
+    public void Dispose() => _json.Dispose();
 
-    private bool IsChat => request.Kind == JobKind.Chat;
+    private bool IsChat => _request.Kind == JobKind.Chat;
 
     /// <summary>A choice begins.</summary>
     public void Begin(int choice)
     {
-        if (request.Stream && IsChat)
+        if (_request.Stream && IsChat)
         {
             Chunk(choice, "", [], finishReason: null, isFirst: true);
         }
@@ -53,23 +53,23 @@ internal sealed class AnswerWriter : IDisposable
     /// <summary>A choice goes on: text that is final, and the scores of the tokens it came from.</summary>
     public void Add(int choice, string text, IReadOnlyList<TokenScore> scores)
     {
-        if (request.Stream)
+        if (_request.Stream)
         {
             Chunk(choice, text, scores, finishReason: null, isFirst: false);
             return;
         }
 
-        choices[choice].Text.Append(text);
-        choices[choice].Scores.AddRange(scores);
+        _choices[choice].Text.Append(text);
+        _choices[choice].Scores.AddRange(scores);
     }
 
     /// <summary>A choice ends, with what had been held back.</summary>
     public void Finish(int choice, string text, IReadOnlyList<TokenScore> scores, string reason)
     {
-        if (!request.Stream)
+        if (!_request.Stream)
         {
             Add(choice, text, scores);
-            choices[choice].FinishReason = reason;
+            _choices[choice].FinishReason = reason;
             return;
         }
 
@@ -86,58 +86,58 @@ internal sealed class AnswerWriter : IDisposable
     /// <summary>The answer ends.</summary>
     public void End(TokenUsage usage)
     {
-        if (!request.Stream)
+        if (!_request.Stream)
         {
             Whole(usage);
-            pipe.Write(buffer.WrittenSpan);
+            _pipe.Write(_buffer.WrittenSpan);
             return;
         }
 
-        if (request.IncludeUsage)
+        if (_request.IncludeUsage)
         {
             BeginObject();
-            json.WriteStartArray("choices"u8);
-            json.WriteEndArray();
+            _json.WriteStartArray("choices"u8);
+            _json.WriteEndArray();
             Usage(usage);
             EndEvent();
         }
 
-        pipe.Write("data: [DONE]\n\n"u8);
+        _pipe.Write("data: [DONE]\n\n"u8);
     }
 
     private void Chunk(int choice, string text, IReadOnlyList<TokenScore> scores, string? finishReason, bool isFirst)
     {
         BeginObject();
-        json.WriteStartArray("choices"u8);
-        json.WriteStartObject();
-        json.WriteNumber("index"u8, choice);
+        _json.WriteStartArray("choices"u8);
+        _json.WriteStartObject();
+        _json.WriteNumber("index"u8, choice);
         if (IsChat)
         {
-            json.WriteStartObject("delta"u8);
+            _json.WriteStartObject("delta"u8);
             if (isFirst)
             {
-                json.WriteString("role"u8, "assistant"u8);
+                _json.WriteString("role"u8, "assistant"u8);
             }
 
             if (finishReason is null)
             {
-                json.WriteString("content"u8, text);
+                _json.WriteString("content"u8, text);
             }
 
-            json.WriteEndObject();
+            _json.WriteEndObject();
         }
         else
         {
-            json.WriteString("text"u8, text);
+            _json.WriteString("text"u8, text);
         }
 
-        Logprobs(scores, choices[choice]);
-        json.WriteString("finish_reason"u8, finishReason);
-        json.WriteEndObject();
-        json.WriteEndArray();
-        if (request.IncludeUsage)
+        Logprobs(scores, _choices[choice]);
+        _json.WriteString("finish_reason"u8, finishReason);
+        _json.WriteEndObject();
+        _json.WriteEndArray();
+        if (_request.IncludeUsage)
         {
-            json.WriteNull("usage"u8);
+            _json.WriteNull("usage"u8);
         }
 
         EndEvent();
@@ -146,80 +146,80 @@ internal sealed class AnswerWriter : IDisposable
     private void Whole(TokenUsage usage)
     {
         BeginObject();
-        json.WriteStartArray("choices"u8);
-        for (var i = 0; i < choices.Length; i++)
+        _json.WriteStartArray("choices"u8);
+        for (var i = 0; i < _choices.Length; i++)
         {
-            var choice = choices[i];
-            json.WriteStartObject();
-            json.WriteNumber("index"u8, i);
+            var choice = _choices[i];
+            _json.WriteStartObject();
+            _json.WriteNumber("index"u8, i);
             if (IsChat)
             {
-                json.WriteStartObject("message"u8);
-                json.WriteString("role"u8, "assistant"u8);
-                json.WriteString("content"u8, choice.Text.ToString());
-                json.WriteNull("refusal"u8);
-                json.WriteEndObject();
+                _json.WriteStartObject("message"u8);
+                _json.WriteString("role"u8, "assistant"u8);
+                _json.WriteString("content"u8, choice.Text.ToString());
+                _json.WriteNull("refusal"u8);
+                _json.WriteEndObject();
             }
             else
             {
-                json.WriteString("text"u8, choice.Text.ToString());
+                _json.WriteString("text"u8, choice.Text.ToString());
             }
 
             Logprobs(choice.Scores, choice);
-            json.WriteString("finish_reason"u8, choice.FinishReason);
-            json.WriteEndObject();
+            _json.WriteString("finish_reason"u8, choice.FinishReason);
+            _json.WriteEndObject();
         }
 
-        json.WriteEndArray();
+        _json.WriteEndArray();
         Usage(usage);
-        json.WriteEndObject();
-        json.Flush();
+        _json.WriteEndObject();
+        _json.Flush();
     }
 
     private void BeginObject()
     {
-        buffer.ResetWrittenCount();
-        json.Reset();
-        json.WriteStartObject();
-        json.WriteString("id"u8, head.Id);
-        json.WriteString("object"u8, (IsChat, request.Stream) switch
+        _buffer.ResetWrittenCount();
+        _json.Reset();
+        _json.WriteStartObject();
+        _json.WriteString("id"u8, _head.Id);
+        _json.WriteString("object"u8, (IsChat, _request.Stream) switch
         {
             (true, true) => "chat.completion.chunk"u8,
             (true, false) => "chat.completion"u8,
             _ => "text_completion"u8,
         });
-        json.WriteNumber("created"u8, head.CreatedUnixSeconds);
-        json.WriteString("model"u8, head.Model);
-        json.WriteString("system_fingerprint"u8, head.Fingerprint);
+        _json.WriteNumber("created"u8, _head.CreatedUnixSeconds);
+        _json.WriteString("model"u8, _head.Model);
+        _json.WriteString("system_fingerprint"u8, _head.Fingerprint);
     }
 
     private void EndEvent()
     {
-        json.WriteEndObject();
-        json.Flush();
-        pipe.Write("data: "u8);
-        pipe.Write(buffer.WrittenSpan);
-        pipe.Write("\n\n"u8);
+        _json.WriteEndObject();
+        _json.Flush();
+        _pipe.Write("data: "u8);
+        _pipe.Write(_buffer.WrittenSpan);
+        _pipe.Write("\n\n"u8);
     }
 
     private void Usage(TokenUsage usage)
     {
-        json.WriteStartObject("usage"u8);
-        json.WriteNumber("prompt_tokens"u8, usage.PromptTokens);
-        json.WriteNumber("completion_tokens"u8, usage.CompletionTokens);
-        json.WriteNumber("total_tokens"u8, usage.TotalTokens);
-        json.WriteEndObject();
+        _json.WriteStartObject("usage"u8);
+        _json.WriteNumber("prompt_tokens"u8, usage.PromptTokens);
+        _json.WriteNumber("completion_tokens"u8, usage.CompletionTokens);
+        _json.WriteNumber("total_tokens"u8, usage.TotalTokens);
+        _json.WriteEndObject();
     }
 
     private void Logprobs(IReadOnlyList<TokenScore> scores, Choice choice)
     {
-        if (!request.WantsLogprobs || (request.Stream && scores.Count == 0))
+        if (!_request.WantsLogprobs || (_request.Stream && scores.Count == 0))
         {
-            json.WriteNull("logprobs"u8);
+            _json.WriteNull("logprobs"u8);
             return;
         }
 
-        json.WriteStartObject("logprobs"u8);
+        _json.WriteStartObject("logprobs"u8);
         if (IsChat)
         {
             ChatLogprobs(scores);
@@ -229,87 +229,87 @@ internal sealed class AnswerWriter : IDisposable
             CompletionLogprobs(scores, choice);
         }
 
-        json.WriteEndObject();
+        _json.WriteEndObject();
     }
 
     private void ChatLogprobs(IReadOnlyList<TokenScore> scores)
     {
-        json.WriteStartArray("content"u8);
+        _json.WriteStartArray("content"u8);
         foreach (var score in scores)
         {
-            json.WriteStartObject();
+            _json.WriteStartObject();
             Chance(score.Token, score.Logprob);
-            json.WriteStartArray("top_logprobs"u8);
+            _json.WriteStartArray("top_logprobs"u8);
             foreach (var top in score.Top)
             {
-                json.WriteStartObject();
+                _json.WriteStartObject();
                 Chance(top.Token, top.Logprob);
-                json.WriteEndObject();
+                _json.WriteEndObject();
             }
 
-            json.WriteEndArray();
-            json.WriteEndObject();
+            _json.WriteEndArray();
+            _json.WriteEndObject();
         }
 
-        json.WriteEndArray();
-        json.WriteNull("refusal"u8);
+        _json.WriteEndArray();
+        _json.WriteNull("refusal"u8);
     }
 
     private void Chance(int token, double logprob)
     {
-        json.WriteString("token"u8, Text(token));
-        json.WriteNumber("logprob"u8, logprob);
-        json.WriteStartArray("bytes"u8);
-        foreach (var value in tokenizer.Bytes(token))
+        _json.WriteString("token"u8, Text(token));
+        _json.WriteNumber("logprob"u8, logprob);
+        _json.WriteStartArray("bytes"u8);
+        foreach (var value in _tokenizer.Bytes(token))
         {
-            json.WriteNumberValue(value);
+            _json.WriteNumberValue(value);
         }
 
-        json.WriteEndArray();
+        _json.WriteEndArray();
     }
 
     /// <summary>The older shape: four lists side by side.</summary>
     private void CompletionLogprobs(IReadOnlyList<TokenScore> scores, Choice choice)
     {
-        json.WriteStartArray("tokens"u8);
+        _json.WriteStartArray("tokens"u8);
         foreach (var score in scores)
         {
-            json.WriteStringValue(Text(score.Token));
+            _json.WriteStringValue(Text(score.Token));
         }
 
-        json.WriteEndArray();
-        json.WriteStartArray("token_logprobs"u8);
+        _json.WriteEndArray();
+        _json.WriteStartArray("token_logprobs"u8);
         foreach (var score in scores)
         {
-            json.WriteNumberValue(score.Logprob);
+            _json.WriteNumberValue(score.Logprob);
         }
 
-        json.WriteEndArray();
-        json.WriteStartArray("top_logprobs"u8);
+        _json.WriteEndArray();
+        _json.WriteStartArray("top_logprobs"u8);
         foreach (var score in scores)
         {
-            json.WriteStartObject();
+            _json.WriteStartObject();
             // Tokens that are parts of characters look alike as text; the likeliest of them stays.
             foreach (var (text, logprob) in score.Top.Select(top => (Text: Text(top.Token), top.Logprob)).DistinctBy(top => top.Text))
             {
-                json.WriteNumber(text, logprob);
+                _json.WriteNumber(text, logprob);
             }
 
-            json.WriteEndObject();
+            _json.WriteEndObject();
         }
 
-        json.WriteEndArray();
-        json.WriteStartArray("text_offset"u8);
+        _json.WriteEndArray();
+        _json.WriteStartArray("text_offset"u8);
         foreach (var score in scores)
         {
-            json.WriteNumberValue(choice.TextOffset);
+            _json.WriteNumberValue(choice.TextOffset);
             choice.TextOffset += Text(score.Token).Length;
         }
 
-        json.WriteEndArray();
+        _json.WriteEndArray();
     }
 
-    private string Text(int token) => Encoding.UTF8.GetString(tokenizer.Bytes(token));
+    private string Text(int token) => Encoding.UTF8.GetString(_tokenizer.Bytes(token));
 
     /// <summary>What is kept of a choice until the end, where nothing is streamed.</summary>
     private sealed class Choice

@@ -30,11 +30,11 @@ internal sealed record SamplingSettings
 /// </summary>
 internal sealed class Sampler(SamplingSettings settings, ulong seed)
 {
-    private readonly Dictionary<int, int> seen = [];
-    private ulong state = seed;
-    private float[] penalised = [];
-    private double[] weights = [];
-    private int[] tokens = [];
+    private readonly Dictionary<int, int> _seen = [];
+    private ulong _state = seed;
+    private float[] _penalised = [];
+    private double[] _weights = [];
+    private int[] _tokens = [];
 
     /// <exception cref="BrokenModelException">A logit is infinite or not a number.</exception>
     public int Next(ReadOnlySpan<float> logits)
@@ -44,7 +44,7 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
         var token = settings.Temperature == 0 ? greatest : Draw(adjusted, adjusted[greatest]);
         if (settings.HasPenalties)
         {
-            seen[token] = seen.GetValueOrDefault(token) + 1;
+            _seen[token] = _seen.GetValueOrDefault(token) + 1;
         }
 
         return token;
@@ -52,66 +52,66 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
 
     private ReadOnlySpan<float> Penalise(ReadOnlySpan<float> logits)
     {
-        Array.Resize(ref penalised, logits.Length);
-        logits.CopyTo(penalised);
-        foreach (var (token, times) in seen)
+        Array.Resize(ref _penalised, logits.Length);
+        logits.CopyTo(_penalised);
+        foreach (var (token, times) in _seen)
         {
-            penalised[token] -= (float)(settings.PresencePenalty + (settings.FrequencyPenalty * times));
+            _penalised[token] -= (float)(settings.PresencePenalty + (settings.FrequencyPenalty * times));
         }
 
-        return penalised;
+        return _penalised;
     }
 
     private int Draw(ReadOnlySpan<float> logits, double max)
     {
-        Array.Resize(ref weights, logits.Length);
-        Array.Resize(ref tokens, logits.Length);
+        Array.Resize(ref _weights, logits.Length);
+        Array.Resize(ref _tokens, logits.Length);
         for (var i = 0; i < logits.Length; i++)
         {
-            weights[i] = Math.Exp((logits[i] - max) / settings.Temperature);
-            tokens[i] = i;
+            _weights[i] = Math.Exp((logits[i] - max) / settings.Temperature);
+            _tokens[i] = i;
         }
 
         var kept = Keep();
         var sum = 0.0;
         for (var i = 0; i < kept; i++)
         {
-            sum += weights[i];
+            sum += _weights[i];
         }
 
         var left = Uniform() * sum;
         for (var i = 0; i < kept - 1; i++)
         {
-            left -= weights[i];
+            left -= _weights[i];
             if (left < 0)
             {
-                return tokens[i];
+                return _tokens[i];
             }
         }
 
-        return tokens[kept - 1];
+        return _tokens[kept - 1];
     }
 
     /// <summary>Moves the tokens to draw from to the front, and says how many they are.</summary>
     private int Keep()
     {
-        var kept = weights.Length;
+        var kept = _weights.Length;
         if (settings is { TopK: 0, TopP: 1, MinP: 0 })
         {
             return kept;
         }
 
         // Best first, and of equal weights the lower token: an unstable sort must not decide.
-        Array.Sort(weights, tokens, HeaviestFirst);
+        Array.Sort(_weights, _tokens, HeaviestFirst);
         for (var start = 0; start < kept;)
         {
             var end = start + 1;
-            while (end < kept && weights[end] == weights[start])
+            while (end < kept && _weights[end] == _weights[start])
             {
                 end++;
             }
 
-            Array.Sort(tokens, start, end - start);
+            Array.Sort(_tokens, start, end - start);
             start = end;
         }
 
@@ -122,11 +122,11 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
 
         if (settings.TopP < 1)
         {
-            var wanted = settings.TopP * weights.AsSpan(0, kept).ToArray().Sum();
+            var wanted = settings.TopP * _weights.AsSpan(0, kept).ToArray().Sum();
             var have = 0.0;
             for (var i = 0; i < kept; i++)
             {
-                have += weights[i];
+                have += _weights[i];
                 if (have >= wanted)
                 {
                     kept = i + 1;
@@ -134,7 +134,7 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
             }
         }
 
-        while (kept > 1 && weights[kept - 1] < settings.MinP * weights[0])
+        while (kept > 1 && _weights[kept - 1] < settings.MinP * _weights[0])
         {
             kept--;
         }
@@ -147,8 +147,8 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
     /// <summary>0 to below 1, by SplitMix64: written out, since the framework's generators may change between versions.</summary>
     private double Uniform()
     {
-        state += 0x9E3779B97F4A7C15;
-        var z = state;
+        _state += 0x9E3779B97F4A7C15;
+        var z = _state;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
         return ((z ^ (z >> 31)) >> 11) * (1.0 / (1UL << 53));

@@ -18,9 +18,9 @@ internal sealed class ChatTemplate
 {
     private const int LengthMax = 64 << 10;
 
-    private readonly Node body;
+    private readonly Node _body;
 
-    private ChatTemplate(Node body) => this.body = body;
+    private ChatTemplate(Node body) => _body = body;
 
     /// <exception cref="ChatTemplateException">The template uses more of Jinja than this, or is larger than any sensible one.</exception>
     public static ChatTemplate Parse(string source, string beginToken, string endToken)
@@ -48,7 +48,7 @@ internal sealed class ChatTemplate
         IReadOnlyList<ChatMessage> messages, [NotNullWhen(true)] out IReadOnlyList<PromptPart>? prompt, out int unwritten)
     {
         var rendering = new Rendering(messages);
-        body.Write(rendering);
+        _body.Write(rendering);
         (prompt, unwritten) = rendering.Unwritten is { } index ? (null, index) : (rendering.Parts, -1);
         return prompt is not null;
     }
@@ -130,14 +130,14 @@ internal sealed partial class ChatTemplateParser
 {
     private const int DepthMax = 16;
 
-    private readonly Dictionary<string, string> constants;
-    private readonly List<(bool IsBlock, bool IsText, string Source)> pieces = [];
-    private int position;
-    private string? loopVariable;
+    private readonly Dictionary<string, string> _constants;
+    private readonly List<(bool IsBlock, bool IsText, string Source)> _pieces = [];
+    private int _position;
+    private string? _loopVariable;
 
     public ChatTemplateParser(string source, string beginToken, string endToken)
     {
-        constants = new() { ["bos_token"] = beginToken, ["eos_token"] = endToken };
+        _constants = new() { ["bos_token"] = beginToken, ["eos_token"] = endToken };
 
         // As Jinja does: a template file's last newline is not part of the template.
         Cut(source.EndsWith('\n') ? source[..^1] : source);
@@ -146,7 +146,7 @@ internal sealed partial class ChatTemplateParser
     public ChatTemplate.Node Parse()
     {
         var body = Sequence(0);
-        return position == pieces.Count ? body : throw Unknown(pieces[position].Source);
+        return _position == _pieces.Count ? body : throw Unknown(_pieces[_position].Source);
     }
 
     private void Cut(string source)
@@ -159,7 +159,7 @@ internal sealed partial class ChatTemplateParser
             var isComment = tag.Groups["comment"].Success;
             if (!isComment)
             {
-                pieces.Add((isBlock, false, tag.Groups[isBlock ? "block" : "output"].Value.Trim()));
+                _pieces.Add((isBlock, false, tag.Groups[isBlock ? "block" : "output"].Value.Trim()));
             }
 
             start = tag.Index + tag.Length;
@@ -177,7 +177,7 @@ internal sealed partial class ChatTemplateParser
 
         if (text.Length > 0)
         {
-            pieces.Add((false, true, text));
+            _pieces.Add((false, true, text));
         }
     }
 
@@ -189,19 +189,19 @@ internal sealed partial class ChatTemplateParser
         }
 
         var nodes = new List<ChatTemplate.Node>();
-        while (position < pieces.Count)
+        while (_position < _pieces.Count)
         {
-            var (isBlock, isText, source) = pieces[position];
+            var (isBlock, isText, source) = _pieces[_position];
             if (isText)
             {
-                position++;
+                _position++;
                 nodes.Add(new ChatTemplate.Literal(source));
                 continue;
             }
 
             if (!isBlock)
             {
-                position++;
+                _position++;
                 nodes.Add(Output(source));
                 continue;
             }
@@ -209,11 +209,11 @@ internal sealed partial class ChatTemplateParser
             var words = Words(source);
             switch (words[0])
             {
-                case "for" when words is ["for", var variable, "in", "messages"] && loopVariable is null:
-                    position++;
-                    loopVariable = variable;
+                case "for" when words is ["for", var variable, "in", "messages"] && _loopVariable is null:
+                    _position++;
+                    _loopVariable = variable;
                     nodes.Add(new ChatTemplate.Loop(Sequence(depth + 1)));
-                    loopVariable = null;
+                    _loopVariable = null;
                     Expect("endfor");
                     break;
                 case "if":
@@ -233,11 +233,11 @@ internal sealed partial class ChatTemplateParser
         var isLast = false;
         do
         {
-            var words = Words(pieces[position++].Source);
+            var words = Words(_pieces[_position++].Source);
             isLast = words is ["else"];
             branches.Add(new ChatTemplate.Branch(isLast ? _ => true : Condition(words.AsSpan(1)), Sequence(depth + 1)));
         }
-        while (!isLast && position < pieces.Count && pieces[position].IsBlock && Words(pieces[position].Source)[0] is "elif" or "else");
+        while (!isLast && _position < _pieces.Count && _pieces[_position].IsBlock && Words(_pieces[_position].Source)[0] is "elif" or "else");
         Expect("endif");
         return new ChatTemplate.Choice(branches);
     }
@@ -290,7 +290,7 @@ internal sealed partial class ChatTemplateParser
                 nodes.Add(new ChatTemplate.Literal(Unquote(words[0])));
                 words = words[1..];
             }
-            else if (constants.TryGetValue(words[0], out var constant))
+            else if (_constants.TryGetValue(words[0], out var constant))
             {
                 nodes.Add(new ChatTemplate.Literal(constant));
                 words = words[1..];
@@ -319,7 +319,7 @@ internal sealed partial class ChatTemplateParser
     private bool TryField(ref ReadOnlySpan<string> words, out bool isRole)
     {
         isRole = false;
-        if (words.Length < 3 || loopVariable is null || words[0] != loopVariable)
+        if (words.Length < 3 || _loopVariable is null || words[0] != _loopVariable)
         {
             return false;
         }
@@ -342,12 +342,12 @@ internal sealed partial class ChatTemplateParser
 
     private void Expect(string word)
     {
-        if (position == pieces.Count || !pieces[position].IsBlock || pieces[position].Source != word)
+        if (_position == _pieces.Count || !_pieces[_position].IsBlock || _pieces[_position].Source != word)
         {
-            throw new ChatTemplateException($"expected {word}" + (position < pieces.Count ? $" before \"{pieces[position].Source}\"" : ""));
+            throw new ChatTemplateException($"expected {word}" + (_position < _pieces.Count ? $" before \"{_pieces[_position].Source}\"" : ""));
         }
 
-        position++;
+        _position++;
     }
 
     private static bool IsText(string word) => word[0] is '\'' or '"';

@@ -9,7 +9,7 @@ namespace Federation.NodeAgent.Engines.Builtin.Text;
 /// <param name="stops">Texts that end the answer and are not part of it.</param>
 internal sealed class TextAssembly(IReadOnlyList<byte[]> stops)
 {
-    private readonly ArrayBufferWriter<byte> held = new();
+    private readonly ArrayBufferWriter<byte> _held = new();
 
     /// <summary>A stop text has come; nothing more is taken.</summary>
     public bool IsStopped { get; private set; }
@@ -23,7 +23,7 @@ internal sealed class TextAssembly(IReadOnlyList<byte[]> stops)
     /// <summary>Takes a token's bytes and gives the text that can now be shown; often none.</summary>
     public string Add(ReadOnlySpan<byte> bytes)
     {
-        held.Write(bytes);
+        _held.Write(bytes);
         TakenBytes += bytes.Length;
         if (FirstStop() is { } position)
         {
@@ -31,19 +31,19 @@ internal sealed class TextAssembly(IReadOnlyList<byte[]> stops)
             return Release(position);
         }
 
-        var free = held.WrittenCount - LongestBegunStop();
-        return Release(free - BegunRune(held.WrittenSpan[..free]));
+        var free = _held.WrittenCount - LongestBegunStop();
+        return Release(free - BegunRune(_held.WrittenSpan[..free]));
     }
 
     /// <summary>The answer has ended: gives the rest. A UTF-8 sequence that was not finished becomes U+FFFD.</summary>
-    public string End() => IsStopped ? "" : Release(held.WrittenCount);
+    public string End() => IsStopped ? "" : Release(_held.WrittenCount);
 
     private int? FirstStop()
     {
         int? first = null;
         foreach (var stop in stops)
         {
-            var position = held.WrittenSpan.IndexOf(stop);
+            var position = _held.WrittenSpan.IndexOf(stop);
             if (position >= 0 && !(first <= position))
             {
                 first = position;
@@ -59,9 +59,9 @@ internal sealed class TextAssembly(IReadOnlyList<byte[]> stops)
         var longest = 0;
         foreach (var stop in stops)
         {
-            for (var length = Math.Min(stop.Length - 1, held.WrittenCount); length > longest; length--)
+            for (var length = Math.Min(stop.Length - 1, _held.WrittenCount); length > longest; length--)
             {
-                if (held.WrittenSpan.EndsWith(stop.AsSpan(0, length)))
+                if (_held.WrittenSpan.EndsWith(stop.AsSpan(0, length)))
                 {
                     longest = length;
                 }
@@ -92,10 +92,10 @@ internal sealed class TextAssembly(IReadOnlyList<byte[]> stops)
             return "";
         }
 
-        var text = Encoding.UTF8.GetString(held.WrittenSpan[..count]);
-        var rest = held.WrittenSpan[count..].ToArray();
-        held.ResetWrittenCount();
-        held.Write(rest);
+        var text = Encoding.UTF8.GetString(_held.WrittenSpan[..count]);
+        var rest = _held.WrittenSpan[count..].ToArray();
+        _held.ResetWrittenCount();
+        _held.Write(rest);
         ReleasedBytes += count;
         return text;
     }

@@ -15,28 +15,28 @@ internal sealed partial class Tokenizer
     private const int NormalToken = 1;
     private const int UserDefinedToken = 4;
 
-    private readonly byte[][] bytes;
-    private readonly int[] byteTokens;
-    private readonly BytePairs pairs;
-    private readonly bool hasMerges;
-    private readonly FrozenDictionary<string, int> specials;
-    private readonly FrozenSet<int> ends;
-    private readonly int? begin;
+    private readonly byte[][] _bytes;
+    private readonly int[] _byteTokens;
+    private readonly BytePairs _pairs;
+    private readonly bool _hasMerges;
+    private readonly FrozenDictionary<string, int> _specials;
+    private readonly FrozenSet<int> _ends;
+    private readonly int? _begin;
 
     private Tokenizer(
         byte[][] bytes, int[] byteTokens, FrozenDictionary<(int, int), (int, int)> merges, FrozenDictionary<string, int> specials, GgufMetadata metadata)
     {
-        (this.bytes, this.byteTokens, this.specials) = (bytes, byteTokens, specials);
-        pairs = new BytePairs(merges);
-        hasMerges = merges.Count > 0;
+        (_bytes, _byteTokens, _specials) = (bytes, byteTokens, specials);
+        _pairs = new BytePairs(merges);
+        _hasMerges = merges.Count > 0;
         LongestToken = bytes.Max(token => token.Length);
         Begin = metadata.CountOrNull("tokenizer.ggml.bos_token_id", 0, bytes.Length - 1);
         End = metadata.Count("tokenizer.ggml.eos_token_id", 0, bytes.Length - 1);
-        begin = metadata.Flag("tokenizer.ggml.add_bos_token", otherwise: false) ? Begin : null;
-        ends = metadata.CountOrNull("tokenizer.ggml.eot_token_id", 0, bytes.Length - 1) is { } endOfTurn ? [End, endOfTurn] : [End];
+        _begin = metadata.Flag("tokenizer.ggml.add_bos_token", otherwise: false) ? Begin : null;
+        _ends = metadata.CountOrNull("tokenizer.ggml.eot_token_id", 0, bytes.Length - 1) is { } endOfTurn ? [End, endOfTurn] : [End];
     }
 
-    public int Count => bytes.Length;
+    public int Count => _bytes.Length;
 
     /// <summary>Bytes of the longest token: a text of n bytes makes at least n divided by this many tokens.</summary>
     public int LongestToken { get; }
@@ -47,13 +47,13 @@ internal sealed partial class Tokenizer
     /// <summary>The token that ends an answer.</summary>
     public int End { get; }
 
-    public bool IsEnd(int token) => ends.Contains(token);
+    public bool IsEnd(int token) => _ends.Contains(token);
 
     /// <summary>What a token adds to the text; empty for a control token. May be a part of a UTF-8 sequence.</summary>
-    public ReadOnlySpan<byte> Bytes(int token) => bytes[token];
+    public ReadOnlySpan<byte> Bytes(int token) => _bytes[token];
 
     /// <summary>How the file writes a special token; empty where there is none.</summary>
-    public string Written(int? token) => specials.FirstOrDefault(pair => pair.Value == token).Key ?? "";
+    public string Written(int? token) => _specials.FirstOrDefault(pair => pair.Value == token).Key ?? "";
 
     /// <exception cref="GgufFormatException">Another kind of tokenizer, or one that contradicts itself.</exception>
     public static Tokenizer Of(GgufMetadata metadata, int vocabulary)
@@ -113,7 +113,7 @@ internal sealed partial class Tokenizer
         }
 
         EncodeText(text, tokens);
-        if (begin is { } first && (tokens.Count == 0 || tokens[0] != first))
+        if (_begin is { } first && (tokens.Count == 0 || tokens[0] != first))
         {
             tokens.Insert(0, first);
         }
@@ -138,7 +138,7 @@ internal sealed partial class Tokenizer
 
         var whole = text.ToString();
         text.Clear();
-        if (!hasMerges)
+        if (!_hasMerges)
         {
             EncodeWord(whole, tokens);
             return;
@@ -155,17 +155,17 @@ internal sealed partial class Tokenizer
         var start = tokens.Count;
         foreach (var value in Encoding.UTF8.GetBytes(word.ToString()))
         {
-            tokens.Add(byteTokens[value]);
+            tokens.Add(_byteTokens[value]);
         }
 
-        var length = pairs.Merge(CollectionsMarshal.AsSpan(tokens)[start..]);
+        var length = _pairs.Merge(CollectionsMarshal.AsSpan(tokens)[start..]);
         CollectionsMarshal.SetCount(tokens, start + length);
     }
 
     private (int Position, string Special, int Token)? FindSpecial(string text)
     {
         (int Position, string Special, int Token)? found = null;
-        foreach (var (special, token) in specials)
+        foreach (var (special, token) in _specials)
         {
             var position = text.IndexOf(special, StringComparison.Ordinal);
             if (position >= 0 && (found is not { } best || position < best.Position || (position == best.Position && special.Length > best.Special.Length)))
