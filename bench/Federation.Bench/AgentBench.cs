@@ -9,6 +9,9 @@ internal static class AgentBench
     private const int Starts = 10;
     private static readonly TimeSpan IdleTime = TimeSpan.FromSeconds(30);
 
+    // The runtime compiles anew what has run 30 times, heartbeats too; an agent idles for days.
+    private static readonly TimeSpan SettlingTime = TimeSpan.FromMinutes(2);
+
     public static async Task<Table> RunAsync(string file, string hubFile)
     {
         var table = new Table("the published agent", "measured", "goal");
@@ -24,13 +27,15 @@ internal static class AgentBench
             {
                 node.Kill();
                 await node.WaitForExitAsync();
+                await UntilConnectedAsync(federation, node, connected: false);
             }
             node = await federation.AddNodeAsync(file, """{ "engines": { "ollama": { "enabled": false } } }""");
-            connects.Add(await ConnectedAfterAsync(federation, node));
+            await UntilConnectedAsync(federation, node, connected: true);
+            connects.Add((DateTime.Now - node.StartTime).TotalMilliseconds);
         }
         table.Add("start to connected, median of 5", Numbers.Milliseconds(Numbers.Median(connects)), "≤ 500 ms");
 
-        await Task.Delay(TimeSpan.FromSeconds(10));
+        await Task.Delay(SettlingTime);
         var before = node!.TotalProcessorTime;
         await Task.Delay(IdleTime);
         node.Refresh();
@@ -55,15 +60,13 @@ internal static class AgentBench
         return times;
     }
 
-    /// <summary>From the process's start until the hub sees the node.</summary>
-    private static async Task<double> ConnectedAfterAsync(Federation federation, Process node)
+    /// <summary>Waits until the hub sees the one node come, or go.</summary>
+    private static async Task UntilConnectedAsync(Federation federation, Process node, bool connected)
     {
         using var http = federation.Client();
-        while (true)
+        while ((await http.GetStringAsync("/v1/nodes")).Contains("\"connected\":true", StringComparison.Ordinal) != connected)
         {
-            var nodes = await http.GetStringAsync("/v1/nodes");
-            if (nodes.Contains("\"connected\":true", StringComparison.Ordinal)) return (DateTime.Now - node.StartTime).TotalMilliseconds;
-            if (node.HasExited) throw new InvalidOperationException("The agent ended.");
+            if (connected && node.HasExited) throw new InvalidOperationException("The agent ended.");
             await Task.Delay(2);
         }
     }

@@ -39,11 +39,13 @@ internal static class RunCommand
         {
             var watch = new EngineWatch(engines, new EngineWatchOptions(), time, loggers.CreateLogger<EngineWatch>());
             var work = new WorkLog(RememberedLeases);
+            var worked = new WorkedToday(paths, time, loggers.CreateLogger<WorkedToday>());
             var parts = new AgentParts(
                 key,
                 watch,
                 HardwareDetector.ForThisMachine(paths.Home, time, loggers.CreateLogger<HardwareDetector>()),
-                new Contribution(paths, config, time, loggers.CreateLogger<Contribution>()),
+                new Contribution(paths, config, worked, time, loggers.CreateLogger<Contribution>()),
+                worked,
                 work,
                 new ReceiptSigner(key, work, loggers.CreateLogger<ReceiptSigner>()),
                 status,

@@ -48,7 +48,7 @@ public sealed record PolicyConfig
     /// <summary>When the node works, local time: <c>18:00-02:00</c>.</summary>
     public string? Schedule { get; set; }
 
-    /// <summary>How long it works per day at most, hours: above 0, up to 24.</summary>
+    /// <summary>How long it works per day at most, hours of running leases since midnight, local time: above 0, up to 24.</summary>
     public double? HoursPerDay { get; set; }
 
     /// <summary>The only models that it serves; empty: all that its engines have.</summary>
@@ -57,7 +57,7 @@ public sealed record PolicyConfig
     /// <summary>A GPU at or above this takes no new work, °C: 30 to 120.</summary>
     public double? MaxTemperatureCelsius { get; set; }
 
-    /// <summary>GPU memory that work for others may take, GiB: above 0.</summary>
+    /// <summary>A model whose weights are larger is not served, GiB: above 0.</summary>
     public double? VramLimitGib { get; set; }
 
     /// <summary><see cref="Schedule"/>, read; null without one.</summary>

@@ -10,15 +10,15 @@ namespace Federation.NodeAgent.Link;
 /// What the contributor allows at this moment, and the one reason why not. The configuration file is read again when it
 /// changes, so that <c>pause</c> and an editor have their effect while the agent runs.
 /// </summary>
-internal sealed partial class Contribution(AgentPaths paths, AgentConfig config, TimeProvider time, ILogger<Contribution> logger)
+internal sealed partial class Contribution(AgentPaths paths, AgentConfig config, WorkedToday worked, TimeProvider time, ILogger<Contribution> logger)
 {
     private readonly string _startedWith = WithoutPolicy(config);
     private AgentConfig _config = config;
     private DateTime _readAt = File.GetLastWriteTimeUtc(paths.ConfigFile);
     private double? _hottest;
 
-    /// <summary>Models that may be served; empty: all.</summary>
-    public IReadOnlyList<string> AllowedModels => _config.Policy.AllowedModels;
+    /// <summary>Which models may be served.</summary>
+    public ModelFilter Models => new(_config.Policy.AllowedModels, _config.Policy.VramLimitGib);
 
     /// <summary>Takes note of the devices' temperatures.</summary>
     public void Note(LoadReport load) => _hottest = load.Devices.Max(device => device.TemperatureCelsius);
@@ -44,6 +44,7 @@ internal sealed partial class Contribution(AgentPaths paths, AgentConfig config,
         var policy = _config.Policy;
         if (policy.Paused) return "paused by the owner";
         if (policy.DailySchedule is { } schedule && !schedule.Contains(TimeOnly.FromDateTime(time.GetLocalNow().DateTime))) return $"outside the schedule {schedule}";
+        if (policy.HoursPerDay is { } hours && worked.Total >= TimeSpan.FromHours(hours)) return $"worked {hours:0.##} hours today, which is the limit";
         return policy.MaxTemperatureCelsius is { } limit && _hottest >= limit ? $"a GPU is at {_hottest:0} °C; the limit is {limit:0} °C" : null;
     }
 

@@ -14,7 +14,7 @@ namespace Federation.NodeAgent.Link;
 
 /// <summary>What a session needs of the agent around it.</summary>
 internal sealed record AgentParts(
-    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkLog Work, ReceiptSigner Receipts, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
+    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkedToday Worked, WorkLog Work, ReceiptSigner Receipts, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
 
 /// <summary>One connection to the hub, from its challenge to its end.</summary>
 internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hardware> hardware, ILogger<HubSession> logger)
@@ -31,6 +31,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private Welcome _limits = new();
     private HubId _hub;
     private Policy _policy = new();
+    private ModelFilter _models = new([], null);
 
     /// <summary>The hub let the node in; it can be given work now.</summary>
     public bool IsWelcome { get; private set; }
@@ -78,13 +79,14 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         if (HubId.FromPublicKey(challenge.HubPublicKey.Span) != _hub || challenge.HubId != _hub.ToString())
             throw new HubUnreachableException($"This is not the hub the node joined ({_hub}) but {challenge.HubId}. If the hub was set up anew, join it again.");
         _policy = agent.Contribution.Now();
+        _models = agent.Contribution.Models;
         var hello = new Hello
         {
             NodeId = agent.Key.NodeId,
             Signature = ByteString.CopyFrom(agent.Key.Sign(Proofs.Connection(_hub, challenge.Nonce.Span, NodeId.Parse(agent.Key.NodeId)))),
             AgentVersion = agent.Version,
             Hardware = await hardware.WaitAsync(cancellationToken).ConfigureAwait(false),
-            Inventory = Inventories.Of(agent.Engines.Current, agent.Contribution.AllowedModels),
+            Inventory = Inventories.Of(agent.Engines.Current, _models),
             Policy = _policy,
         };
         await call.RequestStream.WriteAsync(new NodeMessage { Hello = hello }, cancellationToken).ConfigureAwait(false);
@@ -158,6 +160,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private async Task RunAsync(LeaseRun lease, CancellationToken lost)
     {
         await Task.Yield();
+        agent.Worked.Begin();
         try
         {
             await lease.RunAsync(lost).ConfigureAwait(false);
@@ -174,6 +177,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         finally
         {
             _leases.TryRemove(lease.LeaseId, out _);
+            agent.Worked.End();
             lease.Dispose();
         }
     }
@@ -253,13 +257,16 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         while (await period.WaitForNextTickAsync(lost).ConfigureAwait(false))
         {
             var now = agent.Contribution.Now();
+            if (!agent.Contribution.Models.Equals(_models))
+            {
+                _models = agent.Contribution.Models;
+                await SendInventoryAsync(agent.Engines.Current, lost).ConfigureAwait(false);
+            }
             if (now.Equals(_policy)) continue;
-            var modelsChanged = !now.AllowedModels.Equals(_policy.AllowedModels);
             _policy = now;
             LogPolicy(now.Paused ? now.PausedReason : "takes work");
             WriteStatus();
             await SendAsync(new NodeMessage { Policy = now }, lost).ConfigureAwait(false);
-            if (modelsChanged) await SendInventoryAsync(agent.Engines.Current, lost).ConfigureAwait(false);
         }
     }
 
@@ -272,7 +279,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     }
 
     private ValueTask SendInventoryAsync(EngineSnapshot snapshot, CancellationToken lost)
-        => SendAsync(new NodeMessage { Inventory = Inventories.Of(snapshot, agent.Contribution.AllowedModels) }, lost);
+        => SendAsync(new NodeMessage { Inventory = Inventories.Of(snapshot, _models) }, lost);
 
     /// <summary>Leaving is graceful: no new leases, the running ones finish, then the line is closed.</summary>
     private async Task DrainAsync(TimeSpan timeout, CancellationTokenSource lost, CancellationToken stop)
