@@ -16,7 +16,7 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
     [InlineData("{\"model\": \"steady\"} trailing")]
     [InlineData("not json at all")]
     [InlineData("")]
-    [InlineData("{\"model\": \"steady\", \"messages\": [{\"role\": \"user\", \"content\": \"\\uD800\"}], \"model\": \"\\uD800\"}")]
+    [InlineData("{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], \"model\": \"\\uD800\"}")]
     public Task Malformed_JSON_is_a_400_that_says_so(string body) => ExpectErrorAsync(Chat, body, HttpStatusCode.BadRequest, null, "We could not parse the JSON body");
 
     [Fact]
