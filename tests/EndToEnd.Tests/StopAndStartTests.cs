@@ -60,7 +60,8 @@ public sealed class StopAndStartTests(ITestOutputHelper output) : EndToEndTest(o
     public async Task After_a_restart_keys_nodes_and_pay_are_as_before_and_the_agent_is_back_by_itself(bool graceful)
     {
         using var data = new TemporaryDirectory();
-        var hub = await StartHubAsync(data: data.Path);
+        var ports = Ports.Take(2);
+        var hub = await StartAsync();
         using var admin = hub.Client();
         var (account, key) = await admin.CreateAccountAsync("owner");
         var agent = await StartAgentAsync(hub, AgentEngines.Demo(), account);
@@ -72,7 +73,7 @@ public sealed class StopAndStartTests(ITestOutputHelper output) : EndToEndTest(o
         if (graceful) hub.Process.Terminate();
         else await hub.Process.KillAsync();
         await hub.Process.ExitAsync();
-        var again = await StartHubAsync(arguments: ["--listen-nodes", $"127.0.0.1:{hub.Nodes.Port}"], data: data.Path, listen: $"127.0.0.1:{hub.Api.Port}");
+        var again = await StartAsync();
 
         using var ownerAgain = again.Client(key);
         using var adminAgain = again.Client();
@@ -80,6 +81,8 @@ public sealed class StopAndStartTests(ITestOutputHelper output) : EndToEndTest(o
         await agent.ConnectedAsync(adminAgain, AgentProcess.Model);
         Assert.Equal("42", (await ownerAgain.ChatAsync(AgentProcess.Model)).Content);
         await Patience.UntilAsync(async () => await ownerAgain.PendingAsync() > pending, "the next answer to be paid as well");
+
+        Task<HubProcess> StartAsync() => StartHubAsync(arguments: ["--listen-nodes", $"127.0.0.1:{ports[1]}"], data: data.Path, listen: $"127.0.0.1:{ports[0]}");
     }
 
     [Fact]

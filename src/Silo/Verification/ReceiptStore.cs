@@ -84,7 +84,8 @@ internal sealed class ReceiptStore(HubDatabase database)
 
     /// <summary>Those of these jobs that have their receipts.</summary>
     public Task<HashSet<string>> ListBookedAsync(IReadOnlyCollection<string> jobIds, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QueryAsync<string>("SELECT job_id FROM receipts WHERE job_id IN @jobIds", new { jobIds })).ToHashSet(StringComparer.Ordinal),
+        async connection => (await connection.QueryAsync<string>(
+            $"SELECT job_id FROM receipts WHERE {database.Dialect.In("job_id", "jobs")}", new { jobs = database.Dialect.Set(jobIds) })).ToHashSet(StringComparer.Ordinal),
         cancellationToken);
 
     private static string Name(ImmutableArray<byte> id) => Convert.ToHexStringLower(id.AsSpan());

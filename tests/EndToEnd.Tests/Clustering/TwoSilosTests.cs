@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 using Federation.EndToEnd.Tests.Harness;
 using Xunit.Abstractions;
 
@@ -160,7 +159,7 @@ public sealed class TwoSilosTests(ITestOutputHelper output) : EndToEndTest(outpu
     {
         var database = Keep(await ClusterDatabase.CreateAsync());
         var data = Keep(new DataDirectory());
-        var ports = FreePorts(4);
+        var ports = Ports.Take(4);
         var first = await StartSiloAsync(ports[0], ports[1]);
         var second = await StartSiloAsync(ports[2], ports[3]);
         return (first, second, database);
@@ -178,15 +177,6 @@ public sealed class TwoSilosTests(ITestOutputHelper output) : EndToEndTest(outpu
             arguments: ["--listen-nodes", "127.0.0.1:0"],
             data: data.Path,
             listen: $"127.0.0.1:{api}");
-    }
-
-    private static int[] FreePorts(int count)
-    {
-        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
-        listeners.ForEach(listener => listener.Start());
-        var ports = listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port).ToArray();
-        listeners.ForEach(listener => listener.Stop());
-        return ports;
     }
 
     private sealed class DataDirectory : IAsyncDisposable

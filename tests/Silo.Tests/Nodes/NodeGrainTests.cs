@@ -14,7 +14,7 @@ using Federation.Silo.Verification;
 
 namespace Federation.Silo.Tests.Nodes;
 
-public sealed class NodeGrainTests(SqliteTestDatabase database) : IClassFixture<SqliteTestDatabase>
+public abstract class NodeGrainTests(TestDatabase database)
 {
     // -------------------------------------------------------------------------------------------------------- booking
 
@@ -466,3 +466,7 @@ public sealed class NodeGrainTests(SqliteTestDatabase database) : IClassFixture<
         1_760_400_000_400,
         1_760_400_004_400);
 }
+
+public sealed class SqliteNodeGrainTests(SqliteTestDatabase database) : NodeGrainTests(database), IClassFixture<SqliteTestDatabase>;
+
+public sealed class PostgresNodeGrainTests(PostgresTestDatabase database) : NodeGrainTests(database), IClassFixture<PostgresTestDatabase>;
