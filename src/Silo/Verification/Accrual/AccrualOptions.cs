@@ -1,0 +1,56 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Verification.Accrual;
+
+/// <summary>When work is credited, how much of it, and when credits mature. Defaults are those of the verification protocol, §2.6.</summary>
+internal sealed class AccrualOptions
+{
+    public const string SectionName = "Accrual";
+
+    /// <summary>The least time between crediting and maturing. Default 24 h.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan MaturityAge { get; set; } = TimeSpan.FromHours(24);
+
+    /// <summary>The same in a small determinism class, see <see cref="Standings.StandingOptions.SmallClassPeers"/>. Default 72 h.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan SmallClassMaturityAge { get; set; } = TimeSpan.FromHours(72);
+
+    /// <summary>How long a node is new. Default 7 days.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan NewNodeAge { get; set; } = TimeSpan.FromDays(7);
+
+    /// <summary>The least time between crediting and maturing of what a new node earns. Default 7 days.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan NewNodeMaturityAge { get; set; } = TimeSpan.FromDays(7);
+
+    /// <summary>
+    /// How much faster than its class's reference a device may be: it is paid for at most this many reference hours an hour, and a
+    /// receipt that claims more of its own time is audited always. Default 1.35.
+    /// </summary>
+    [Range(1, 100)]
+    public double SpeedMax { get; set; } = 1.35;
+
+    /// <summary>Two intervals of work overlap only if they share more than this: the clocks of two silos differ. Default 250 ms [uncalibrated].</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:01:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan OverlapTolerance { get; set; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>How long an interval of work is remembered to see whether later ones overlap it. Default 2 h; no lease is longer.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "2.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan IntervalMemory { get; set; } = TimeSpan.FromHours(2);
+
+    /// <summary>σ: what an hour of standby earns of an hour of work. Default 0.1.</summary>
+    [Range(0, 1)]
+    public double StandbyShare { get; set; } = 0.1;
+
+    /// <summary>λ: standby probes an hour, on average, at moments nobody can foresee. Default 6.</summary>
+    [Range(0.01, 3_600)]
+    public double ProbesPerHour { get; set; } = 6;
+
+    /// <summary>After a probe without answer the one retry comes so much later. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan ProbeRetry { get; set; } = TimeSpan.FromSeconds(10);
+}
+
+[OptionsValidator]
+internal sealed partial class AccrualOptionsValidator : IValidateOptions<AccrualOptions>;
