@@ -62,11 +62,16 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
     // A silo that died says nothing; asking it is how this silo hears of it.
     private static readonly TimeSpan PulsePeriod = TimeSpan.FromSeconds(2);
 
+    // How long the last words of a lease may take once it was cancelled.
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(5);
+
     private readonly Channel<LeaseEvent> _events = Channel.CreateUnbounded<LeaseEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly CancellationTokenSource _disposed = new();
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly INodeSession _session;
     private readonly string _leaseId;
     private readonly IGrainFactory _grains;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Task _pulse;
     private ILeaseSink? _reference;
@@ -76,21 +81,28 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
         _session = session;
         _leaseId = leaseId;
         _grains = grains;
+        _time = time;
         _logger = logger;
         _pulse = PulseAsync(time);
     }
 
     protected override ChannelReader<LeaseEvent> Events => _events.Reader;
 
-    public Task<AssignStatus> AssignAsync(LeaseAssignment assignment)
+    public async Task<AssignStatus> AssignAsync(LeaseAssignment assignment)
     {
         _reference = _grains.CreateObjectReference<ILeaseSink>(this);
-        return _session.Assign(assignment, _reference);
+        var status = await _session.Assign(assignment, _reference);
+        if (status is not AssignStatus.Sent) _ended.TrySetResult();
+        return status;
     }
 
     public Task Take(LeaseEvents events)
     {
-        foreach (var item in events.Items) _events.Writer.TryWrite(item);
+        foreach (var item in events.Items)
+        {
+            _events.Writer.TryWrite(item);
+            if (item is LeaseEvent.Done or LeaseEvent.Failed or LeaseEvent.Refused) _ended.TrySetResult();
+        }
         return Task.CompletedTask;
     }
 
@@ -101,11 +113,19 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
         await _disposed.CancelAsync();
         await _pulse.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Cancel("abandoned");
-        if (_reference is not null) _grains.DeleteObjectReference<ILeaseSink>(_reference);
+        _ = ForgetAsync();
         _disposed.Dispose();
     }
 
     protected override void Grant(int bytes) => _ = QuietlyAsync(_session.Grant(_leaseId, bytes));
+
+    /// <summary>Stays reachable until the lease has said its last words: they are under way even when nobody listens any more.</summary>
+    private async Task ForgetAsync()
+    {
+        if (_reference is null) return;
+        await _ended.Task.WaitAsync(LastWords, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _grains.DeleteObjectReference<ILeaseSink>(_reference);
+    }
 
     private async Task PulseAsync(TimeProvider time)
     {
@@ -127,6 +147,7 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
         {
             LogSiloLost(_leaseId, exception);
             _events.Writer.TryWrite(new LeaseEvent.Failed(LeaseFailure.NodeLost, "the silo that held the node's connection is gone"));
+            _ended.TrySetResult();
             return false;
         }
     }
