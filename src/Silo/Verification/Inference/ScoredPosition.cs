@@ -1,0 +1,117 @@
+using System.Collections.Immutable;
+using System.Text;
+using System.Text.Unicode;
+using Federation.Protocol.Verification;
+
+namespace Federation.Silo.Verification.Inference;
+
+/// <summary>Why a position says nothing.</summary>
+internal enum SkipReason
+{
+    /// <summary>It counts.</summary>
+    None,
+
+    /// <summary>The token is a part of a character; engines behind HTTP re-derive bytes from text, so it may be any of several.</summary>
+    PartialCharacter,
+
+    /// <summary>A probe where the text before might be cut into other tokens than the worker's: the token begins with neither space nor new line.</summary>
+    UnsafeCut,
+
+    /// <summary>A stop text, or a limit, ended the answer; the model did not have to.</summary>
+    EndNotTheModels,
+}
+
+/// <summary>What a verifier found at one position of an answer, and what the worker itself had said.</summary>
+/// <param name="Offset">Bytes of UTF-8 into the answer.</param>
+/// <param name="Margin">
+/// Nats between the verifier's choice and the answer's token, 0 where they are the same; null when the token is not among those listed.
+/// </param>
+/// <param name="Logprob">The verifier's log-probability of the answer's token; null as <paramref name="Margin"/>.</param>
+/// <param name="LogprobAtMost">A token that is not listed is no likelier than this for the verifier.</param>
+/// <param name="WorkerLogprob">The worker's own, committed before the audit; null when it is not known.</param>
+/// <param name="Below">Probability of likelier tokens under the sampler's distribution; null when it is not known.</param>
+/// <param name="Mass">Probability of the answer's token under it.</param>
+/// <param name="EndMass">Probability of the end under it; null when it is not known.</param>
+/// <param name="IsEnd">This is the answer's end.</param>
+/// <param name="LikeliestIsEnd">The verifier's model would have ended here.</param>
+/// <param name="Skip">Why the position does not count.</param>
+internal sealed record ScoredPosition(
+    int Offset,
+    double? Margin,
+    double? Logprob,
+    double? WorkerLogprob = null,
+    double? LogprobAtMost = null,
+    double? Below = null,
+    double? Mass = null,
+    double? EndMass = null,
+    bool IsEnd = false,
+    bool LikeliestIsEnd = false,
+    SkipReason Skip = SkipReason.None)
+{
+    /// <summary>
+    /// How far worker and verifier are apart on the answer's token, nats; for an unlisted one as far as is certain. Null where the worker's word
+    /// is not known, or says nothing against an unlisted token.
+    /// </summary>
+    public double? Delta => (WorkerLogprob, Logprob, LogprobAtMost) switch
+    {
+        ({ } worker, { } own, _) => Math.Abs(worker - own),
+        ({ } worker, null, { } most) when worker > most => worker - most,
+        _ => null,
+    };
+
+    /// <summary>Takes a verifier's answer apart.</summary>
+    /// <param name="answer">Within the codec's bounds.</param>
+    /// <param name="text">The answer that was scored.</param>
+    /// <param name="endIsTheModels">Nothing but the model can have ended the answer: no stop text, no limit.</param>
+    /// <param name="worker">What the worker committed to, token by token; empty when it is not known.</param>
+    public static ImmutableArray<ScoredPosition> Of(ScoreAnswer answer, string text, bool endIsTheModels, IReadOnlyList<CommittedToken> worker)
+    {
+        var bytes = Encoding.UTF8.GetBytes(text);
+        var claims = Claims(worker);
+        var isProbe = answer.Method == "probe";
+        return
+        [
+            .. answer.Positions.Where(position => position.Offset <= bytes.Length).Select(position => new ScoredPosition(
+                position.Offset,
+                position.Margin ?? (position.Logprob is { } logprob ? Math.Max(0, position.LikeliestLogprob - logprob) : null),
+                position.Logprob,
+                claims.TryGetValue(position.Offset, out var claim) && position.Token.Span.SequenceEqual(claim.Token.Span) ? claim.MilliNats / 1000.0 : null,
+                position.LogprobAtMost,
+                position.Below,
+                position.Mass,
+                position.EndMass,
+                position.IsEnd,
+                position.LikeliestIsEnd,
+                Judge(position, bytes, isProbe, endIsTheModels))),
+        ];
+    }
+
+    /// <summary>A text where a probe may cut: at its start, at its end, and where a word or a line begins.</summary>
+    public static bool IsSafeCut(ReadOnlySpan<byte> text, int offset) =>
+        offset == 0 || offset == text.Length || (offset < text.Length && IsSpace(text[offset]) && !IsSpace(text[offset - 1]));
+
+    private static SkipReason Judge(ScorePosition position, byte[] text, bool isProbe, bool endIsTheModels)
+    {
+        // Where something else may have ended the answer, an end the model did want still counts for it.
+        if (position.IsEnd) return endIsTheModels || position.LikeliestIsEnd ? SkipReason.None : SkipReason.EndNotTheModels;
+        if (!isProbe) return SkipReason.None;
+        if (!IsSafeCut(text, position.Offset)) return SkipReason.UnsafeCut;
+        return Utf8.IsValid(position.Token.Span) ? SkipReason.None : SkipReason.PartialCharacter;
+    }
+
+    private static Dictionary<int, CommittedToken> Claims(IReadOnlyList<CommittedToken> worker)
+    {
+        var claims = new Dictionary<int, CommittedToken>();
+        var offset = 0;
+        foreach (var token in worker)
+        {
+            // An empty token is the end's; nothing begins after it.
+            claims.TryAdd(offset, token);
+            offset += token.Token.Length;
+        }
+
+        return claims;
+    }
+
+    private static bool IsSpace(byte value) => value is (byte)' ' or (byte)'\n';
+}

@@ -1,0 +1,28 @@
+using Federation.Protocol.Verification;
+
+namespace Federation.Contracts.Tests.Verification;
+
+public sealed class DeterminismClassTests
+{
+    [Fact]
+    public void The_canonical_text_names_all_and_reads_back()
+    {
+        var dc = new DeterminismClass("sha256:0af1", "ollama", "0.33.0 (b/1)", "cuda", "sm_89", 1);
+        Assert.Equal("sha256:0af1/ollama/0.33.0%20%28b%2F1%29/cuda/sm_89/np1", dc.ToCanonical());
+        Assert.Equal(dc, DeterminismClass.TryParse(dc.ToCanonical()));
+        Assert.Equal(new DeterminismClass("", "builtin", "ü", "cpu", "x64", 8), DeterminismClass.TryParse("/builtin/%C3%BC/cpu/x64/np8"));
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("a/b/c/d/e")]
+    [InlineData("a/b/c/d/e/np0")]
+    [InlineData("a/b/c/d/e/np01")]
+    [InlineData("a/b/c/d/e/np-1")]
+    [InlineData("a/b/c/d/e/1")]
+    [InlineData("a b/b/c/d/e/np1")]
+    [InlineData("%61/b/c/d/e/np1")]
+    [InlineData("a/b/c/d/e/np1/f")]
+    public void Another_spelling_is_none(string? text) => Assert.Null(DeterminismClass.TryParse(text));
+}

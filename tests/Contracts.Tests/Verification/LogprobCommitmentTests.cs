@@ -1,0 +1,70 @@
+using System.Text;
+using Federation.Protocol.Verification;
+
+namespace Federation.Contracts.Tests.Verification;
+
+public sealed class LogprobCommitmentTests
+{
+    [Fact]
+    public void Every_token_of_every_count_proves_itself_and_nothing_else()
+    {
+        for (var count = 1; count <= 40; count++)
+        {
+            var tokens = Tokens(count);
+            var root = LogprobCommitment.Root(tokens);
+            for (var i = 0; i < count; i++)
+            {
+                var path = LogprobCommitment.Prove(tokens, i);
+                Assert.True(LogprobCommitment.Verify(root, count, i, tokens[i], path), $"{i} of {count}");
+                Assert.False(LogprobCommitment.Verify(root, count, i, tokens[i] with { MilliNats = (short)(tokens[i].MilliNats - 1) }, path));
+                Assert.False(LogprobCommitment.Verify(root, count, (i + 1) % (count + 1), tokens[i], path));
+                Assert.False(LogprobCommitment.Verify(root, count + 1, i, tokens[i], path));
+                Assert.False(LogprobCommitment.Verify(root, count, i, tokens[i], [.. path, new byte[32]]));
+                if (path.Length > 0)
+                {
+                    Assert.False(LogprobCommitment.Verify(root, count, i, tokens[i], path[1..]));
+                    Assert.False(LogprobCommitment.Verify(root, count, i, tokens[i], path.SetItem(0, [.. path[0].Select(value => (byte)(value ^ 1))])));
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Each_part_of_each_token_is_bound()
+    {
+        var tokens = Tokens(5);
+        var root = Convert.ToHexString(LogprobCommitment.Root(tokens));
+        List<CommittedToken[]> others =
+        [
+            tokens[..4],
+            [.. tokens, tokens[4]],
+            [tokens[1], tokens[0], .. tokens[2..]],
+            [tokens[0] with { Token = "x"u8.ToArray() }, .. tokens[1..]],
+            [tokens[0], tokens[1] with { Top = [] }, .. tokens[2..]],
+            [tokens[0] with { Top = [new CommittedAlternative("b"u8.ToArray(), -1)] }, .. tokens[1..]],
+        ];
+        Assert.All(others, other => Assert.NotEqual(root, Convert.ToHexString(LogprobCommitment.Root(other))));
+        Assert.Equal(root, Convert.ToHexString(LogprobCommitment.Root(Tokens(5))));
+    }
+
+    [Fact]
+    public void The_root_is_the_same_on_every_machine_and_in_every_version() =>
+        Assert.Equal("0a304e9b91e6106c02023c2db022dc72b4afee02e3272bc393cb87dcadad2571", Convert.ToHexStringLower(LogprobCommitment.Root(Tokens(3))));
+
+    [Theory]
+    [InlineData(-0.0004, 0)]
+    [InlineData(-0.0006, -1)]
+    [InlineData(-1.2345, -1234)]
+    [InlineData(0.5, 0)]
+    [InlineData(-100, short.MinValue)]
+    [InlineData(double.NegativeInfinity, short.MinValue)]
+    [InlineData(double.NaN, short.MinValue)]
+    public void Log_probabilities_are_rounded_to_thousandths_and_bounded(double logprob, short expected) =>
+        Assert.Equal(expected, LogprobCommitment.ToMilliNats(logprob));
+
+    private static CommittedToken[] Tokens(int count) =>
+    [
+        .. Enumerable.Range(0, count).Select(i => new CommittedToken(
+            Encoding.UTF8.GetBytes($"t{i}"), (short)-i, [.. Enumerable.Range(0, i % 6).Select(j => new CommittedAlternative(Encoding.UTF8.GetBytes($"a{j}"), (short)-j))])),
+    ];
+}
