@@ -66,7 +66,9 @@ internal sealed class FakeServer : IAsyncDisposable
 
     private async Task AnswerAsync(HttpContext context)
     {
-        using var reader = new StreamReader(context.Request.Body, Encoding.UTF8);
+        // Scripts may read it again.
+        context.Request.EnableBuffering();
+        using var reader = new StreamReader(context.Request.Body, Encoding.UTF8, leaveOpen: true);
         var line = $"{context.Request.Method} {context.Request.Path}";
         Requests.Enqueue((line, await reader.ReadToEndAsync(context.RequestAborted), context.Request.Headers.Authorization));
         using var gone = context.RequestAborted.Register(() => ClientGone.TrySetResult());

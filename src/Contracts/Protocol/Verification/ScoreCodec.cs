@@ -120,7 +120,7 @@ public static class ScoreCodec
     private static string? Fault(ScorePosition position) =>
         position.Offset is >= 0 and <= TextBytesMax
         && position.Token.Length <= TokenBytesMax
-        && IsLogprob(position.LikeliestLogprob)
+        && position.LikeliestLogprob is null or (>= LogprobMin and <= LogprobMax)
         && (position.Logprob is null) == (position.Rank is null)
         && position.Logprob is null or (>= LogprobMin and <= LogprobMax)
         && position.LogprobAtMost is null or (>= LogprobMin and <= LogprobMax)

@@ -90,8 +90,8 @@ public sealed record ScorePosition
     /// <summary>Where the token is not listed: it is no likelier than this, the least likely listed one. Null otherwise.</summary>
     public double? LogprobAtMost { get; init; }
 
-    /// <summary>Of the likeliest token.</summary>
-    public required double LikeliestLogprob { get; init; }
+    /// <summary>Of the likeliest token; null where a probe ended at once and told nothing else.</summary>
+    public double? LikeliestLogprob { get; init; }
 
     /// <summary>The model would rather have ended here.</summary>
     public bool LikeliestIsEnd { get; init; }

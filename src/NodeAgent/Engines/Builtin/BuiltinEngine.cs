@@ -1,10 +1,10 @@
-using System.Collections.Immutable;
 using System.IO.Pipelines;
+using System.Text;
 using Federation.NodeAgent.Engines.Builtin.Gguf;
-using Federation.NodeAgent.Engines.Builtin.Llama;
 using Federation.NodeAgent.Engines.Builtin.Requests;
 using Federation.NodeAgent.Engines.Builtin.Sampling;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 using Microsoft.Extensions.Logging;
 
 namespace Federation.NodeAgent.Engines.Builtin;
@@ -13,7 +13,7 @@ namespace Federation.NodeAgent.Engines.Builtin;
 /// A small engine of our own: runs GGUF models of the llama architecture on the CPU, so that a fresh machine has something real to serve and
 /// verification has log-probabilities. For large models and GPUs there are Ollama and the OpenAI-compatible servers.
 /// </summary>
-public sealed partial class BuiltinEngine : IEngine
+public sealed partial class BuiltinEngine : IScoringEngine
 {
     private const string EngineVersion = "1";
 
@@ -80,24 +80,22 @@ public sealed partial class BuiltinEngine : IEngine
     public IAsyncEnumerable<PullStep> PullAsync(string model, CancellationToken cancellationToken) =>
         throw new NotSupportedException("The builtin engine fetches no models; put a GGUF file into one of its folders.");
 
-    /// <summary>Says how likely the model finds <paramref name="answer"/> as the answer to a request, whatever the request's sampling.</summary>
-    /// <param name="request">A chat or a completion with one prompt.</param>
-    /// <param name="answer">The answer's text.</param>
-    /// <param name="isWhole">The answer ended by itself, so that the end token is scored too.</param>
-    /// <param name="top">Likeliest tokens wanted at each place, 0 or more.</param>
-    /// <param name="cancellationToken">Stops between batches of tokens.</param>
-    /// <exception cref="ScoringException">The request is not valid, the model is not there or broken, or the text is too long for it.</exception>
-    public async Task<TextScore> ScoreAsync(EngineRequest request, string answer, bool isWhole, int top, CancellationToken cancellationToken)
+    /// <inheritdoc/>
+    public async Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(top);
         try
         {
-            var asked = _requests.Read(request.Kind, request.Body);
+            var kind = JobKinds.TryParse(request.Kind, out var word) ? word : throw new ScoringException($"A {request.Kind} cannot be scored.");
+            var asked = _requests.Read(kind, Encoding.UTF8.GetBytes(request.Request.GetRawText()));
+            if (request.Sampler is { } sampler)
+            {
+                asked = asked with { Sampling = Settings(sampler) };
+            }
+
             using var slot = await EnterAsync(cancellationToken).ConfigureAwait(false);
             using var loan = await BorrowAsync(request.Model, cancellationToken).ConfigureAwait(false);
-            var prompts = Prompts.Encode(loan.Model, asked);
-            return prompts is [var prompt]
-                ? await ScoreAsync(loan.Model, prompt, answer, isWhole, top, cancellationToken).ConfigureAwait(false)
+            return Prompts.Encode(loan.Model, asked) is [var prompt]
+                ? await ScoreAsync(loan.Model, new TextScorer(loan.Model, asked, request, prompt), cancellationToken).ConfigureAwait(false)
                 : throw new ScoringException("An answer to several prompts cannot be scored as one.");
         }
         catch (Exception e) when (e is OpenAiErrorException or BrokenModelException)
@@ -186,35 +184,12 @@ public sealed partial class BuiltinEngine : IEngine
         }
     }
 
-    private async Task<TextScore> ScoreAsync(
-        LoadedModel model, int[] prompt, string answer, bool isWhole, int top, CancellationToken cancellationToken)
+    private async Task<ScoreAnswer> ScoreAsync(LoadedModel model, TextScorer scorer, CancellationToken cancellationToken)
     {
-        var tokens = model.Tokenizer.EncodeText(answer);
-        if (isWhole)
-        {
-            tokens.Add(model.Tokenizer.End);
-        }
-
-        if (prompt.Length + tokens.Count > model.Card.ContextTokens)
-        {
-            throw new ScoringException($"Prompt and answer have {prompt.Length + tokens.Count} tokens; the model's context has {model.Card.ContextTokens}.");
-        }
-
         var session = model.RentSession();
         try
         {
-            // Logits after the last token of the prompt judge the answer's first, and so on; the answer's last need not be read.
-            int[] read = [.. prompt, .. tokens.Take(tokens.Count - 1)];
-            var scored = ImmutableArray.CreateBuilder<ScoredToken>(tokens.Count);
-            for (var start = 0; start < read.Length && tokens.Count > 0; start += LlamaSession.BatchMax)
-            {
-                var batch = read.AsMemory(start, Math.Min(LlamaSession.BatchMax, read.Length - start));
-                var first = start;
-                var scores = await _threads.RunAsync(() => Score(session, batch.Span, first, prompt.Length, tokens, top), cancellationToken).ConfigureAwait(false);
-                scored.AddRange(scores.Select(score => Scored(model, score)));
-            }
-
-            return new TextScore(model.Card.Digest, prompt.Length, scored.ToImmutable());
+            return await scorer.RunAsync(session, _threads, cancellationToken).ConfigureAwait(false);
         }
         finally
         {
@@ -222,34 +197,15 @@ public sealed partial class BuiltinEngine : IEngine
         }
     }
 
-    private static List<TokenScore> Score(LlamaSession session, ReadOnlySpan<int> batch, int start, int promptLength, List<int> answer, int top)
+    private static SamplingSettings Settings(ScoreSampler sampler) => new()
     {
-        var scores = new List<TokenScore>();
-        if (start + batch.Length < promptLength)
-        {
-            // Nothing here is judged; logits of the whole prompt would cost more than reading it.
-            session.Read(batch);
-            return scores;
-        }
-
-        session.ReadAll(batch);
-        var vocabulary = session.Logits.Length / batch.Length;
-        for (var i = 0; i < batch.Length; i++)
-        {
-            var place = start + i + 1 - promptLength;
-            if (place >= 0)
-            {
-                scores.Add(Logits.Score(session.Logits.Slice(i * vocabulary, vocabulary), answer[place], top));
-            }
-        }
-
-        return scores;
-    }
-
-    private static ScoredToken Scored(LoadedModel model, TokenScore score) => new(
-        [.. model.Tokenizer.Bytes(score.Token)],
-        score.Logprob,
-        [.. score.Top.Select(chance => new TokenAlternative([.. model.Tokenizer.Bytes(chance.Token)], chance.Logprob))]);
+        Temperature = sampler.Temperature,
+        TopK = sampler.TopK,
+        TopP = sampler.TopP,
+        MinP = sampler.MinP,
+        PresencePenalty = sampler.PresencePenalty,
+        FrequencyPenalty = sampler.FrequencyPenalty,
+    };
 
     private async Task<IDisposable> EnterAsync(CancellationToken cancellationToken)
     {

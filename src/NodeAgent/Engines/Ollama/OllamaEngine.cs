@@ -6,7 +6,9 @@ using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Federation.NodeAgent.Engines.OpenAi;
+using Federation.NodeAgent.Engines.Scoring;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.Ollama;
 
@@ -36,7 +38,7 @@ public sealed record OllamaOptions
 }
 
 /// <summary>Ollama: its own API says what it has and fetches models, its OpenAI-compatible one answers.</summary>
-public sealed class OllamaEngine : IEngine
+public sealed class OllamaEngine : IScoringEngine
 {
     private const int PullLineBytesMax = 64 << 10;
     private const int DetailsMax = 1024;
@@ -44,6 +46,7 @@ public sealed class OllamaEngine : IEngine
     private readonly OllamaOptions _options;
     private readonly OpenAiEndpoint _endpoint;
     private readonly InventoryCalls _calls;
+    private readonly OllamaProbes _probes;
 
     /// <summary>What never changes for a digest, so that a poll is two short calls.</summary>
     private readonly ConcurrentDictionary<string, Details> _details = new();
@@ -57,6 +60,7 @@ public sealed class OllamaEngine : IEngine
         _options = options;
         _endpoint = new OpenAiEndpoint(options.Address, "/v1", key: null);
         _calls = new InventoryCalls(_endpoint, options.InventoryTimeout, time);
+        _probes = new OllamaProbes(new ProbeCalls(_endpoint));
     }
 
     /// <inheritdoc/>
@@ -94,6 +98,9 @@ public sealed class OllamaEngine : IEngine
     /// <inheritdoc/>
     public Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken) =>
         _endpoint.SendAsync(request, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken) => _probes.ScoreAsync(request, cancellationToken);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<PullStep> PullAsync(string model, [EnumeratorCancellation] CancellationToken cancellationToken)

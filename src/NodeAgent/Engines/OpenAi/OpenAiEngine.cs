@@ -1,16 +1,19 @@
 using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Federation.NodeAgent.Engines.Scoring;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.OpenAi;
 
 /// <summary>Any server that speaks OpenAI's protocol.</summary>
-public sealed class OpenAiEngine : IEngine
+public sealed class OpenAiEngine : IScoringEngine
 {
     private readonly OpenAiOptions _options;
     private readonly OpenAiEndpoint _endpoint;
     private readonly InventoryCalls _calls;
+    private readonly OpenAiProbes _probes;
     private readonly string _modelsPath;
 
     /// <exception cref="ArgumentException">The URL is not absolute http or https, or an option is out of its range.</exception>
@@ -28,6 +31,7 @@ public sealed class OpenAiEngine : IEngine
         _modelsPath = hasPath ? "/models" : "/v1/models";
         _endpoint = new OpenAiEndpoint(new Uri(options.Url.GetLeftPart(UriPartial.Path)), hasPath ? "" : "/v1", options.ApiKey);
         _calls = new InventoryCalls(_endpoint, options.InventoryTimeout, time);
+        _probes = new OpenAiProbes(new ProbeCalls(_endpoint), hasPath ? "" : "/v1");
     }
 
     /// <inheritdoc/>
@@ -51,6 +55,9 @@ public sealed class OpenAiEngine : IEngine
     /// <inheritdoc/>
     public Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken) =>
         _endpoint.SendAsync(request, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken) => _probes.ScoreAsync(request, cancellationToken);
 
     /// <summary>The protocol has no way to fetch models.</summary>
     /// <exception cref="NotSupportedException">Always.</exception>

@@ -73,7 +73,7 @@ internal sealed record ScoredPosition(
         [
             .. answer.Positions.Where(position => position.Offset <= bytes.Length).Select(position => new ScoredPosition(
                 position.Offset,
-                position.Margin ?? (position.Logprob is { } logprob ? Math.Max(0, position.LikeliestLogprob - logprob) : null),
+                position.Margin ?? (position is { Logprob: { } own, LikeliestLogprob: { } likeliest } ? Math.Max(0, likeliest - own) : null),
                 position.Logprob,
                 claims.TryGetValue(position.Offset, out var claim) && position.Token.Span.SequenceEqual(claim.Token.Span) ? claim.MilliNats / 1000.0 : null,
                 position.LogprobAtMost,

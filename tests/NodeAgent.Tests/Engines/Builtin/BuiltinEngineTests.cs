@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using Federation.NodeAgent.Engines;
-using Federation.NodeAgent.Engines.Builtin;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.NodeAgent.Tests.Engines.Builtin;
@@ -521,7 +520,7 @@ public sealed class BuiltinEngineTests
 
         async Task RefuseAsync(EngineRequest request, string answer, string reason)
         {
-            var refusal = await Assert.ThrowsAsync<ScoringException>(() => demo.Engine.ScoreAsync(request, answer, true, 0, CancellationToken.None));
+            var refusal = await Assert.ThrowsAsync<ScoringException>(() => demo.Engine.ScoreAsync(DemoEngine.Score(request, answer), CancellationToken.None));
             Assert.Contains(reason, refusal.Message, StringComparison.Ordinal);
         }
     }
@@ -531,7 +530,7 @@ public sealed class BuiltinEngineTests
     {
         await using var demo = DemoEngine.Start();
 
-        Assert.Empty((await demo.Engine.ScoreAsync(DemoEngine.Chat("x"), "", isWhole: false, 0, CancellationToken.None)).Tokens);
+        Assert.Empty((await demo.Engine.ScoreAsync(DemoEngine.Score(DemoEngine.Chat("x"), "", "length"), CancellationToken.None)).Positions);
     }
 
     [Fact]

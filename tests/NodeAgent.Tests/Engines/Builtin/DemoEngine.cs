@@ -1,8 +1,10 @@
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Engines.Builtin;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Federation.NodeAgent.Tests.Engines.Builtin;
@@ -51,6 +53,17 @@ internal sealed class DemoEngine : IAsyncDisposable
         body["messages"] = new JsonArray(new JsonObject { ["role"] = "user", ["content"] = prompt });
         return Request(JobKind.Chat, body.ToJsonString(), model);
     }
+
+    /// <summary>Asks to score an answer to a request.</summary>
+    public static ScoreRequest Score(EngineRequest request, string answer, string finishReason = "stop", int top = 0) => new()
+    {
+        Kind = request.Kind.Word(),
+        Model = request.Model,
+        Request = JsonElement.Parse(request.Body.Span),
+        AnswerText = answer,
+        FinishReason = finishReason,
+        Top = top,
+    };
 
     public async Task<Answer> AskAsync(EngineRequest request)
     {

@@ -68,15 +68,16 @@ public sealed class ReferenceTests
         {
             var request = DemoEngine.Chat(reference["prompt"]!.GetValue<string>());
 
-            var score = await demo.Engine.ScoreAsync(request, reference["answer"]!.GetValue<string>(), isWhole: true, top: 5, CancellationToken.None);
+            var score = await demo.Engine.ScoreAsync(DemoEngine.Score(request, reference["answer"]!.GetValue<string>(), top: 5), CancellationToken.None);
 
             Assert.Equal(reference["usage"]!["prompt_tokens"]!.GetValue<int>(), score.PromptTokens);
             var expected = reference["tokens"]!.AsArray();
-            Assert.Equal(expected.Count, score.Tokens.Length);
-            foreach (var (theirs, ours) in expected.Zip(score.Tokens))
+            Assert.Equal((expected.Count, expected.Count), (score.Positions.Length, score.AnswerTokens));
+            foreach (var (theirs, ours) in expected.Zip(score.Positions))
             {
-                Assert.Equal(Bytes(theirs!), ours.Bytes.ToArray());
-                Assert.InRange(ours.Logprob, Logprob(theirs!) - Tolerance, Logprob(theirs!) + Tolerance);
+                Assert.Equal(Bytes(theirs!), ours.Token.ToArray());
+                Assert.Equal((1, 0.0), (ours.Rank, ours.Margin));
+                Assert.InRange(ours.Logprob!.Value, Logprob(theirs!) - Tolerance, Logprob(theirs!) + Tolerance);
                 Assert.Equal(5, ours.Top.Length);
                 Assert.True(ours.Top[0].Logprob >= ours.Top[4].Logprob);
             }
@@ -102,8 +103,8 @@ public sealed class ReferenceTests
 
     private static async Task<double> SurpriseAsync(DemoEngine demo, string prompt, Answer answer)
     {
-        var score = await demo.Engine.ScoreAsync(DemoEngine.Chat(prompt), answer.Text, isWhole: true, top: 0, CancellationToken.None);
-        return -score.Tokens.Sum(token => token.Logprob);
+        var score = await demo.Engine.ScoreAsync(DemoEngine.Score(DemoEngine.Chat(prompt), answer.Text), CancellationToken.None);
+        return -score.Positions.Sum(position => position.Logprob!.Value);
     }
 
     private static JsonNode[] Cases() =>

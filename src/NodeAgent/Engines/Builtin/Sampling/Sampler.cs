@@ -24,6 +24,14 @@ internal sealed record SamplingSettings
     public bool HasPenalties => PresencePenalty != 0 || FrequencyPenalty != 0;
 }
 
+/// <summary>What the sampler makes of a token that somebody else chose.</summary>
+/// <param name="Choice">The token it finds best, after penalties.</param>
+/// <param name="Margin">Nats between that and the token in question.</param>
+/// <param name="Below">Probability of drawing a likelier token; null at temperature 0, where nothing is drawn.</param>
+/// <param name="Mass">Probability of drawing the token itself; 0 for one that was cut off.</param>
+/// <param name="EndMass">Probability of drawing an end token.</param>
+internal readonly record struct WeighedToken(int Choice, double Margin, double? Below, double? Mass, double? EndMass);
+
 /// <summary>
 /// Chooses the tokens of one answer: penalties, temperature, top-k, top-p, min-p, then a draw. The same seed and logits give the same tokens
 /// on every machine and in every version.
@@ -42,12 +50,42 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
         var adjusted = settings.HasPenalties ? Penalise(logits) : logits;
         var greatest = Logits.Greatest(adjusted);
         var token = settings.Temperature == 0 ? greatest : Draw(adjusted, adjusted[greatest]);
+        Note(token);
+        return token;
+    }
+
+    /// <summary>Weighs a token of an answer that is there already; penalties then count it like one of the sampler's own.</summary>
+    /// <exception cref="BrokenModelException">A logit is infinite or not a number.</exception>
+    public WeighedToken Weigh(ReadOnlySpan<float> logits, int token, Func<int, bool> isEnd)
+    {
+        var adjusted = settings.HasPenalties ? Penalise(logits) : logits;
+        var greatest = Logits.Greatest(adjusted);
+        var weighed = new WeighedToken(greatest, (double)adjusted[greatest] - adjusted[token], null, null, null);
+        if (settings.Temperature > 0)
+        {
+            var kept = Weigh(adjusted, adjusted[greatest]);
+            var at = Array.IndexOf(_tokens, token, 0, kept);
+            var (sum, below, end) = (0.0, 0.0, 0.0);
+            for (var i = 0; i < kept; i++)
+            {
+                sum += _weights[i];
+                end += isEnd(_tokens[i]) ? _weights[i] : 0;
+                below += at < 0 || _weights[i] > _weights[at] || (_weights[i] == _weights[at] && _tokens[i] < token) ? _weights[i] : 0;
+            }
+
+            weighed = weighed with { Below = below / sum, Mass = at < 0 ? 0 : _weights[at] / sum, EndMass = end / sum };
+        }
+
+        Note(token);
+        return weighed;
+    }
+
+    private void Note(int token)
+    {
         if (settings.HasPenalties)
         {
             _seen[token] = _seen.GetValueOrDefault(token) + 1;
         }
-
-        return token;
     }
 
     private ReadOnlySpan<float> Penalise(ReadOnlySpan<float> logits)
@@ -64,15 +102,7 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
 
     private int Draw(ReadOnlySpan<float> logits, double max)
     {
-        Array.Resize(ref _weights, logits.Length);
-        Array.Resize(ref _tokens, logits.Length);
-        for (var i = 0; i < logits.Length; i++)
-        {
-            _weights[i] = Math.Exp((logits[i] - max) / settings.Temperature);
-            _tokens[i] = i;
-        }
-
-        var kept = Keep();
+        var kept = Weigh(logits, max);
         var sum = 0.0;
         for (var i = 0; i < kept; i++)
         {
@@ -90,6 +120,20 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
         }
 
         return _tokens[kept - 1];
+    }
+
+    /// <summary>Works out the weights, those of the tokens to draw from at the front, and says how many these are.</summary>
+    private int Weigh(ReadOnlySpan<float> logits, double max)
+    {
+        Array.Resize(ref _weights, logits.Length);
+        Array.Resize(ref _tokens, logits.Length);
+        for (var i = 0; i < logits.Length; i++)
+        {
+            _weights[i] = Math.Exp((logits[i] - max) / settings.Temperature);
+            _tokens[i] = i;
+        }
+
+        return Keep();
     }
 
     /// <summary>Moves the tokens to draw from to the front, and says how many they are.</summary>

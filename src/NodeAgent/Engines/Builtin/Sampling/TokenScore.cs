@@ -36,6 +36,18 @@ internal static class Logits
         return sum == 0f ? best : throw new BrokenModelException();
     }
 
+    /// <summary>1 for the likeliest token; of equal ones the lower comes first.</summary>
+    public static int Rank(ReadOnlySpan<float> logits, int token)
+    {
+        var rank = 1;
+        for (var i = 0; i < logits.Length; i++)
+        {
+            rank += logits[i] > logits[token] || (logits[i] == logits[token] && i < token) ? 1 : 0;
+        }
+
+        return rank;
+    }
+
     private static double LogSumOfExponentials(ReadOnlySpan<float> logits)
     {
         double max = logits[Greatest(logits)];
