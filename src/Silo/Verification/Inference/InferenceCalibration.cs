@@ -12,37 +12,43 @@ internal static class InferenceCalibration
     /// <summary>Nothing measured is so even that a deviation could be left out: the worker's numbers are rounded to thousandths.</summary>
     private const double Floor = 5e-4;
 
-    /// <summary>Thresholds at the honest quantile, and the baseline of the sums, from audits of about equal length; everything else as in <paramref name="start"/>.</summary>
-    /// <param name="honest">Figures of greedy audits whose worker's log-probabilities were known.</param>
+    /// <summary>Thresholds at the honest quantile, and what the sums standardise by, from audits of about equal length; everything else as in <paramref name="start"/>.</summary>
+    /// <param name="greedy">Figures of greedy audits; at least one.</param>
+    /// <param name="drawn">Figures of drawn audits.</param>
     /// <param name="start">Start values.</param>
-    public static InferenceCheckOptions Calibrate(IReadOnlyList<InferenceFigures> honest, InferenceCheckOptions start)
+    public static InferenceCheckOptions Calibrate(IReadOnlyList<InferenceFigures> greedy, IReadOnlyList<InferenceFigures> drawn, InferenceCheckOptions start)
     {
-        var margins = honest.Where(figures => figures.MeanMargin is not null).ToArray();
-        var deltas = honest.Where(figures => figures.MeanDelta is not null).ToArray();
-        var firsts = honest.Select(figures => figures.FirstDivergenceMargin ?? 0).ToArray();
         var calibrated = start.Copy();
-        if (margins.Length == 0) return calibrated;
-        calibrated.HonestMismatchRate = margins.Sum(figures => (double)figures.Mismatches) / Math.Max(1, margins.Sum(figures => figures.Scored));
-        calibrated.NearTieNats = Math.Max(At(firsts), Floor);
-        calibrated.MeanMarginMax = Math.Max(At([.. margins.Select(figures => figures.MeanMargin!.Value - (calibrated.NearTieNats / figures.Scored))]), Floor);
-        // An exact rate at the quantile: of honest audits the one with most differences but for one in a thousand.
-        calibrated.ExactRateMin = 1 - At([.. margins.Select(figures => 1 - figures.ExactRate!.Value)]);
-        calibrated.Baseline = new HonestBaseline
-        {
-            MarginMean = margins.Average(figures => figures.MeanMargin!.Value),
-            MarginDeviation = Deviation([.. margins.Select(figures => (figures.MeanMargin!.Value, figures.Scored))]),
-        };
-        if (deltas.Length == 0) return calibrated;
-        calibrated.MedianDeltaMax = Math.Max(At([.. deltas.Select(figures => figures.MedianDelta!.Value)]), Floor);
-        calibrated.MeanDeltaMax = Math.Max(At([.. deltas.Select(figures => figures.MeanDelta!.Value)]), Floor);
-        calibrated.Baseline.DeltaMean = deltas.Average(figures => figures.MeanDelta!.Value);
-        calibrated.Baseline.DeltaDeviation = Deviation([.. deltas.Select(figures => (figures.MeanDelta!.Value, figures.Compared))]);
+        calibrated.HonestMismatchRate = greedy.Sum(figures => (double)figures.Mismatches) / greedy.Sum(figures => figures.Scored);
+        calibrated.ExactRateMin = 1 - At(greedy, figures => 1 - figures.ExactRate);
+        calibrated.NearTieNats = Math.Max(At(greedy, figures => figures.FirstDivergenceMargin), Floor);
+
+        // One near tie is allowed beside the mean, so it is not allowed in it again.
+        calibrated.MeanMarginMax = Math.Max(At(greedy, figures => figures.MeanMargin - (calibrated.NearTieNats / figures.Scored)), Floor);
+        calibrated.Greedy = Honest(greedy, start.Greedy);
+        calibrated.Drawn = Honest(drawn, start.Drawn);
         return calibrated;
     }
 
-    private static double At(double[] values)
+    private static HonestAudits Honest(IReadOnlyList<InferenceFigures> audits, HonestAudits start)
     {
-        Array.Sort(values);
+        var margins = audits.Where(figures => figures.MeanMargin is not null).Select(figures => (figures.MeanMargin!.Value, figures.Scored)).ToArray();
+        var deltas = audits.Where(figures => figures.MeanDelta is not null).Select(figures => (figures.MeanDelta!.Value, figures.Compared)).ToArray();
+        return new HonestAudits
+        {
+            MedianDeltaMax = deltas.Length == 0 ? start.MedianDeltaMax : Math.Max(At(audits, figures => figures.MedianDelta), Floor),
+            MeanDeltaMax = deltas.Length == 0 ? start.MeanDeltaMax : Math.Max(At(audits, figures => figures.MeanDelta), Floor),
+            DeltaMean = deltas.Length == 0 ? start.DeltaMean : deltas.Average(audit => audit.Item1),
+            DeltaDeviation = deltas.Length == 0 ? start.DeltaDeviation : Deviation(deltas),
+            MarginMean = margins.Length == 0 ? start.MarginMean : margins.Average(audit => audit.Item1),
+            MarginDeviation = margins.Length == 0 ? start.MarginDeviation : Deviation(margins),
+        };
+    }
+
+    /// <summary>The value that the quantile of audits stays at or below; an audit without it counts as 0.</summary>
+    private static double At(IReadOnlyList<InferenceFigures> audits, Func<InferenceFigures, double?> value)
+    {
+        var values = audits.Select(figures => value(figures) ?? 0).Order().ToArray();
         return values[Math.Clamp((int)Math.Ceiling(Quantile * values.Length) - 1, 0, values.Length - 1)];
     }
 

@@ -43,17 +43,6 @@ internal sealed class InferenceCheckOptions
     [Range(0.0, 5.0)]
     public double NearTieNats { get; set; } = 0.35;
 
-    /// <summary>
-    /// Median of |worker's − verifier's log-probability|, nats. Default 0.04 [uncalibrated]; 0.03, the protocol's start value, accuses 0.25 % of
-    /// honest audits of 16 positions at a noise of 0.05 nat.
-    /// </summary>
-    [Range(0.0, 5.0)]
-    public double MedianDeltaMax { get; set; } = 0.04;
-
-    /// <summary>Mean of the same, nats. Default 0.10 [uncalibrated].</summary>
-    [Range(0.0, 5.0)]
-    public double MeanDeltaMax { get; set; } = 0.10;
-
     /// <summary>Chance that one test accuses an honest answer: of the exact rate, and of the draws' distribution. Default 0.001.</summary>
     [Range(1e-9, 0.5)]
     public double FalseAlarmRate { get; set; } = 1e-3;
@@ -89,36 +78,47 @@ internal sealed class InferenceCheckOptions
     [Range(0.5, 100.0)]
     public double CusumClip { get; set; } = 3;
 
-    /// <summary>What honest greedy audits of the class look like. Default: for noise of 0.05 nat [uncalibrated].</summary>
+    /// <summary>What honest greedy audits look like. Default: for noise of 0.05 nat [uncalibrated].</summary>
     [ValidateObjectMembers]
-    public HonestBaseline Baseline { get; set; } = new() { DeltaMean = 0.016, DeltaDeviation = 0.019 };
+    public HonestAudits Greedy { get; set; } = new() { DeltaMean = 0.016, DeltaDeviation = 0.019 };
 
     /// <summary>The same of drawn answers, whose tokens are less likely and so less certain; margins do not count there. Default as above.</summary>
     [ValidateObjectMembers]
-    public HonestBaseline DrawnBaseline { get; set; } = new() { DeltaMean = 0.022, DeltaDeviation = 0.024 };
+    public HonestAudits Drawn { get; set; } = new() { DeltaMean = 0.022, DeltaDeviation = 0.024 };
 
-    /// <summary>The same values in an object of their own; the baselines are shared.</summary>
+    /// <summary>The same values in an object of their own; what honest audits look like is shared.</summary>
     internal InferenceCheckOptions Copy() => (InferenceCheckOptions)MemberwiseClone();
 }
 
-/// <summary>Mean and spread per token of honest answers, against which the sums standardise an audit.</summary>
-internal sealed class HonestBaseline
+/// <summary>What honest audits look like: how far the worker's log-probabilities may lie from the verifier's, and what the sums standardise an audit by.</summary>
+internal sealed class HonestAudits
 {
-    /// <summary>Of the margin of a greedy token, nats.</summary>
+    /// <summary>
+    /// Most that the median of |worker's − verifier's log-probability| may be, nats. Default 0.04 [uncalibrated]; 0.03, the protocol's start
+    /// value, accuses 0.25 % of honest audits of 16 positions at a noise of 0.05 nat.
+    /// </summary>
     [Range(0.0, 5.0)]
-    public double MarginMean { get; set; } = 0.0008;
+    public double MedianDeltaMax { get; set; } = 0.04;
 
-    /// <summary>Standard deviation of the same.</summary>
-    [Range(1e-6, 5.0)]
-    public double MarginDeviation { get; set; } = 0.008;
+    /// <summary>Most that the mean of the same may be, nats. Default 0.10 [uncalibrated].</summary>
+    [Range(0.0, 5.0)]
+    public double MeanDeltaMax { get; set; } = 0.10;
 
-    /// <summary>Of |worker's − verifier's log-probability|, nats.</summary>
+    /// <summary>Mean of the same over honest tokens.</summary>
     [Range(0.0, 5.0)]
     public double DeltaMean { get; set; }
 
-    /// <summary>Standard deviation of the same.</summary>
+    /// <summary>Standard deviation of the same, per token.</summary>
     [Range(1e-6, 5.0)]
     public double DeltaDeviation { get; set; } = 0.02;
+
+    /// <summary>Mean margin of honest tokens, nats.</summary>
+    [Range(0.0, 5.0)]
+    public double MarginMean { get; set; } = 0.0008;
+
+    /// <summary>Standard deviation of the same, per token.</summary>
+    [Range(1e-6, 5.0)]
+    public double MarginDeviation { get; set; } = 0.008;
 }
 
 [OptionsValidator]

@@ -37,7 +37,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
 
         if (answer.Drawing == Drawing.Greedy) (figures, history) = CheckMargins(counted, figures, history, reasons);
         if (answer.Drawing == Drawing.Sampled) (figures, history) = CheckDraws(counted, figures, history, random, reasons);
-        (figures, history) = CheckDeltas(counted, answer.Drawing == Drawing.Sampled ? options.DrawnBaseline : options.Baseline, figures, history, reasons);
+        (figures, history) = CheckDeltas(counted, answer.Drawing == Drawing.Sampled ? options.Drawn : options.Greedy, figures, history, reasons);
         figures = CheckEnd(answer.Drawing, counted, figures, reasons);
         return (new InferenceVerdict(reasons.Count == 0 ? InferenceOutcome.Ok : InferenceOutcome.SoftMismatch, [.. reasons], figures), history);
     }
@@ -53,7 +53,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
             Binomial.Quantile(counted.Length, options.HonestMismatchRate, options.FalseAlarmRate));
         var mean = margins.Average();
         double? first = margins.FirstOrDefault(margin => margin > 0) is > 0 and var margin ? margin : null;
-        var (score, sum) = Add(history.Margin, mean, counted.Length, options.Baseline.MarginMean, options.Baseline.MarginDeviation);
+        var (score, sum) = Add(history.Margin, mean, counted.Length, options.Greedy.MarginMean, options.Greedy.MarginDeviation);
         if (mismatches > allowed)
         {
             reasons.Add(Text($"{mismatches} of {counted.Length} tokens are not what the model would have chosen; at most {allowed} happen to an honest node."));
@@ -88,22 +88,22 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
     }
 
     private (InferenceFigures, InferenceHistory) CheckDeltas(
-        ImmutableArray<ScoredPosition> counted, HonestBaseline baseline, InferenceFigures figures, InferenceHistory history, List<string> reasons)
+        ImmutableArray<ScoredPosition> counted, HonestAudits honest, InferenceFigures figures, InferenceHistory history, List<string> reasons)
     {
         var deltas = counted.Select(position => position.Delta).OfType<double>().Select(delta => Math.Min(delta, options.MarginClipNats)).Order().ToArray();
         if (deltas.Length < options.PositionsMin) return (figures with { Compared = deltas.Length }, history);
 
         var mean = deltas.Average();
         var median = (deltas[(deltas.Length - 1) / 2] + deltas[deltas.Length / 2]) / 2;
-        var (score, sum) = Add(history.Delta, mean, deltas.Length, baseline.DeltaMean, baseline.DeltaDeviation);
-        if (median > options.MedianDeltaMax)
+        var (score, sum) = Add(history.Delta, mean, deltas.Length, honest.DeltaMean, honest.DeltaDeviation);
+        if (median > honest.MedianDeltaMax)
         {
-            reasons.Add(Text($"The node's own log-probabilities differ from the model's by {median:0.000} nat in the median; at most {options.MedianDeltaMax:0.000} is honest."));
+            reasons.Add(Text($"The node's own log-probabilities differ from the model's by {median:0.000} nat in the median; at most {honest.MedianDeltaMax:0.000} is honest."));
         }
 
-        if (mean > options.MeanDeltaMax)
+        if (mean > honest.MeanDeltaMax)
         {
-            reasons.Add(Text($"The node's own log-probabilities differ from the model's by {mean:0.000} nat on average; at most {options.MeanDeltaMax:0.000} is honest."));
+            reasons.Add(Text($"The node's own log-probabilities differ from the model's by {mean:0.000} nat on average; at most {honest.MeanDeltaMax:0.000} is honest."));
         }
 
         if (sum.Sum >= options.CusumAlarm)
