@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Security.Cryptography;
 using Federation.NodeAgent.Engines;
 using Federation.Protocol.OpenAi;
@@ -12,14 +11,14 @@ namespace Federation.NodeAgent.Link;
 internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engine, Welcome limits, Func<NodeMessage, CancellationToken, ValueTask> send, WorkLog work, ILogger logger)
     : IDisposable
 {
-    // Prefixes are kept for a lease that may be cancelled; a longer one keeps the last ones.
+    // Of a longer answer the last ones are kept.
     private const int PrefixesMax = 4_096;
     private const int BufferBytes = 32 * 1024;
 
     private readonly CancellationTokenSource _cancelled = new();
     private readonly LeaseWindow _window = new(limits.InitialWindowBytes);
     private readonly IncrementalHash _output = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private readonly Queue<string> _prefixes = [];
+    private readonly Queue<ulong> _prefixes = [];
     private ulong _sequence;
 
     public string LeaseId => assign.LeaseId;
@@ -43,7 +42,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
         }
         catch (OperationCanceledException) when (either.IsCancellationRequested)
         {
-            Record(usage: null, allPrefixes: true);
+            Record(usage: null);
             if (!linkLost.IsCancellationRequested) await FailAsync(FailReason.Cancelled, "cancelled", linkLost).ConfigureAwait(false);
         }
         catch (EngineUnavailableException exception)
@@ -54,7 +53,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
         catch (Exception exception) when (exception is IOException or HttpRequestException)
         {
             LogEngineFailed(LeaseId, engine.Name, exception);
-            Record(usage: null, allPrefixes: true);
+            Record(usage: null);
             await FailAsync(FailReason.EngineError, "the engine broke off", linkLost).ConfigureAwait(false);
         }
     }
@@ -77,7 +76,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
             {
                 await SendChunkAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
             }
-            Record(response.Usage, allPrefixes: false);
+            Record(response.Usage);
             await send(
                 new NodeMessage
                 {
@@ -97,20 +96,24 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
     {
         await _window.TakeAsync(data.Length, cancellationToken).ConfigureAwait(false);
         _output.AppendData(data.Span);
-        _prefixes.Enqueue(Convert.ToHexString(_output.GetCurrentHash()));
-        if (_prefixes.Count > PrefixesMax) _prefixes.Dequeue();
+        RememberPrefix();
         var chunk = new Chunk { LeaseId = LeaseId, Sequence = _sequence++, Data = ByteString.CopyFrom(data.Span) };
         await send(new NodeMessage { Chunk = chunk }, cancellationToken).ConfigureAwait(false);
+    }
+
+    private void RememberPrefix()
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        _output.GetCurrentHash(hash);
+        _prefixes.Enqueue(WorkRecord.Shorten(hash));
+        if (_prefixes.Count > PrefixesMax) _prefixes.Dequeue();
     }
 
     private ValueTask FailAsync(FailReason reason, string detail, CancellationToken linkLost)
         => send(new NodeMessage { Failed = new Failed { LeaseId = LeaseId, Reason = reason, Detail = detail } }, linkLost);
 
-    private void Record(TokenUsage? usage, bool allPrefixes)
-    {
-        var outputs = allPrefixes ? _prefixes.ToImmutableHashSet() : [Convert.ToHexString(_output.GetCurrentHash())];
-        work.Add(new WorkRecord(assign.JobId, (int)assign.Attempt, [.. SHA256.HashData(assign.Body.Span)], outputs, usage));
-    }
+    private void Record(TokenUsage? usage)
+        => work.Add(new WorkRecord(assign.JobId, (int)assign.Attempt, [.. SHA256.HashData(assign.Body.Span)], [.. _output.GetCurrentHash()], [.. _prefixes], usage));
 
     [LoggerMessage(5200, LogLevel.Warning, "Lease {LeaseId}: engine {Engine} failed")]
     private partial void LogEngineFailed(string leaseId, string engine, Exception exception);

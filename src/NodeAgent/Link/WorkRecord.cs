@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Collections.Immutable;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Receipts;
@@ -8,12 +9,20 @@ namespace Federation.NodeAgent.Link;
 /// <param name="JobId">The job.</param>
 /// <param name="Attempt">The lease's number within the job.</param>
 /// <param name="RequestHash">SHA-256 of the request body.</param>
-/// <param name="OutputHashes">
-/// SHA-256 of the output: of all of it, or, for a lease that was cancelled, after each chunk, since the hub counts what it had
-/// taken by then.
+/// <param name="OutputHash">SHA-256 of the output, as far as it got.</param>
+/// <param name="OutputPrefixes">
+/// <see cref="Shorten"/> of the SHA-256 after each chunk: where the client left or the line broke, the hub counts what it had taken by
+/// then, and the node may believe to have said more.
 /// </param>
 /// <param name="Usage">The engine's count; <see langword="null"/> where it did not say.</param>
-internal sealed record WorkRecord(string JobId, int Attempt, ImmutableArray<byte> RequestHash, ImmutableHashSet<string> OutputHashes, TokenUsage? Usage);
+internal sealed record WorkRecord(string JobId, int Attempt, ImmutableArray<byte> RequestHash, ImmutableArray<byte> OutputHash, ImmutableArray<ulong> OutputPrefixes, TokenUsage? Usage)
+{
+    /// <summary>The first eight bytes: enough to know one of a few thousand outputs again.</summary>
+    public static ulong Shorten(ReadOnlySpan<byte> hash) => BinaryPrimitives.ReadUInt64BigEndian(hash);
+
+    /// <summary>Whether the node said this, and maybe more after it.</summary>
+    public bool Began(ReadOnlySpan<byte> outputHash) => OutputHash.AsSpan().SequenceEqual(outputHash) || OutputPrefixes.Contains(Shorten(outputHash));
+}
 
 /// <summary>The leases this node finished lately, to hold receipts against. Bounded; safe for use by several threads.</summary>
 internal sealed class WorkLog(int capacity)
@@ -39,7 +48,7 @@ internal sealed class WorkLog(int capacity)
         lock (_gate) _records.TryGetValue((receipt.JobId, receipt.Attempt), out record);
         if (record is null) return "this node does not remember the job";
         if (!record.RequestHash.AsSpan().SequenceEqual(receipt.RequestHash.AsSpan())) return "the request is another one";
-        if (!record.OutputHashes.Contains(Convert.ToHexString(receipt.OutputHash.AsSpan()))) return "the output is another one";
+        if (!record.Began(receipt.OutputHash.AsSpan())) return "the output is another one";
         if (record.Usage is { } usage && (receipt.PromptTokens > usage.PromptTokens || receipt.CompletionTokens > usage.CompletionTokens)) return "it counts more tokens than the engine did";
         return null;
     }

@@ -32,7 +32,8 @@ internal sealed partial class InferenceRun(
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
     private readonly long _startedAt = time.GetTimestamp();
     private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
-    private readonly HashSet<string> _failedNodes = new(StringComparer.Ordinal);
+    // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
+    private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
     private int _attempt;
     private bool _headersSent;
 
@@ -65,9 +66,9 @@ internal sealed partial class InferenceRun(
                 await ReleaseAsync(grant.LeaseId, end.Lease);
             }
             if (end.IsOver) return;
-            if (end.Lease is not LeaseEnd.NoSlot) _failedNodes.Add(grant.Member!.NodeId);
+            if (end.Lease is not LeaseEnd.NoSlot) _failedSessions.Add(grant.Member!.SessionId);
             LogTryElsewhere(request.JobId, grant.Member!.NodeId, end.Why);
-            if (_failedNodes.Count >= options.MaxNodes)
+            if (_failedSessions.Count >= options.MaxNodes)
             {
                 await OpenAiError.NoAnswer().WriteAsync(http);
                 return;
@@ -88,7 +89,7 @@ internal sealed partial class InferenceRun(
                 _attempt,
                 request.Caller.AccountId,
                 request.Admission.Weight,
-                [.. _failedNodes],
+                [.. _failedSessions],
                 patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
                 request.Kind);
             try

@@ -128,7 +128,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         return best;
     }
 
-    private static bool MayServe(Waiter waiter, Member member) => !waiter.Request.ExcludedNodes.Contains(member.Info.NodeId);
+    private static bool MayServe(Waiter waiter, Member member) => !waiter.Request.ExcludedSessions.Contains(member.Info.SessionId);
 
     private LeaseGrant GrantTo(Waiter waiter, Member member)
     {

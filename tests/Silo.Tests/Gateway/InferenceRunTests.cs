@@ -197,7 +197,7 @@ public sealed class InferenceRunTests
         Assert.Equal((Lease2, 2u), (assign.LeaseId, assign.Attempt));
         Assert.Equal("2", scene.Http.Response.Headers["x-federation-attempts"].Single());
         Assert.Equal([(Lease1, end), (Lease2, LeaseEnd.Finished)], scene.Pool.Released);
-        Assert.Equal("nd_a", Assert.Single(scene.Pool.Asked.Last().ExcludedNodes));
+        Assert.Equal(first.Member.SessionId, Assert.Single(scene.Pool.Asked.Last().ExcludedSessions));
         // The first node is not paid, and the job is settled once.
         Assert.Equal(("nd_b", 2), (scene.Grains.Jobs.Settled.Single().NodeId, scene.Grains.Jobs.Settled.Single().Attempt));
     }
@@ -245,7 +245,7 @@ public sealed class InferenceRunTests
         node.Say(Says.Head(Lease2), Says.Chunk(Lease2, 0, Event1 + End), Says.Done(Lease2));
         await scene.EndAsync();
         Assert.Equal([(Lease1, LeaseEnd.NoSlot), (Lease2, LeaseEnd.Finished)], scene.Pool.Released);
-        Assert.Empty(scene.Pool.Asked.Last().ExcludedNodes);
+        Assert.Empty(scene.Pool.Asked.Last().ExcludedSessions);
         Assert.Equal(Event1 + End, scene.Received);
     }
 

@@ -67,7 +67,7 @@ internal sealed class SimulatedPool : IDisposable
     public Task<LeaseGrant> AcquireAsync(
         string account = "ann", double weight = 1, TimeSpan? patience = null, string[]? excluded = null, string? job = null, CancellationToken cancellationToken = default)
         => Grain.Acquire(
-            new LeaseRequest(job ?? $"job{++_jobs}", 1, account, weight, [.. (excluded ?? []).Select(NodeOf)], patience ?? TimeSpan.FromMinutes(5), JobKind.Chat),
+            new LeaseRequest(job ?? $"job{++_jobs}", 1, account, weight, [.. excluded ?? []], patience ?? TimeSpan.FromMinutes(5), JobKind.Chat),
             cancellationToken.CanBeCanceled ? cancellationToken : _over.Token);
 
     /// <summary>Lets everything that can happen now happen.</summary>

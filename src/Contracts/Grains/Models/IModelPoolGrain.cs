@@ -49,7 +49,7 @@ public sealed record LeaseRequest(
     [property: Id(1)] int Attempt,
     [property: Id(2)] string AccountId,
     [property: Id(3)] double Weight,
-    [property: Id(4)] ImmutableArray<string> ExcludedNodes,
+    [property: Id(4)] ImmutableArray<string> ExcludedSessions,
     [property: Id(5)] TimeSpan Patience,
     [property: Id(6)] JobKind Kind)
 {
