@@ -40,15 +40,51 @@ internal sealed class HardwareClassOptions
     [ValidateEnumeratedItems]
     public List<HardwareClass> Classes { get; set; } =
     [
-        new() { Name = "a100-80gb", NameContains = "A100", MinMemoryGigabytes = 70, CreditsPerHour = 150, Teraflops = 312, GigabytesPerSecond = 2039 },
-        new() { Name = "a100-40gb", NameContains = "A100", MinMemoryGigabytes = 35, CreditsPerHour = 100, Teraflops = 312, GigabytesPerSecond = 1555 },
-        new() { Name = "rtx-4090-24gb", NameContains = "RTX 4090", MinMemoryGigabytes = 22, CreditsPerHour = 40, Teraflops = 165, GigabytesPerSecond = 1008 },
-        new() { Name = "rtx-4080-16gb", NameContains = "RTX 4080", MinMemoryGigabytes = 15, CreditsPerHour = 25, Teraflops = 97, GigabytesPerSecond = 717 },
-        new() { Name = "rtx-3080-10gb", NameContains = "RTX 3080", MinMemoryGigabytes = 9, CreditsPerHour = 15, Teraflops = 59, GigabytesPerSecond = 760 },
-        new() { Name = "rtx-3060-12gb", NameContains = "RTX 3060", MinMemoryGigabytes = 11, CreditsPerHour = 10, Teraflops = 25, GigabytesPerSecond = 360 },
-        new() { Name = "m3-max", NameContains = "M3 Max", MinMemoryGigabytes = 30, CreditsPerHour = 35, Teraflops = 14, GigabytesPerSecond = 400 },
-        new() { Name = "m2-ultra", NameContains = "M2 Ultra", MinMemoryGigabytes = 60, CreditsPerHour = 30, Teraflops = 27, GigabytesPerSecond = 800 },
-        new() { Name = "cpu", NameContains = "", MinMemoryGigabytes = 0, CreditsPerHour = 2, Teraflops = 0.5, GigabytesPerSecond = 40 },
+        new()
+        {
+            Name = "a100-80gb", NameContains = "A100", MinMemoryGigabytes = 70, CreditsPerHour = 150,
+            Teraflops = 312, GigabytesPerSecond = 2039, MemoryGigabytes = 80, MatrixTeraops = 39, GigamixesPerSecond = 400,
+        },
+        new()
+        {
+            Name = "a100-40gb", NameContains = "A100", MinMemoryGigabytes = 35, CreditsPerHour = 100,
+            Teraflops = 312, GigabytesPerSecond = 1555, MemoryGigabytes = 40, MatrixTeraops = 39, GigamixesPerSecond = 400,
+        },
+        new()
+        {
+            Name = "rtx-4090-24gb", NameContains = "RTX 4090", MinMemoryGigabytes = 22, CreditsPerHour = 40,
+            Teraflops = 165, GigabytesPerSecond = 1008, MemoryGigabytes = 24, MatrixTeraops = 82, GigamixesPerSecond = 850,
+        },
+        new()
+        {
+            Name = "rtx-4080-16gb", NameContains = "RTX 4080", MinMemoryGigabytes = 15, CreditsPerHour = 25,
+            Teraflops = 97, GigabytesPerSecond = 717, MemoryGigabytes = 16, MatrixTeraops = 48, GigamixesPerSecond = 500,
+        },
+        new()
+        {
+            Name = "rtx-3080-10gb", NameContains = "RTX 3080", MinMemoryGigabytes = 9, CreditsPerHour = 15,
+            Teraflops = 59, GigabytesPerSecond = 760, MemoryGigabytes = 10, MatrixTeraops = 30, GigamixesPerSecond = 310,
+        },
+        new()
+        {
+            Name = "rtx-3060-12gb", NameContains = "RTX 3060", MinMemoryGigabytes = 11, CreditsPerHour = 10,
+            Teraflops = 25, GigabytesPerSecond = 360, MemoryGigabytes = 12, MatrixTeraops = 13, GigamixesPerSecond = 130,
+        },
+        new()
+        {
+            Name = "m3-max", NameContains = "M3 Max", MinMemoryGigabytes = 30, CreditsPerHour = 35,
+            Teraflops = 14, GigabytesPerSecond = 400, MemoryGigabytes = 64, MatrixTeraops = 5, GigamixesPerSecond = 100,
+        },
+        new()
+        {
+            Name = "m2-ultra", NameContains = "M2 Ultra", MinMemoryGigabytes = 60, CreditsPerHour = 30,
+            Teraflops = 27, GigabytesPerSecond = 800, MemoryGigabytes = 192, MatrixTeraops = 8, GigamixesPerSecond = 150,
+        },
+        new()
+        {
+            Name = "cpu", NameContains = "", MinMemoryGigabytes = 0, CreditsPerHour = 2,
+            Teraflops = 0.5, GigabytesPerSecond = 40, MemoryGigabytes = 8, MatrixTeraops = 0.3, GigamixesPerSecond = 1.5,
+        },
     ];
 }
 
@@ -76,6 +112,21 @@ internal sealed class HardwareClass
     /// <summary>Memory bandwidth, 10^9 bytes a second.</summary>
     [Range(0.001, 1_000_000)]
     public double GigabytesPerSecond { get; set; }
+
+    /// <summary>Memory of the reference device, 10^9 bytes.</summary>
+    [Range(0.1, 1_000_000)]
+    public double MemoryGigabytes { get; set; } = 1;
+
+    /// <summary>
+    /// What the agent's own matrix kernel attains, 10^12 integer operations a second. Of GPUs: half of their dp4a peak [uncalibrated]; of the CPU: below what two cores attain,
+    /// see bench/README.md.
+    /// </summary>
+    [Range(0.001, 1_000_000)]
+    public double MatrixTeraops { get; set; } = 0.3;
+
+    /// <summary>How fast the agent's own kernel fills memory, 10^9 SplitMix64 steps a second: of GPUs, integer operations a second ÷ 24 [uncalibrated].</summary>
+    [Range(0.001, 1_000_000)]
+    public double GigamixesPerSecond { get; set; } = 1.5;
 }
 
 [OptionsValidator]
