@@ -89,16 +89,20 @@ hub_process=$!
 wait_for_line "$hub_process" "$hub_log" "Ready"
 url=$(sed --quiet 's/^API *//p' "$hub_log")
 operator() { dotnet "$hub" "$@" --hub "$url" --key-file "$data/hub/admin.key"; }
-call() { curl --silent --show-error --fail-with-body --max-time 60 --header "Authorization: Bearer $key" "$url$1"; }
+call() { curl --silent --show-error --fail-with-body --max-time 60 --header "Authorization: Bearer ${2:-$key}" "$url$1"; }
 
-# The contributor and the client of this demonstration are one account, with a key that is no admin's.
-key_file=$data/client.key
-if [ ! -f "$key_file" ]; then
-  owner=$(operator account create contributor | json_text id)
-  umask 077
-  operator key create client --account "$owner" --scope inference contribute | json_text key >"$key_file"
-fi
-key=$(cat "$key_file")
+# The contributor and the client of this demonstration are two accounts, since nobody is paid for work of their own; neither key is an admin's.
+# Makes an account with a key, once, and prints the key: account_key NAME SCOPE...
+account_key() {
+  local name=$1 file=$data/$1.key
+  shift
+  if [ ! -f "$file" ]; then
+    (umask 077 && operator key create "$name" --account "$(operator account create "$name" | json_text id)" --scope "$@" | json_text key >"$file")
+  fi
+  cat "$file"
+}
+owner_key=$(account_key owner inference contribute)
+key=$(account_key caller inference)
 
 # ------------------------------------------------------------------------------------------------------------------- node
 
@@ -112,7 +116,7 @@ if [ ! -f "$FEDERATION_NODE_HOME/config.json" ]; then
   }
 }
 JSON
-  owner=$(call /v1/account | json_text id)
+  owner=$(call /v1/account "$owner_key" | json_text id)
   token=$(operator join-token create --account "$owner" | json_text join_token)
   dotnet "$node" join "$url" --token "$token" >&2 || { rm --force "$FEDERATION_NODE_HOME/config.json"; fail "the node could not join"; }
 fi
@@ -163,7 +167,7 @@ printf 'node     %s\n' "$(sed --quiet 's/^x-federation-node: *//p' "$data/header
 
 # The node signs its receipt after the answer; with that, its owner is credited.
 tenths=100
-until pending=$(call /v1/account | json_number pending_microcredits) && [ "${pending:-0}" -gt 0 ]; do
+until pending=$(call /v1/account "$owner_key" | json_number pending_microcredits) && [ "${pending:-0}" -gt 0 ]; do
   [ "$tenths" -gt 0 ] || fail "the node's owner was not credited within ten seconds; the logs: $(tail --lines=5 "$hub_log" "$node_log")"
   sleep 0.1
   tenths=$((tenths - 1))

@@ -7,6 +7,8 @@ var root = new RootCommand("federation-hub: pools contributors' GPUs into one Op
     AccountCommand.Create(),
     KeyCommand.Create(),
     JoinTokenCommand.Create(),
+    VerifyReceiptCommand.Create(),
+    EpochCommand.Create(),
 };
 // Stopping is graceful, and takes as long as running answers may; the default would cut it off after two seconds.
 return await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromMinutes(5) });

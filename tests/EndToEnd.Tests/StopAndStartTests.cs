@@ -66,7 +66,7 @@ public sealed class StopAndStartTests(ITestOutputHelper output) : EndToEndTest(o
         var (account, key) = await admin.CreateAccountAsync("owner");
         var agent = await StartAgentAsync(hub, AgentEngines.Demo(), account);
         using var owner = hub.Client(key);
-        Assert.Equal("42", (await owner.ChatAsync(AgentProcess.Model)).Content);
+        Assert.Equal("42", (await admin.ChatAsync(AgentProcess.Model)).Content);
         await Patience.UntilAsync(async () => await owner.PendingAsync() > 0, "the node to sign and its owner to be credited");
         var pending = await owner.PendingAsync();
 
@@ -79,7 +79,7 @@ public sealed class StopAndStartTests(ITestOutputHelper output) : EndToEndTest(o
         using var adminAgain = again.Client();
         Assert.Equal(pending, await ownerAgain.PendingAsync());
         await agent.ConnectedAsync(adminAgain, AgentProcess.Model);
-        Assert.Equal("42", (await ownerAgain.ChatAsync(AgentProcess.Model)).Content);
+        Assert.Equal("42", (await adminAgain.ChatAsync(AgentProcess.Model)).Content);
         await Patience.UntilAsync(async () => await ownerAgain.PendingAsync() > pending, "the next answer to be paid as well");
 
         Task<HubProcess> StartAsync() => StartHubAsync(arguments: ["--listen-nodes", $"127.0.0.1:{ports[1]}"], data: data.Path, listen: $"127.0.0.1:{ports[0]}");

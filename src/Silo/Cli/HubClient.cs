@@ -37,6 +37,19 @@ internal static class HubClient
     public static void Sends(this Command command, HttpMethod method, Func<ParseResult, string> path, Func<ParseResult, JsonObject?>? body = null)
         => command.SetAction((parsed, cancellationToken) => SendAsync(parsed, method, path(parsed), body?.Invoke(parsed), cancellationToken));
 
+    /// <summary>A way to the hub of <c>--hub</c>, without a key.</summary>
+    /// <exception cref="FormatException">That is no URL.</exception>
+    public static HttpClient Open(ParseResult parsed) => Uri.TryCreate(parsed.GetValue(Hub), UriKind.Absolute, out var hub) && hub.Scheme is "http" or "https"
+        ? new HttpClient { BaseAddress = hub, Timeout = TimeSpan.FromSeconds(30) }
+        : throw new FormatException($"'{parsed.GetValue(Hub)}' is not a URL.");
+
+    /// <summary>What an answer that is no success says.</summary>
+    public static string MessageOf(HttpResponseMessage response, string text)
+    {
+        var status = $"{(int)response.StatusCode} {response.ReasonPhrase}";
+        return response.Content.Headers.ContentType?.MediaType == "application/json" ? JsonNode.Parse(text)?["error"]?["message"]?.ToString() ?? status : status;
+    }
+
     private static async Task<int> SendAsync(ParseResult parsed, HttpMethod method, string path, JsonObject? body, CancellationToken cancellationToken)
     {
         var keyFile = parsed.GetValue(KeyFile)!;
@@ -52,7 +65,7 @@ internal static class HubClient
             using var response = await http.SendAsync(request, cancellationToken);
             var text = await response.Content.ReadAsStringAsync(cancellationToken);
             var isJson = response.Content.Headers.ContentType?.MediaType == "application/json";
-            if (!response.IsSuccessStatusCode) return Fail(isJson ? JsonNode.Parse(text)?["error"]?["message"]?.ToString() ?? text : $"{(int)response.StatusCode} {response.ReasonPhrase}");
+            if (!response.IsSuccessStatusCode) return Fail(MessageOf(response, text));
             if (text.Length > 0) Console.WriteLine(isJson ? JsonNode.Parse(text)!.ToJsonString(Indented) : text);
             return 0;
         }

@@ -7,6 +7,9 @@ using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Epochs;
+using Federation.Silo.Verification.Standings;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
@@ -30,6 +33,8 @@ internal static class HubHost
         builder.AddModels();
         builder.AddGateway();
         builder.AddGrainEngine(storage, clustering);
+        // After the grains, which its background work calls.
+        builder.AddVerification();
         builder.Services.AddOpenApi();
         builder.ListenOn(listen);
 
@@ -40,6 +45,8 @@ internal static class HubHost
         app.MapModels();
         app.MapAccounts();
         app.MapNodes();
+        app.MapVerification();
+        app.MapEpochs();
         app.MapHub();
         app.MapOpenApi("/openapi.json");
         app.MapGrpcService<NodeLinkService>();
@@ -73,10 +80,7 @@ internal static class HubHost
     {
         builder.Services.AddValidated<NodeLinkOptions, NodeLinkOptionsValidator>(NodeLinkOptions.SectionName);
         builder.Services.AddValidated<JoinTokenOptions, JoinTokenOptionsValidator>(JoinTokenOptions.SectionName);
-        builder.Services.AddValidated<HardwareClassOptions, HardwareClassOptionsValidator>(HardwareClassOptions.SectionName);
-        builder.Services.AddSingleton<HardwareClasses>();
         builder.Services.AddSingleton<NodeStore>();
-        builder.Services.AddSingleton<ReceiptStore>();
         builder.Services.AddSingleton<JoinTokens>();
         builder.Services.AddSingleton<NodeSessions>();
         builder.Services.AddSingleton<SessionGrains>();
@@ -88,6 +92,23 @@ internal static class HubHost
             // Its routes for services nobody has would take the place of our own answers to a wrong method or content type.
             options.IgnoreUnknownServices = true;
         });
+    }
+
+    private static void AddVerification(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddValidated<HardwareClassOptions, HardwareClassOptionsValidator>(HardwareClassOptions.SectionName);
+        builder.Services.AddValidated<StandingOptions, StandingOptionsValidator>(StandingOptions.SectionName);
+        builder.Services.AddValidated<AccrualOptions, AccrualOptionsValidator>(AccrualOptions.SectionName);
+        builder.Services.AddValidated<EpochOptions, EpochOptionsValidator>(EpochOptions.SectionName);
+        builder.Services.AddSingleton<HardwareClasses>();
+        builder.Services.AddSingleton<ReceiptStore>();
+        builder.Services.AddSingleton<VerificationStore>();
+        builder.Services.AddSingleton<EarningStore>();
+        builder.Services.AddSingleton<NodeVerifications>();
+        builder.Services.AddSingleton<EpochStore>();
+        builder.Services.AddSingleton<EpochClosing>();
+        builder.Services.AddHostedService<EpochService>();
+        builder.Services.AddHostedService<MaturityService>();
     }
 
     private static void AddModels(this WebApplicationBuilder builder)

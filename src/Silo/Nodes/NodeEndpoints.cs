@@ -64,7 +64,7 @@ internal static class NodeEndpoints
         => await FindAsync(http, grains, id) is { } view ? Answers.Json(NodeJson.Of(view)) : Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
 
     /// <summary>The node, if there is one that the caller may see.</summary>
-    private static async Task<NodeView?> FindAsync(HttpContext http, IGrainFactory grains, string id)
+    internal static async Task<NodeView?> FindAsync(HttpContext http, IGrainFactory grains, string id)
     {
         var caller = http.Caller();
         return Protocol.Identity.NodeId.TryParse(id, out _)

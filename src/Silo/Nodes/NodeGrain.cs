@@ -13,6 +13,7 @@ using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Accrual;
 using Google.Protobuf;
 using Microsoft.Extensions.Options;
 using Orleans.Concurrency;
@@ -30,13 +31,14 @@ internal sealed partial class NodeGrain(
     ReceiptStore receipts,
     ILedger ledger,
     HardwareClasses classes,
+    NodeVerifications verifications,
     HubIdentity hub,
     IOptions<NodeLinkOptions> options,
     TimeProvider time,
     ILogger<NodeGrain> logger) : Grain, INodeGrain
 {
-    // Two rows a job, and a ledger unit takes 64.
-    private const int BookingsPerCommit = LedgerUnit.PartsMax / 2;
+    // Three rows a job, and a ledger unit takes 64.
+    private const int BookingsPerCommit = LedgerUnit.PartsMax / 3;
 
     // A node's connection takes a bounded number of messages at once.
     private const int OffersAtOnce = 64;
@@ -46,19 +48,28 @@ internal sealed partial class NodeGrain(
     private readonly Dictionary<string, Offer> _unanswered = new(StringComparer.Ordinal);
     private readonly Queue<(JobOutcome Outcome, TaskCompletionSource Done)> _bookings = [];
     private NodeRow? _node;
+    private NodeVerification? _verification;
+    private NodeAccrual? _accrual;
     private NodeConnection? _connection;
     private NodeReport? _report;
     private DateTimeOffset? _lastSeen;
     private string _hardwareClass = string.Empty;
+    private int _slots;
     private ChainHead? _head;
     private bool _booking;
 
     private string Id => this.GetPrimaryKeyString();
 
+    /// <summary>What is judged about the node; only of a node that is known.</summary>
+    private NodeVerification Verification => _verification ??= verifications.For(_node!);
+
+    private NodeAccrual Accrual => _accrual ??= verifications.AccrualOf(Id);
+
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
         _node = await store.FindAsync(Id, cancellationToken);
         _lastSeen = _node?.LastSeenAt;
+        if (_node is not null) await Verification.LoadAsync();
     }
 
     public async Task<EnrolmentStatus> Enrol(NodeEnrolment enrolment)
@@ -100,6 +111,7 @@ internal sealed partial class NodeGrain(
         _connection = null;
         _report = null;
         _lastSeen = time.GetUtcNow();
+        _verification?.LeaveStandby();
         await GrainFactory.GetGrain<IHubGrain>(0).RemoveNode(Id);
         await store.SetLastSeenAsync(Id, _lastSeen.Value, CancellationToken.None);
     }
@@ -139,15 +151,53 @@ internal sealed partial class NodeGrain(
         return PullStatus.Asked;
     }
 
+    // --------------------------------------------------------------------------------------------------- verification
+
     public async Task<bool> SetStanding(Standing standing)
     {
         if (_node is null) return false;
-        await store.SetStandingAsync(Id, standing, CancellationToken.None);
-        LogStanding(Id, _node.Standing, standing);
-        _node = _node with { Standing = standing };
-        if (standing is Standing.Banned && _connection is { } connection) await CloseQuietlyAsync(connection.Session, SessionEnd.Banned);
+        await ApplyAsync(await Verification.SetStandingAsync(standing));
         return true;
     }
+
+    public async Task<Ruling> RecordChallenge(ChallengeReport report)
+    {
+        if (_node is null) return Unknown();
+        var ruling = await Verification.RecordChallengeAsync(report);
+        // From now on the measured class is what work is paid as.
+        if (_report is { } known) _hardwareClass = ClassOf(known);
+        return await ApplyAsync(ruling);
+    }
+
+    public async Task<Ruling> RecordAudit(AuditReport report) => _node is null ? Unknown() : await ApplyAsync(await Verification.RecordAuditAsync(report));
+
+    public async Task<ProbeFollowUp> RecordProbe(ProbeReport report) => _node is null
+        ? throw new ArgumentException($"There is no node {Id}.", nameof(report))
+        : await Verification.RecordProbeAsync(report, _hardwareClass, await EarningMultiplierAsync());
+
+    public async Task<int> SettleEarnings() => _node is null ? 0 : await Verification.SettleAsync();
+
+    public async Task<AppealAnswer> Appeal(string words) => _node is null ? new AppealAnswer(AppealStatus.Unknown, string.Empty, 0) : await Verification.AppealAsync(words);
+
+    public async Task<AppealAnswer> DecideAppeal(string appealId, bool granted, string answer, string decidedBy)
+    {
+        if (_node is null) return new AppealAnswer(AppealStatus.Unknown, string.Empty, 0);
+        var decided = await Verification.DecideAppealAsync(appealId, granted, answer, decidedBy);
+        await ApplyAsync(new Ruling(Verification.Standing, answer, false));
+        return decided;
+    }
+
+    /// <summary>What the node's grain has to do about a ruling: a banned node is hung up on.</summary>
+    private async Task<Ruling> ApplyAsync(Ruling ruling)
+    {
+        if (_node!.Standing == ruling.Standing) return ruling;
+        LogStanding(Id, _node.Standing, ruling.Standing);
+        _node = _node with { Standing = ruling.Standing };
+        if (ruling.Standing is Standing.Banned && _connection is { } connection) await CloseQuietlyAsync(connection.Session, SessionEnd.Banned);
+        return ruling;
+    }
+
+    private static Ruling Unknown() => new(Standing.Probation, string.Empty, false);
 
     // ------------------------------------------------------------------------------------------------------- receipts
 
@@ -165,7 +215,8 @@ internal sealed partial class NodeGrain(
         if (!PublicKeys.Verify(_node.PublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(payload), signature.AsSpan())) return Signing(ReceiptSigningStatus.WrongSignature);
         var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(payload, signature.AsSpan()));
         var receipt = ReceiptCodec.Decode(stored.Payload.ToArray());
-        await CreditAsync(receipt, new Microcredits(stored.CreditedMicrocredits), ReceiptStore.Issue(receiptId, [.. signature], hubSignature, time.GetUtcNow()));
+        await Verification.CreditAsync(
+            receipt, receiptId, stored.DeterminismClass, new Microcredits(stored.CreditedMicrocredits), ReceiptStore.Issue(receiptId, [.. signature], hubSignature, time.GetUtcNow()));
         return new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored.CreditedMicrocredits);
     }
 
@@ -193,6 +244,8 @@ internal sealed partial class NodeGrain(
         try
         {
             var multiplier = await EarningMultiplierAsync();
+            var free = await FreeClientsAsync(batch.Select(booking => booking.Outcome.AccountId));
+            await Accrual.PrepareAsync([.. batch.Select(booking => HourOf(booking.Outcome)).Distinct()], batch.Min(booking => booking.Outcome.DispatchMs));
             // A settlement whose answer was lost is asked for again, maybe of another activation than the one that wrote it.
             var booked = await receipts.ListBookedAsync([.. batch.Select(booking => booking.Outcome.JobId)], CancellationToken.None);
             var head = _head ?? await receipts.GetHeadAsync(Id, CancellationToken.None);
@@ -206,7 +259,11 @@ internal sealed partial class NodeGrain(
                 var receipt = ReceiptOf(outcome, head);
                 var payload = ReceiptCodec.Encode(receipt);
                 var id = ReceiptCodec.IdOf(payload);
-                rows.Add(ReceiptStore.RowOf(receipt, id, payload, classes.CreditsFor(receipt.HardwareClass, receipt.ReferenceMicroseconds, multiplier), time.GetUtcNow()));
+                var client = new PayingClient(outcome.AccountId == _node!.AccountId, free.Contains(outcome.AccountId), Microcredits.Zero);
+                var paid = Accrual.Take(receipt.Epoch, receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, _slots);
+                var amount = Payout.Of(classes.CreditsFor(receipt.HardwareClass, paid.Microseconds, multiplier), client, verifications.Accrual);
+                rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
+                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, DeterminismClassOf(outcome), paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
                 offers.Add((id, [.. payload]));
                 head = new ChainHead(receipt.Sequence, id);
             }
@@ -223,6 +280,7 @@ internal sealed partial class NodeGrain(
         }
         catch (Exception exception)
         {
+            _accrual?.Forget();
             // Whoever waits for a booking of this batch hears why it failed; the loop goes on with the next.
             foreach (var (_, done) in batch) done.TrySetException(exception);
         }
@@ -230,7 +288,7 @@ internal sealed partial class NodeGrain(
 
     private Receipt ReceiptOf(JobOutcome outcome, ChainHead head) => new()
     {
-        Epoch = outcome.LastMs / 3_600_000,
+        Epoch = HourOf(outcome),
         Sequence = head.Sequence + 1,
         PreviousId = head.Id,
         JobId = outcome.JobId,
@@ -270,14 +328,21 @@ internal sealed partial class NodeGrain(
         }
     }
 
-    private async Task CreditAsync(Receipt receipt, Microcredits amount, SqlStatement issue)
+    private static long HourOf(JobOutcome outcome) => outcome.LastMs / 3_600_000;
+
+    /// <summary>Where audits of this work compare: as far as is known of a lease today, the weights.</summary>
+    private static string DeterminismClassOf(JobOutcome outcome) => outcome.ModelDigest.Length > 0 ? outcome.ModelDigest : outcome.Model;
+
+    /// <summary>Those of these accounts that pay nothing by their tier.</summary>
+    private async Task<HashSet<string>> FreeClientsAsync(IEnumerable<string> accounts)
     {
-        var pending = LedgerAccountId.Pending(_node!.AccountId);
-        var unit = new LedgerUnit { Open = [pending], Rows = [issue] };
-        if (amount.IsPositive)
-            unit = unit with { Transfers = [Transfer.Post(TransferId.Of($"earn:{receipt.JobId}"), LedgerAccountId.Treasury, pending, amount, TransferReason.Earning, receipt.JobId)] };
-        var result = await ledger.SubmitAsync(unit);
-        if (!result.IsRecorded) throw new InvalidOperationException($"The ledger refused to credit job {receipt.JobId}: {result.Status}.");
+        var free = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var account in accounts.Distinct(StringComparer.Ordinal))
+        {
+            // An account that is gone was there when it asked; its tier nobody knows any more.
+            if (await GrainFactory.GetGrain<IAccountGrain>(account).Admit(CancellationToken.None) is { Admitted: true, Tier: Tier.Free }) free.Add(account);
+        }
+        return free;
     }
 
     private async Task<int> EarningMultiplierAsync()
@@ -291,10 +356,14 @@ internal sealed partial class NodeGrain(
 
     private void Accept(NodeReport report)
     {
-        if (_report is null || !_report.Hardware.AsSpan().SequenceEqual(report.Hardware.AsSpan())) _hardwareClass = classes.ClassOf(Hardware.Parser.ParseFrom(report.Hardware.AsSpan()));
+        if (_report is null || !_report.Hardware.AsSpan().SequenceEqual(report.Hardware.AsSpan())) _hardwareClass = ClassOf(report);
         _report = report;
+        _slots = Math.Max(1, report.Engines.Sum(engine => engine.Slots));
         _lastSeen = time.GetUtcNow();
     }
+
+    /// <summary>What the node is paid as: the class that was measured, and until one is, the one its report claims.</summary>
+    private string ClassOf(NodeReport report) => _verification?.MeasuredClass ?? classes.ClassOf(Hardware.Parser.ParseFrom(report.Hardware.AsSpan()));
 
     private Task ReportToHubAsync() => GrainFactory.GetGrain<IHubGrain>(0).ReportNode(View());
 
@@ -322,7 +391,7 @@ internal sealed partial class NodeGrain(
     [LoggerMessage(3200, LogLevel.Warning, "Node {NodeId} objects to receipt {ReceiptId}: {Objection}; nothing is credited for it")]
     private partial void LogDisputed(string nodeId, string receiptId, string objection);
 
-    [LoggerMessage(3201, LogLevel.Information, "Node {NodeId}: standing {Before} → {After}, by the operator")]
+    [LoggerMessage(3201, LogLevel.Information, "Node {NodeId}: standing {Before} → {After}")]
     private partial void LogStanding(string nodeId, Standing before, Standing after);
 
     [LoggerMessage(3202, LogLevel.Debug, "Node {NodeId} could not be offered a receipt; it is offered again when it connects")]

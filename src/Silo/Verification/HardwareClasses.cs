@@ -50,6 +50,9 @@ internal sealed class HardwareClasses
     public Microcredits CreditsFor(string className, long referenceMicroseconds, int multiplier)
         => new((long)((Int128)referenceMicroseconds * Find(className).CreditsPerHour * Microcredits.PerCredit * multiplier / MicrosecondsPerHour));
 
+    /// <summary>What an hour of reference work earns in a class, credits.</summary>
+    public long CreditsPerHour(string className) => Find(className).CreditsPerHour;
+
     private HardwareClass Find(string className) => _byName.TryGetValue(className, out var found) ? found : _byName[_options.Fallback];
 
     private HardwareClass? ClassOf(Device device) => device.HasName

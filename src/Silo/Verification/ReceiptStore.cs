@@ -20,7 +20,16 @@ internal enum ReceiptState
 }
 
 /// <summary>A receipt on record.</summary>
-internal sealed record StoredReceipt(ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> HubSignature, long CreditedMicrocredits);
+/// <param name="Id">SHA-256 of the payload.</param>
+/// <param name="Payload">What is signed.</param>
+/// <param name="State">Where it stands.</param>
+/// <param name="NodeSignature">The node's; empty until it has signed.</param>
+/// <param name="HubSignature">The hub's; empty until it has.</param>
+/// <param name="CreditedMicrocredits">What it puts on the owner's pending balance.</param>
+/// <param name="DeterminismClass">Whose audits its earning waits for.</param>
+/// <param name="NodeId">Whose it is.</param>
+internal sealed record StoredReceipt(
+    ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> NodeSignature, ImmutableArray<byte> HubSignature, long CreditedMicrocredits, string DeterminismClass, string NodeId);
 
 /// <summary>The end of a node's chain of receipts.</summary>
 internal readonly record struct ChainHead(long Sequence, ImmutableArray<byte> Id)
@@ -61,7 +70,12 @@ internal sealed class ReceiptStore(HubDatabase database)
         "UPDATE receipts SET state = 'disputed', objection = @Objection WHERE id = @Id AND state = 'offered'", new { Id = Name(id), Objection = objection });
 
     public Task<StoredReceipt?> FindAsync(string nodeId, ImmutableArray<byte> id, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM receipts WHERE id = @id AND node_id = @nodeId", new { id = Name(id), nodeId }))?.ToReceipt(),
+        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE r.id = @id AND r.node_id = @nodeId", new { id = Name(id), nodeId }))?.ToReceipt(),
+        cancellationToken);
+
+    /// <summary>The receipt of that id, whosever it is.</summary>
+    public Task<StoredReceipt?> FindAsync(string id, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE r.id = @id", new { id }))?.ToReceipt(),
         cancellationToken);
 
     /// <summary>What the node was offered and has not answered, the oldest first.</summary>
@@ -69,7 +83,7 @@ internal sealed class ReceiptStore(HubDatabase database)
         async connection =>
         {
             var rows = await connection.QueryAsync<Stored>(
-                $"SELECT {Stored.Columns} FROM receipts WHERE node_id = @nodeId AND state = 'offered' ORDER BY seq LIMIT @limit", new { nodeId, limit });
+                $"SELECT {Stored.Columns} WHERE r.node_id = @nodeId AND r.state = 'offered' ORDER BY r.seq LIMIT @limit", new { nodeId, limit });
             return rows.Select(row => row.ToReceipt()).ToImmutableArray();
         },
         cancellationToken);
@@ -99,13 +113,20 @@ internal sealed class ReceiptStore(HubDatabase database)
 
     private sealed class Stored
     {
-        public const string Columns = "id, payload, state, hub_signature, credited";
+        public const string Columns =
+            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, COALESCE(e.dc, '') AS dc FROM receipts r LEFT JOIN earnings e ON e.receipt_id = r.id";
 
         public required string Id { get; init; }
 
         public required byte[] Payload { get; init; }
 
         public required string State { get; init; }
+
+        public required string Node_id { get; init; }
+
+        public required string Dc { get; init; }
+
+        public byte[]? Node_signature { get; init; }
 
         public byte[]? Hub_signature { get; init; }
 
@@ -121,7 +142,10 @@ internal sealed class ReceiptStore(HubDatabase database)
                 "disputed" => ReceiptState.Disputed,
                 _ => throw new InvalidOperationException($"Receipt {Id} is in the unknown state '{State}'."),
             },
+            [.. Node_signature ?? []],
             [.. Hub_signature ?? []],
-            Credited);
+            Credited,
+            Dc,
+            Node_id);
     }
 }

@@ -147,6 +147,18 @@ internal sealed class FakeNode : INodeGrain
     public Task<PullStatus> Pull(string engine, string model) => throw new NotSupportedException();
 
     public Task<bool> SetStanding(Standing standing) => throw new NotSupportedException();
+
+    public Task<Ruling> RecordChallenge(ChallengeReport report) => throw new NotSupportedException();
+
+    public Task<Ruling> RecordAudit(AuditReport report) => throw new NotSupportedException();
+
+    public Task<ProbeFollowUp> RecordProbe(ProbeReport report) => throw new NotSupportedException();
+
+    public Task<int> SettleEarnings() => throw new NotSupportedException();
+
+    public Task<AppealAnswer> Appeal(string words) => throw new NotSupportedException();
+
+    public Task<AppealAnswer> DecideAppeal(string appealId, bool granted, string answer, string decidedBy) => throw new NotSupportedException();
 }
 
 /// <summary>Where jobs are settled.</summary>

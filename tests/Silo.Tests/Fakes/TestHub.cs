@@ -13,6 +13,8 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Epochs;
+using Federation.Silo.Verification.Standings;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -27,24 +29,31 @@ internal sealed class TestHub : IAsyncDisposable
     private readonly IHost _host;
     private readonly SqlLedger _books;
 
-    private TestHub(TestDatabase database, Action<NodeLinkOptions>? configure)
+    private TestHub(TestDatabase database, Action<NodeLinkOptions>? configure, Action<StandingOptions>? standing, TimeProvider? time)
     {
+        time ??= TimeProvider.System;
         Database = database.Open();
         _books = new SqlLedger(
-            Database, Options.Create(new LedgerOptions()), TimeProvider.System, new LedgerInstruments(new Meters()), NullLogger<SqlLedger>.Instance);
+            Database, Options.Create(new LedgerOptions()), time, new LedgerInstruments(new Meters()), NullLogger<SqlLedger>.Instance);
         Ledger = new FaultyLedger(_books);
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
         builder.Services.AddSingleton(Database);
         builder.Services.AddSingleton<ILedger>(Ledger);
-        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(time);
         builder.Services.AddSingleton(Identity);
         builder.Services.AddSingleton<NodeStore>();
         builder.Services.AddSingleton<ReceiptStore>();
         builder.Services.AddSingleton<AccountStore>();
         builder.Services.AddSingleton<HardwareClasses>();
+        builder.Services.AddSingleton<VerificationStore>();
+        builder.Services.AddSingleton<EarningStore>();
+        builder.Services.AddSingleton<NodeVerifications>();
+        builder.Services.AddSingleton<EpochStore>();
+        builder.Services.AddSingleton<EpochClosing>();
         builder.Services.AddSqlGrainStorage();
         builder.Services.AddOptions<NodeLinkOptions>().Configure(options => configure?.Invoke(options));
+        builder.Services.AddOptions<StandingOptions>().Configure(options => standing?.Invoke(options));
         builder.UseOrleans(silo => silo.UseLocalhostClustering(FreePort(), FreePort()));
         _host = builder.Build();
     }
@@ -61,9 +70,19 @@ internal sealed class TestHub : IAsyncDisposable
 
     public AccountStore Accounts => _host.Services.GetRequiredService<AccountStore>();
 
-    public static async Task<TestHub> StartAsync(TestDatabase database, Action<NodeLinkOptions>? configure = null)
+    public EarningStore Earnings => _host.Services.GetRequiredService<EarningStore>();
+
+    public VerificationStore Verification => _host.Services.GetRequiredService<VerificationStore>();
+
+    public EpochStore Epochs => _host.Services.GetRequiredService<EpochStore>();
+
+    public EpochClosing EpochClosing => _host.Services.GetRequiredService<EpochClosing>();
+
+    /// <summary>The grains' timers stay on the real clock; what they read as now is <paramref name="time"/>'s.</summary>
+    public static async Task<TestHub> StartAsync(
+        TestDatabase database, Action<NodeLinkOptions>? configure = null, Action<StandingOptions>? standing = null, TimeProvider? time = null)
     {
-        var hub = new TestHub(database, configure);
+        var hub = new TestHub(database, configure, standing, time);
         await hub._host.StartAsync();
         return hub;
     }
@@ -76,6 +95,12 @@ internal sealed class TestHub : IAsyncDisposable
         Assert.Equal(EnrolmentStatus.Enrolled, await node.EnrolAsync(account.Id));
         return node;
     }
+
+    /// <summary>The same machine, as this hub knows it after another was stopped.</summary>
+    public TestNode Of(TestNode node) => new(this, node.AccountId, node.Key);
+
+    public async Task<long> AvailableOfAsync(string accountId)
+        => (await Ledger.GetAccountAsync(LedgerAccountId.Available(accountId)))?.Available.Value ?? 0;
 
     public async Task<long> PendingOfAsync(string accountId)
         => (await Ledger.GetAccountAsync(LedgerAccountId.Pending(accountId)))?.Available.Value ?? 0;
@@ -106,11 +131,11 @@ internal sealed class TestHub : IAsyncDisposable
 }
 
 /// <summary>A node with its key, and the far end of its connections.</summary>
-internal sealed class TestNode(TestHub hub, string accountId)
+internal sealed class TestNode(TestHub hub, string accountId, SigningKey? key = null)
 {
     private int _sessions;
 
-    public SigningKey Key { get; } = SigningKey.Create();
+    public SigningKey Key { get; } = key ?? SigningKey.Create();
 
     public string AccountId => accountId;
 

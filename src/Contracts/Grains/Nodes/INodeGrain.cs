@@ -51,6 +51,30 @@ public interface INodeGrain : IGrainWithStringKey
     /// <summary>Sets the standing by an operator's decision; a banned node is disconnected.</summary>
     [Alias("SetStanding")]
     Task<bool> SetStanding(Standing standing);
+
+    /// <summary>Takes in a hardware challenge's result. When this returns, evidence, decision and consequences are on disk; so with all of these.</summary>
+    [Alias("RecordChallenge")]
+    Task<Ruling> RecordChallenge(ChallengeReport report);
+
+    /// <summary>Takes in an audit's verdict.</summary>
+    [Alias("RecordAudit")]
+    Task<Ruling> RecordAudit(AuditReport report);
+
+    /// <summary>Takes in what became of a standby probe, pays the time before it where that is due, and says when to probe next.</summary>
+    [Alias("RecordProbe")]
+    Task<ProbeFollowUp> RecordProbe(ProbeReport report);
+
+    /// <summary>Moves what has matured, is forfeited, or is to be paid as another class, in bounded steps; how many earnings moved.</summary>
+    [Alias("SettleEarnings")]
+    Task<int> SettleEarnings();
+
+    /// <summary>The owner asks an operator to look again at the last decision against the node.</summary>
+    [Alias("Appeal")]
+    Task<AppealAnswer> Appeal(string words);
+
+    /// <summary>An operator's answer to an appeal. Granted, what was forfeited is given back by a new movement; nothing is rewritten.</summary>
+    [Alias("DecideAppeal")]
+    Task<AppealAnswer> DecideAppeal(string appealId, bool granted, string answer, string decidedBy);
 }
 
 /// <summary>The outcome of <see cref="INodeGrain.Pull"/>.</summary>

@@ -39,6 +39,10 @@ internal sealed class AccrualOptions
     [Range(typeof(TimeSpan), "00:01:00", "2.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan IntervalMemory { get; set; } = TimeSpan.FromHours(2);
 
+    /// <summary>The hub's share of what a client pays; a node is paid at most the rest. Default 0.05.</summary>
+    [Range(0, 1)]
+    public double FeeShare { get; set; } = 0.05;
+
     /// <summary>σ: what an hour of standby earns of an hour of work. Default 0.1.</summary>
     [Range(0, 1)]
     public double StandbyShare { get; set; } = 0.1;
@@ -46,6 +50,14 @@ internal sealed class AccrualOptions
     /// <summary>λ: standby probes an hour, on average, at moments nobody can foresee. Default 6.</summary>
     [Range(0.01, 3_600)]
     public double ProbesPerHour { get; set; } = 6;
+
+    /// <summary>How often the hub looks for nodes whose earnings are due. Default 1 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan LookPeriod { get; set; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Nodes that one look settles at most; the others wait for the next. Default 1 000.</summary>
+    [Range(1, 100_000)]
+    public int NodesPerLook { get; set; } = 1_000;
 
     /// <summary>After a probe without answer the one retry comes so much later. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]

@@ -6,6 +6,9 @@ namespace Federation.Silo.Verification.Accrual;
 /// <summary>Where an earning stands. The numbers are stored: never renumber, never reuse.</summary>
 internal enum EarningState
 {
+    /// <summary>Booked; the node has not signed for it yet, so nothing is credited.</summary>
+    Booked = 0,
+
     /// <summary>In the owner's pending purse.</summary>
     Pending = 1,
 
@@ -35,7 +38,7 @@ internal enum HeldBy
     /// <summary>It was drawn for an audit that has no verdict yet.</summary>
     Audit = 8,
 
-    /// <summary>A dispute is open.</summary>
+    /// <summary>A verifier doubts it, and the arbiters have not answered.</summary>
     Dispute = 16,
 }
 
@@ -58,7 +61,7 @@ internal readonly record struct PendingEarning(
     /// <param name="auditsPassed">What the node has passed in this determinism class by now.</param>
     /// <param name="isRooted">Its epoch is closed and its root published.</param>
     /// <param name="awaitsAudit">It was drawn, and there is no verdict yet.</param>
-    /// <param name="isDisputed">Somebody disputes it.</param>
+    /// <param name="isDisputed">A verifier doubts it, and the arbiters have not answered.</param>
     public HeldBy Held(DateTimeOffset now, long auditsPassed, bool isRooted, bool awaitsAudit, bool isDisputed)
         => (auditsPassed - AuditsBefore < AuditsNeeded ? HeldBy.Audits : 0)
             | (now < MaturesAt ? HeldBy.Time : 0)
@@ -86,7 +89,7 @@ internal readonly record struct PendingEarning(
         if ((held & HeldBy.Time) != 0) reasons.Add($"{Hours(now - CreditedAt)} of {Hours(MaturesAt - CreditedAt)} have gone by");
         if ((held & HeldBy.Root) != 0) reasons.Add("its epoch is not closed yet");
         if ((held & HeldBy.Audit) != 0) reasons.Add("it was drawn for an audit that has no verdict yet");
-        if ((held & HeldBy.Dispute) != 0) reasons.Add("a dispute is open");
+        if ((held & HeldBy.Dispute) != 0) reasons.Add("a verifier doubts it and the arbiters have not answered");
         return $"held because {(reasons.Count == 1 ? reasons[0] : $"{string.Join(", ", reasons[..^1])} and {reasons[^1]}")}";
     }
 

@@ -38,6 +38,12 @@ internal enum Evidence
 
     /// <summary>An operator set the standing.</summary>
     OperatorDecision = 12,
+
+    /// <summary>A verifier disagrees with the node; its arbiters are still to be heard.</summary>
+    AuditDoubted = 13,
+
+    /// <summary>An audit could not be made, or says nothing.</summary>
+    AuditInconclusive = 14,
 }
 
 /// <summary>What evidence does beside changing the standing.</summary>

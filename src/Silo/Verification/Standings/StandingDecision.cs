@@ -43,8 +43,10 @@ internal readonly record struct StandingDecision(
         Evidence.ProbePassed => "The node answered a standby probe.",
         Evidence.ProbeMissed => "The node answered neither a standby probe nor its retry. The standby time before and after it is not paid.",
         Evidence.Abandoned => "The node took a job and gave it up or let it time out. Nothing is taken; the node is audited a little more often.",
-        Evidence.AppealGranted => "An operator granted the owner's appeal: what was forfeited is given back and the node is on probation again.",
+        Evidence.AppealGranted => "An operator granted the owner's appeal: what was forfeited is given back, and the mismatch counts no more.",
         Evidence.AppealRefused => "An operator refused the owner's appeal: the decision stands.",
+        Evidence.AuditDoubted => "A verifier disagrees with the node. Two arbiters are asked; until both have answered, nothing is taken and the earning does not mature.",
+        Evidence.AuditInconclusive => "An audit could not be made or says nothing. It counts neither way.",
         Evidence.OperatorDecision => Format($"An operator decided: {After.Standing.ToString().ToLowerInvariant()}."),
         _ => throw new InvalidOperationException($"Unknown evidence {Evidence}."),
     };

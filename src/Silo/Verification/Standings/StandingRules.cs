@@ -30,13 +30,13 @@ internal static class StandingRules
             Evidence.AuditPassed => AfterPass(nothing, options, now),
             Evidence.AuditMismatch => AfterMismatch(nothing, options, now),
             Evidence.ProbeMissed => nothing with { Consequences = Consequences.VoidGaps },
-            // Not only the standing begins anew: what was judged wrongly must not make the next mismatch the second.
+            // What was judged wrongly must not make the next mismatch the second, either.
             Evidence.AppealGranted => nothing with
             {
-                After = Fallen(before, Standing.Probation, now) with { MismatchAt = null, ShadowMismatchAt = null },
+                After = (before.Standing is Standing.Quarantined or Standing.Banned ? Fallen(before, Standing.Probation, now) : before) with { MismatchAt = null, ShadowMismatchAt = null },
                 Consequences = Consequences.Compensate,
             },
-            Evidence.AuditUnconfirmed or Evidence.Abandoned or Evidence.ProbePassed or Evidence.AppealRefused => nothing,
+            Evidence.AuditUnconfirmed or Evidence.AuditDoubted or Evidence.AuditInconclusive or Evidence.Abandoned or Evidence.ProbePassed or Evidence.AppealRefused => nothing,
             _ => throw new ArgumentException($"{evidence} is not evidence to be judged.", nameof(evidence)),
         };
     }

@@ -80,6 +80,8 @@ public sealed class StandingRulesTests
     [InlineData(Evidence.Abandoned, Consequences.None)]
     [InlineData(Evidence.ProbePassed, Consequences.None)]
     [InlineData(Evidence.AppealRefused, Consequences.None)]
+    [InlineData(Evidence.AuditDoubted, Consequences.None)]
+    [InlineData(Evidence.AuditInconclusive, Consequences.None)]
     internal void What_is_no_mark_of_fraud_leaves_the_standing_alone(Evidence evidence, Consequences consequences)
     {
         foreach (var standing in Enum.GetValues<Standing>())

@@ -1,0 +1,126 @@
+namespace Federation.Contracts.Nodes;
+
+/// <summary>How a hardware challenge ended.</summary>
+[GenerateSerializer, Alias("Federation.ChallengeOutcome")]
+public enum ChallengeOutcome
+{
+    /// <summary>Answered rightly and in time.</summary>
+    Passed = 0,
+
+    /// <summary>Answered rightly, too slowly for the node's class, in two of three attempts. No mark of fraud: the class is corrected.</summary>
+    TooSlow = 1,
+
+    /// <summary>What no honest node sends: a wrong opening, a broken chain, a forged signature.</summary>
+    Fraud = 2,
+}
+
+/// <summary>A finished hardware challenge.</summary>
+/// <param name="ReportId">Names the report: the same one twice counts once. At most 100 printable ASCII characters.</param>
+/// <param name="Kind">What was asked: "MM", "MEM", "IB".</param>
+/// <param name="Outcome">How it ended.</param>
+/// <param name="HardwareClass">The class it measured; empty where it measured none.</param>
+/// <param name="Finding">What was found, for the owner, in a sentence.</param>
+/// <param name="Details">The record behind it, a JSON object; empty when there is none.</param>
+[GenerateSerializer, Immutable, Alias("Federation.ChallengeReport")]
+public sealed record ChallengeReport(
+    [property: Id(0)] string ReportId,
+    [property: Id(1)] string Kind,
+    [property: Id(2)] ChallengeOutcome Outcome,
+    [property: Id(3)] string HardwareClass,
+    [property: Id(4)] string Finding,
+    [property: Id(5)] string Details);
+
+/// <summary>How an audit stands or ended.</summary>
+[GenerateSerializer, Alias("Federation.AuditOutcome")]
+public enum AuditOutcome
+{
+    /// <summary>The answer is the model's.</summary>
+    Passed = 0,
+
+    /// <summary>The verifier disagrees; its arbiters are still to be heard. Until then the audited earning does not mature.</summary>
+    Doubted = 1,
+
+    /// <summary>The arbiters did not confirm the mismatch.</summary>
+    Unconfirmed = 2,
+
+    /// <summary>Both arbiters disagree with the node, too.</summary>
+    Mismatch = 3,
+
+    /// <summary>It could not be made, or says nothing; counts neither way.</summary>
+    Inconclusive = 4,
+
+    /// <summary>What no honest node sends: a revelation that contradicts its commitment, a forged signature, two receipts for one place.</summary>
+    Fraud = 5,
+}
+
+/// <summary>The outcome of an audit or a canary.</summary>
+/// <param name="ReportId">Names the report: the same one twice counts once. At most 100 printable ASCII characters.</param>
+/// <param name="Kind">"audit" or "canary".</param>
+/// <param name="Outcome">How it stands.</param>
+/// <param name="ReceiptId">The audited receipt's id, hexadecimal; empty when there is none.</param>
+/// <param name="DeterminismClass">The answer's; a receipt's own class counts where there is one.</param>
+/// <param name="Finding">What was found, for the owner, in a sentence.</param>
+/// <param name="Details">The record behind it, a JSON object; empty when there is none.</param>
+[GenerateSerializer, Immutable, Alias("Federation.AuditReport")]
+public sealed record AuditReport(
+    [property: Id(0)] string ReportId,
+    [property: Id(1)] string Kind,
+    [property: Id(2)] AuditOutcome Outcome,
+    [property: Id(3)] string ReceiptId,
+    [property: Id(4)] string DeterminismClass,
+    [property: Id(5)] string Finding,
+    [property: Id(6)] string Details);
+
+/// <summary>What became of one standby probe.</summary>
+/// <param name="ReportId">Names the probe: the same one twice counts once. At most 100 printable ASCII characters.</param>
+/// <param name="SentAt">When it was sent, by the hub's clock.</param>
+/// <param name="Passed">It was answered rightly and in time.</param>
+/// <param name="DeterminismClass">Of the model that answered, or should have.</param>
+/// <param name="Finding">What was found, in a sentence.</param>
+[GenerateSerializer, Immutable, Alias("Federation.ProbeReport")]
+public sealed record ProbeReport(
+    [property: Id(0)] string ReportId,
+    [property: Id(1)] DateTimeOffset SentAt,
+    [property: Id(2)] bool Passed,
+    [property: Id(3)] string DeterminismClass,
+    [property: Id(4)] string Finding);
+
+/// <summary>What follows a probe.</summary>
+/// <param name="NextAt">When to probe again: after a first failure soon, otherwise at a moment nobody can foresee.</param>
+/// <param name="CreditedMicrocredits">What the standby since the last probe earned.</param>
+[GenerateSerializer, Immutable, Alias("Federation.ProbeFollowUp")]
+public sealed record ProbeFollowUp([property: Id(0)] DateTimeOffset NextAt, [property: Id(1)] long CreditedMicrocredits);
+
+/// <summary>What a report led to.</summary>
+/// <param name="Standing">The node's standing now.</param>
+/// <param name="Decision">What was decided and why, in words; empty when the node is unknown.</param>
+/// <param name="Shadow">Decided and recorded, but not applied.</param>
+[GenerateSerializer, Immutable, Alias("Federation.Ruling")]
+public sealed record Ruling([property: Id(0)] Standing Standing, [property: Id(1)] string Decision, [property: Id(2)] bool Shadow);
+
+/// <summary>The outcome of asking for, or deciding, an appeal.</summary>
+[GenerateSerializer, Alias("Federation.AppealStatus")]
+public enum AppealStatus
+{
+    /// <summary>Done.</summary>
+    Done = 0,
+
+    /// <summary>No such node, or no such appeal of it.</summary>
+    Unknown = 1,
+
+    /// <summary>There is no decision against the node to appeal against.</summary>
+    NothingToAppeal = 2,
+
+    /// <summary>An appeal against that decision was made before.</summary>
+    AlreadyAppealed = 3,
+
+    /// <summary>The appeal is decided already, in the other way.</summary>
+    AlreadyDecided = 4,
+}
+
+/// <summary>The answer to an appeal's making or decision.</summary>
+/// <param name="Status">What became of it.</param>
+/// <param name="AppealId">Its id; empty unless done or there already.</param>
+/// <param name="CompensationMicrocredits">What was given back.</param>
+[GenerateSerializer, Immutable, Alias("Federation.AppealAnswer")]
+public sealed record AppealAnswer([property: Id(0)] AppealStatus Status, [property: Id(1)] string AppealId, [property: Id(2)] long CompensationMicrocredits);

@@ -1,0 +1,326 @@
+using System.Collections.Immutable;
+using Dapper;
+using Federation.Protocol.Receipts;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Storage;
+using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Sampling;
+
+namespace Federation.Silo.Verification;
+
+/// <summary>Where the audit of an earning stands. The numbers are stored: never renumber.</summary>
+internal enum AuditState
+{
+    /// <summary>Not drawn, or not yet.</summary>
+    None = 0,
+
+    /// <summary>Drawn; no verdict yet.</summary>
+    Drawn = 1,
+
+    /// <summary>A verifier disagrees; the arbiters are being heard.</summary>
+    Doubted = 2,
+
+    /// <summary>There is a verdict.</summary>
+    Done = 3,
+}
+
+/// <summary>One earning on record.</summary>
+/// <param name="Id">The receipt's id, hexadecimal; sb_… for standby.</param>
+/// <param name="ReceiptId">The receipt; null for standby.</param>
+/// <param name="Reference">What its movements in the ledger refer to.</param>
+/// <param name="DeterminismClass">In which its later audits must pass.</param>
+/// <param name="Earning">Amount, state, and what it waits for.</param>
+/// <param name="Credited">What was put on the pending balance; corrections may have made the amount less.</param>
+/// <param name="Unpaid">Why not all of the work is paid; null when it is.</param>
+/// <param name="Audit">Where its audit stands.</param>
+/// <param name="AuditRate">The rate it is drawn by.</param>
+/// <param name="AuditsPassed">What the node has passed in this class by now.</param>
+/// <param name="IsRooted">Its epoch is closed and its draw done; always for standby.</param>
+/// <param name="CondemnedBy">The event that forfeits it; null when none does.</param>
+/// <param name="ReRateTo">The class it is to be paid as; null when it is right.</param>
+/// <param name="ReRatedBy">The event that decided so.</param>
+/// <param name="Work">What it takes to work out its pay again.</param>
+internal sealed record EarningRow(
+    string Id,
+    string? ReceiptId,
+    string Reference,
+    string DeterminismClass,
+    PendingEarning Earning,
+    Microcredits Credited,
+    string? Unpaid,
+    AuditState Audit,
+    AuditRate AuditRate,
+    long AuditsPassed,
+    bool IsRooted,
+    string? CondemnedBy,
+    string? ReRateTo,
+    string? ReRatedBy,
+    EarnedWork Work)
+{
+    /// <summary>What keeps it from maturing.</summary>
+    public HeldBy Held(DateTimeOffset now) => Earning.Held(now, AuditsPassed, IsRooted, Audit is AuditState.Drawn, Audit is AuditState.Doubted);
+}
+
+/// <summary>What a pay was worked out from.</summary>
+internal readonly record struct EarnedWork(string HardwareClass, long ModelBytes, long PromptTokens, long CompletionTokens, long ReferenceMicroseconds, long PayableMicroseconds, int Multiplier);
+
+/// <summary>Sums of earnings, microcredits.</summary>
+internal readonly record struct EarningSums(long Minted, long Pending, long Matured, long Forfeited);
+
+/// <summary>What nodes' work earned, from its booking to its end. Writes are statements, so that they share the commit of what they belong to.</summary>
+internal sealed class EarningStore(HubDatabase database)
+{
+    /// <summary>Largest page.</summary>
+    public const int ListMax = 1_000;
+
+    // An earning is rooted when the draw of its epoch is done; standby has no receipt to root.
+    private const string From = """
+        FROM earnings e
+        LEFT JOIN epochs p ON p.epoch = e.epoch
+        LEFT JOIN reputations r ON r.node_id = e.node_id AND r.dc = e.dc
+        """;
+
+    private const string IsDue = """
+        e.state = 1 AND (e.condemned_by IS NOT NULL OR e.rerate_to IS NOT NULL OR (
+          e.matures_at <= @now AND e.audit IN (0, 3) AND COALESCE(r.audits_passed, 0) - e.audits_before >= e.audits_needed AND (e.receipt_id IS NULL OR p.state = 3)))
+        """;
+
+    /// <summary>The row of a receipt that is about to be offered: nothing is credited yet.</summary>
+    public static SqlStatement Book(
+        Receipt receipt, ImmutableArray<byte> id, string accountId, string determinismClass, PaidWork paid, string? unpaid, Microcredits amount, long modelBytes, int multiplier) => new(
+        """
+        INSERT INTO earnings (id, receipt_id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
+                              hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed)
+        VALUES (@Id, @Id, @NodeId, @AccountId, @JobId, @DeterminismClass, 0, @Amount, @Amount, @ReferenceMicroseconds, @PayableMicroseconds, @Unpaid, @Epoch, @DispatchMs, @LastMs,
+                @HardwareClass, @ModelBytes, @PromptTokens, @CompletionTokens, @Multiplier, 1000000, 0, 0, 0)
+        ON CONFLICT (id) DO NOTHING
+        """,
+        new
+        {
+            Id = Name(id),
+            NodeId = receipt.Node.ToString(),
+            AccountId = accountId,
+            receipt.JobId,
+            DeterminismClass = determinismClass,
+            Amount = amount.Value,
+            receipt.ReferenceMicroseconds,
+            PayableMicroseconds = paid.Microseconds,
+            Unpaid = unpaid,
+            receipt.Epoch,
+            receipt.DispatchMs,
+            receipt.LastMs,
+            receipt.HardwareClass,
+            ModelBytes = modelBytes,
+            receipt.PromptTokens,
+            receipt.CompletionTokens,
+            Multiplier = multiplier,
+        });
+
+    /// <summary>The node has signed: the amount is in the pending purse.</summary>
+    public static SqlStatement Credit(ImmutableArray<byte> id, DateTimeOffset now, DateTimeOffset maturesAt, AuditRate rate, long auditsBefore, int auditsNeeded) => new(
+        """
+        UPDATE earnings SET state = 1, credited_at = @Now, matures_at = @MaturesAt, audit_rate = @Rate, audits_before = @AuditsBefore, audits_needed = @AuditsNeeded
+        WHERE id = @Id AND state = 0
+        """,
+        new { Id = Name(id), Now = Ms(now), MaturesAt = Ms(maturesAt), Rate = rate.Millionths, AuditsBefore = auditsBefore, AuditsNeeded = auditsNeeded });
+
+    /// <summary>Standby: credited at once, without a receipt.</summary>
+    public static SqlStatement CreditStandby(
+        string id, string nodeId, string accountId, string determinismClass, Microcredits amount, DateTimeOffset from, DateTimeOffset to, string hardwareClass, int multiplier,
+        DateTimeOffset now, DateTimeOffset maturesAt, long auditsBefore, int auditsNeeded) => new(
+        """
+        INSERT INTO earnings (id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, hour, dispatch_ms, last_ms,
+                              hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at)
+        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, 1, @Amount, @Amount, 0, 0, @Hour, @FromMs, @ToMs,
+                @HardwareClass, 0, 0, 0, @Multiplier, 0, 0, @AuditsBefore, @AuditsNeeded, @Now, @MaturesAt)
+        ON CONFLICT (id) DO NOTHING
+        """,
+        new
+        {
+            Id = id,
+            NodeId = nodeId,
+            AccountId = accountId,
+            DeterminismClass = determinismClass,
+            Amount = amount.Value,
+            Hour = Ms(to) / 3_600_000,
+            FromMs = Ms(from),
+            ToMs = Ms(to),
+            HardwareClass = hardwareClass,
+            Multiplier = multiplier,
+            AuditsBefore = auditsBefore,
+            AuditsNeeded = auditsNeeded,
+            Now = Ms(now),
+            MaturesAt = Ms(maturesAt),
+        });
+
+    /// <summary>Decided: every earning of the node that has not matured is forfeited by this event. Carried out step by step.</summary>
+    public static SqlStatement Condemn(string nodeId, string eventId) => new(
+        "UPDATE earnings SET condemned_by = @EventId WHERE node_id = @NodeId AND state IN (0, 1) AND condemned_by IS NULL", new { NodeId = nodeId, EventId = eventId });
+
+    /// <summary>An appeal was granted before all was carried out.</summary>
+    public static SqlStatement Spare(string nodeId, string eventId) => new(
+        "UPDATE earnings SET condemned_by = NULL WHERE node_id = @NodeId AND state IN (0, 1) AND condemned_by = @EventId", new { NodeId = nodeId, EventId = eventId });
+
+    /// <summary>Decided: what was worked since then is paid as this class. Carried out step by step.</summary>
+    public static SqlStatement MarkForReRate(string nodeId, string eventId, string hardwareClass, DateTimeOffset since) => new(
+        "UPDATE earnings SET rerate_to = @HardwareClass, rerated_by = @EventId WHERE node_id = @NodeId AND state IN (0, 1) AND last_ms >= @Since AND hardware_class <> @HardwareClass",
+        new { NodeId = nodeId, EventId = eventId, HardwareClass = hardwareClass, Since = Ms(since) });
+
+    /// <summary>An earning is paid as another class.</summary>
+    public static SqlStatement ReRate(string id, string hardwareClass, Microcredits amount) => new(
+        "UPDATE earnings SET amount = @Amount, hardware_class = @HardwareClass, rerate_to = NULL WHERE id = @Id AND state = 1 AND rerate_to = @HardwareClass",
+        new { Id = id, HardwareClass = hardwareClass, Amount = amount.Value });
+
+    /// <summary>An earning has matured or is forfeited.</summary>
+    public static SqlStatement End(string id, EarningState state, DateTimeOffset now) => new(
+        "UPDATE earnings SET state = @State, ended_at = @Now WHERE id = @Id AND state = 1", new { Id = id, State = (long)state, Now = Ms(now) });
+
+    /// <summary>Where the audit of a receipt's earning stands.</summary>
+    public static SqlStatement SetAudit(string receiptId, AuditState state) => new(
+        "UPDATE earnings SET audit = @State WHERE receipt_id = @Id", new { Id = receiptId, State = (long)state });
+
+    /// <summary>What the node is to be paid for in that hour, µs of reference work.</summary>
+    public Task<long> CreditedInHourAsync(string nodeId, long hour, CancellationToken cancellationToken) => database.ReadAsync(
+        connection => connection.ExecuteScalarAsync<long>("SELECT CAST(COALESCE(SUM(payable_us), 0) AS bigint) FROM earnings WHERE node_id = @nodeId AND hour = @hour", new { nodeId, hour }),
+        cancellationToken);
+
+    /// <summary>When work ran that is paid and that ended after a moment, the earliest end first.</summary>
+    public Task<ImmutableArray<(long From, long To)>> ListIntervalsAsync(string nodeId, long afterMs, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<(long, long)>(
+            // By hour, since that is indexed.
+            "SELECT dispatch_ms, last_ms FROM earnings WHERE node_id = @nodeId AND hour >= @hour AND last_ms > @afterMs AND payable_us > 0 ORDER BY last_ms LIMIT 100000",
+            new { nodeId, hour = afterMs / 3_600_000, afterMs })).ToImmutableArray(),
+        cancellationToken);
+
+    /// <summary>Nodes that have earnings to move.</summary>
+    public Task<ImmutableArray<string>> ListNodesToSettleAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<string>($"SELECT DISTINCT e.node_id {From} WHERE {IsDue} LIMIT @limit", new { now = Ms(now), limit })).ToImmutableArray(),
+        cancellationToken);
+
+    /// <summary>A node's earnings that are to be moved, the oldest first.</summary>
+    public Task<ImmutableArray<EarningRow>> ListToSettleAsync(string nodeId, DateTimeOffset now, int limit, CancellationToken cancellationToken)
+        => ListAsync($"e.node_id = @nodeId AND {IsDue} ORDER BY e.credited_at, e.id LIMIT @limit", new { nodeId, now = Ms(now), limit }, cancellationToken);
+
+    /// <summary>A node's pending earnings, the next to mature first.</summary>
+    public Task<ImmutableArray<EarningRow>> ListPendingAsync(string nodeId, int limit, CancellationToken cancellationToken)
+        => ListAsync("e.node_id = @nodeId AND e.state = 1 ORDER BY e.matures_at, e.id LIMIT @limit", new { nodeId, limit }, cancellationToken);
+
+    /// <summary>The earning of a receipt; null when there is none.</summary>
+    public async Task<EarningRow?> FindAsync(string receiptId, CancellationToken cancellationToken)
+        => (await ListAsync("e.receipt_id = @receiptId", new { receiptId }, cancellationToken)).SingleOrDefault();
+
+    /// <summary>Receipts drawn for an audit that has no verdict yet, of every node, by id after <paramref name="after"/>.</summary>
+    public Task<ImmutableArray<EarningRow>> ListDrawnAsync(string after, int limit, CancellationToken cancellationToken)
+        => ListAsync("e.audit = 1 AND e.state = 1 AND e.id > @after ORDER BY e.id LIMIT @limit", new { after, limit }, cancellationToken);
+
+    /// <summary>What a node's earnings add up to.</summary>
+    public Task<EarningSums> SumAsync(string nodeId, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var rows = await connection.QueryAsync<(long State, long Credited, long Amount)>(
+                "SELECT state, CAST(SUM(credited) AS bigint), CAST(SUM(amount) AS bigint) FROM earnings WHERE node_id = @nodeId AND state > 0 GROUP BY state", new { nodeId });
+            var sums = default(EarningSums);
+            foreach (var (state, credited, amount) in rows)
+            {
+                sums = sums with { Minted = sums.Minted + credited, Forfeited = sums.Forfeited + credited - amount };
+                sums = (EarningState)state switch
+                {
+                    EarningState.Pending => sums with { Pending = amount },
+                    EarningState.Matured => sums with { Matured = amount },
+                    EarningState.Forfeited => sums with { Forfeited = sums.Forfeited + amount },
+                    _ => throw new InvalidOperationException($"Unknown state of an earning {state}."),
+                };
+            }
+            return sums;
+        },
+        cancellationToken);
+
+    /// <summary>A receipt's id as it is stored.</summary>
+    public static string Name(ImmutableArray<byte> receiptId) => Convert.ToHexStringLower(receiptId.AsSpan());
+
+    private static long Ms(DateTimeOffset at) => at.ToUnixTimeMilliseconds();
+
+    private Task<ImmutableArray<EarningRow>> ListAsync(string condition, object parameters, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<Stored>(
+            $"""
+            SELECT e.id, e.receipt_id, e.reference, e.dc, e.state, e.credited, e.amount, e.unpaid, e.audit, e.audit_rate, e.audits_before, e.audits_needed, e.credited_at, e.matures_at,
+                   e.condemned_by, e.rerate_to, e.rerated_by, e.hardware_class, e.model_bytes, e.prompt_tokens, e.completion_tokens, e.reference_us, e.payable_us, e.multiplier,
+                   COALESCE(r.audits_passed, 0) AS audits_passed, p.state AS epoch_state
+            {From} WHERE {condition}
+            """,
+            parameters)).Select(row => row.ToRow()).ToImmutableArray(),
+        cancellationToken);
+
+    private sealed class Stored
+    {
+        public required string Id { get; init; }
+
+        public string? Receipt_id { get; init; }
+
+        public required string Reference { get; init; }
+
+        public required string Dc { get; init; }
+
+        public required long State { get; init; }
+
+        public required long Credited { get; init; }
+
+        public required long Amount { get; init; }
+
+        public string? Unpaid { get; init; }
+
+        public required long Audit { get; init; }
+
+        public required long Audit_rate { get; init; }
+
+        public required long Audits_before { get; init; }
+
+        public required long Audits_needed { get; init; }
+
+        public long? Credited_at { get; init; }
+
+        public long? Matures_at { get; init; }
+
+        public string? Condemned_by { get; init; }
+
+        public string? Rerate_to { get; init; }
+
+        public string? Rerated_by { get; init; }
+
+        public required string Hardware_class { get; init; }
+
+        public required long Model_bytes { get; init; }
+
+        public required long Prompt_tokens { get; init; }
+
+        public required long Completion_tokens { get; init; }
+
+        public required long Reference_us { get; init; }
+
+        public required long Payable_us { get; init; }
+
+        public required long Multiplier { get; init; }
+
+        public required long Audits_passed { get; init; }
+
+        public long? Epoch_state { get; init; }
+
+        public EarningRow ToRow() => new(
+            Id,
+            Receipt_id,
+            Reference,
+            Dc,
+            new PendingEarning(
+                (EarningState)State, new Microcredits(Amount), DateTimeOffset.FromUnixTimeMilliseconds(Credited_at ?? 0), DateTimeOffset.FromUnixTimeMilliseconds(Matures_at ?? 0), Audits_before, (int)Audits_needed),
+            new Microcredits(Credited),
+            Unpaid,
+            (AuditState)Audit,
+            new AuditRate((int)Audit_rate),
+            Audits_passed,
+            Receipt_id is null || Epoch_state == 3,
+            Condemned_by,
+            Rerate_to,
+            Rerated_by,
+            new EarnedWork(Hardware_class, Model_bytes, Prompt_tokens, Completion_tokens, Reference_us, Payable_us, (int)Multiplier));
+    }
+}

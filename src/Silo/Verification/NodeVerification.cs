@@ -1,0 +1,449 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.Receipts;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Nodes;
+using Federation.Silo.Storage;
+using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Sampling;
+using Federation.Silo.Verification.Standings;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Verification;
+
+/// <summary>What every node's verification is made with.</summary>
+internal sealed class NodeVerifications(
+    VerificationStore store,
+    EarningStore earnings,
+    ILedger ledger,
+    HardwareClasses classes,
+    IOptions<StandingOptions> standing,
+    IOptions<AccrualOptions> accrual,
+    TimeProvider time,
+    ILogger<NodeVerification> logger)
+{
+    /// <summary>The verification of one node; keep one only, with the one activation of its grain.</summary>
+    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, standing.Value, accrual.Value, time, Uniform, logger);
+
+    /// <summary>What caps the pay of one node's work.</summary>
+    public NodeAccrual AccrualOf(string nodeId) => new(nodeId, earnings, accrual.Value);
+
+    /// <summary>The rules of pay.</summary>
+    public AccrualOptions Accrual => accrual.Value;
+
+    // Nodes must not foresee their probes, so this is not the kind of randomness that a seed gives away.
+    private static double Uniform() => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) / 18_446_744_073_709_551_616.0;
+}
+
+/// <summary>
+/// All that is judged about one node: evidence comes in, and standing, reputation, ledger and the record of it change together, in one commit, or
+/// not at all. Every report has an id and counts once, whoever repeats it.
+/// </summary>
+/// <remarks>
+/// What takes a movement for each of many earnings (a forfeiture, another class) is decided in that one commit and carried out in bounded steps after it; nothing
+/// matures in between, and a step that was missed is made up for by the next <see cref="SettleAsync"/>. Maturing and forfeiting an earning have the same transfer id, so
+/// that the ledger itself refuses to do both. Belongs to the node's grain; reports wait for each other.
+/// </remarks>
+internal sealed partial class NodeVerification(
+    NodeRow node,
+    VerificationStore store,
+    EarningStore earnings,
+    ILedger ledger,
+    HardwareClasses classes,
+    StandingOptions standingOptions,
+    AccrualOptions accrualOptions,
+    TimeProvider time,
+    Func<double> uniform,
+    ILogger<NodeVerification> logger)
+{
+    // One transfer and one row for each.
+    private const int EarningsPerCommit = LedgerUnit.PartsMax / 2;
+
+    // A node with more than that to move goes on at the next look.
+    private const int CommitsPerSettlement = 64;
+
+    private const int ClassesMax = 1_024;
+
+    // It becomes the reference, and a part of the id, of movements in the ledger.
+    private const int ReportIdMax = 100;
+
+    private static readonly TimeSpan PeersAreKnownFor = TimeSpan.FromMinutes(10);
+
+    private readonly Dictionary<string, Reputation> _reputations = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (int Count, long At)> _peers = new(StringComparer.Ordinal);
+    private readonly LedgerAccountId _pending = LedgerAccountId.Pending(node.AccountId);
+    private readonly LedgerAccountId _available = LedgerAccountId.Available(node.AccountId);
+    private StandingRow? _standing;
+    private Task _turn = Task.CompletedTask;
+    private Standby _standby;
+    private TimeSpan _workedSinceProbe;
+
+    /// <summary>The standing, once loaded; until then the node row's.</summary>
+    public Standing Standing => _standing?.Standing.Standing ?? node.Standing;
+
+    /// <summary>The class that was measured; null until one is.</summary>
+    public string? MeasuredClass => _standing?.HardwareClass;
+
+    /// <summary>Reads what is on record.</summary>
+    public async Task LoadAsync() => _standing ??= await store.FindStandingAsync(node.Id, node.CreatedAt, CancellationToken.None)
+        ?? new StandingRow(NodeStanding.New(node.CreatedAt) with { Standing = node.Standing }, "The node is new: everything is checked.", null, null, null);
+
+    // ------------------------------------------------------------------------------------------------------- evidence
+
+    /// <summary>Takes in the result of a hardware challenge.</summary>
+    public Task<Ruling> RecordChallengeAsync(ChallengeReport report) => JudgeAsync(report.ReportId, async () =>
+    {
+        var evidence = report.Outcome switch
+        {
+            ChallengeOutcome.Passed => Evidence.ChallengePassed,
+            ChallengeOutcome.TooSlow => Evidence.ChallengeTooSlow,
+            ChallengeOutcome.Fraud => Evidence.Fraud,
+            _ => throw new ArgumentOutOfRangeException(nameof(report), report.Outcome, null),
+        };
+        var before = _standing!;
+        var decision = StandingRules.Decide(before.Standing, evidence, standingOptions, time.GetUtcNow());
+        var after = Row(before, decision);
+        if (report.HardwareClass.Length > 0 && evidence is not Evidence.Fraud) after = after with { HardwareClass = report.HardwareClass, MeasuredAt = time.GetUtcNow(), Measurement = report.Finding };
+        var rows = ImmutableArray.CreateBuilder<SqlStatement>();
+        if ((decision.Applied & Consequences.ReRate) != 0 && report.HardwareClass.Length > 0)
+            rows.Add(EarningStore.MarkForReRate(node.Id, report.ReportId, report.HardwareClass, before.Standing.ChallengePassedAt ?? node.CreatedAt));
+        return await CommitAsync(new Report(report.ReportId, $"challenge {report.Kind}", null, null, report.Finding, NullIfEmpty(report.Details)), decision, after, rows);
+    });
+
+    /// <summary>Takes in how an audit or a canary stands.</summary>
+    public Task<Ruling> RecordAuditAsync(AuditReport report) => JudgeAsync(report.ReportId, async () =>
+    {
+        var (evidence, state) = report.Outcome switch
+        {
+            AuditOutcome.Passed => (Evidence.AuditPassed, AuditState.Done),
+            AuditOutcome.Doubted => (Evidence.AuditDoubted, AuditState.Doubted),
+            AuditOutcome.Unconfirmed => (Evidence.AuditUnconfirmed, AuditState.Done),
+            AuditOutcome.Mismatch => (Evidence.AuditMismatch, AuditState.Done),
+            AuditOutcome.Inconclusive => (Evidence.AuditInconclusive, AuditState.Done),
+            AuditOutcome.Fraud => (Evidence.Fraud, AuditState.Done),
+            _ => throw new ArgumentOutOfRangeException(nameof(report), report.Outcome, null),
+        };
+        var audited = report.ReceiptId.Length > 0 ? await earnings.FindAsync(report.ReceiptId, CancellationToken.None) : null;
+        var determinismClass = audited?.DeterminismClass ?? report.DeterminismClass;
+        var decision = StandingRules.Decide(_standing!.Standing, evidence, standingOptions, time.GetUtcNow());
+        var rows = ImmutableArray.CreateBuilder<SqlStatement>();
+        if (audited is not null) rows.Add(EarningStore.SetAudit(report.ReceiptId, state));
+        var after = (await ReputationAsync(determinismClass)).After(evidence, standingOptions);
+        rows.Add(VerificationStore.WriteAudits(node.Id, determinismClass, after));
+        var ruling = await CommitAsync(
+            new Report(report.ReportId, report.Kind, determinismClass, NullIfEmpty(report.ReceiptId), report.Finding, NullIfEmpty(report.Details)), decision, Row(_standing!, decision), rows);
+        Keep(determinismClass, after);
+        return ruling;
+    });
+
+    /// <summary>The node took a job and gave it up or let it time out. Not for what its client or the hub did.</summary>
+    public Task<Ruling> RecordAbandonmentAsync(string jobId, string determinismClass, string finding) => JudgeAsync($"abandoned:{jobId}", async () =>
+    {
+        var decision = StandingRules.Decide(_standing!.Standing, Evidence.Abandoned, standingOptions, time.GetUtcNow());
+        var after = (await ReputationAsync(determinismClass)).After(Evidence.Abandoned, standingOptions);
+        var ruling = await CommitAsync(
+            new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteAudits(node.Id, determinismClass, after)]);
+        Keep(determinismClass, after);
+        return ruling;
+    });
+
+    /// <summary>Takes in what became of a standby probe. Only a missed one is kept as an event; an answered one shows in what it earns.</summary>
+    /// <param name="report">The probe.</param>
+    /// <param name="hardwareClass">What the node is paid as.</param>
+    /// <param name="multiplier">The owner's tier's.</param>
+    public async Task<ProbeFollowUp> RecordProbeAsync(ProbeReport report, string hardwareClass, int multiplier)
+    {
+        using var turn = await TurnAsync();
+        var step = _standby.After(report.Passed, report.SentAt, _workedSinceProbe, accrualOptions);
+        var amount = Standby.Pay(step.Paid, classes.CreditsPerHour(hardwareClass), multiplier, accrualOptions);
+        if (step.Missed)
+        {
+            var decision = StandingRules.Decide(_standing!.Standing, Evidence.ProbeMissed, standingOptions, time.GetUtcNow());
+            await CommitAsync(new Report(report.ReportId, "probe", NullIfEmpty(report.DeterminismClass), null, report.Finding, null), decision, Row(_standing!, decision), []);
+        }
+        else if (amount.IsPositive && Standing is not Standing.Banned)
+        {
+            var id = $"sb_{report.ReportId}";
+            var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(report.DeterminismClass));
+            var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(report.DeterminismClass), accrualOptions, standingOptions);
+            await SubmitAsync(new LedgerUnit
+            {
+                Open = [_pending],
+                Transfers = [Transfer.Post(TransferId.Of($"earn:{id}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Standby, id)],
+                Rows =
+                [
+                    EarningStore.CreditStandby(
+                        id, node.Id, node.AccountId, report.DeterminismClass, amount, report.SentAt - step.Paid, report.SentAt, hardwareClass, multiplier, now, maturesAt,
+                        reputation.AuditsPassed, standingOptions.AuditsToMature),
+                ],
+            });
+        }
+        _standby = step.After;
+        _workedSinceProbe = TimeSpan.Zero;
+        return new ProbeFollowUp(step.RetryAt ?? report.SentAt + Standby.Wait(uniform(), accrualOptions), step.Missed ? 0 : amount.Value);
+    }
+
+    /// <summary>The node left: what it is not there for is not paid.</summary>
+    public void LeaveStandby() => (_standby, _workedSinceProbe) = (Standby.Fresh, TimeSpan.Zero);
+
+    /// <summary>An operator's word.</summary>
+    public Task<Ruling> SetStandingAsync(Standing standing)
+    {
+        var id = $"op_{Guid.CreateVersion7():N}";
+        return JudgeAsync(id, () =>
+        {
+            var decision = StandingRules.Set(_standing!.Standing, standing, time.GetUtcNow());
+            return CommitAsync(new Report(id, "operator", null, null, "An operator set the standing.", null), decision, Row(_standing!, decision), []);
+        });
+    }
+
+    // --------------------------------------------------------------------------------------------------------- credit
+
+    /// <summary>Credits a receipt that both have signed: the amount to the owner's pending purse, once, and the conditions under which it matures.</summary>
+    /// <param name="receipt">The receipt.</param>
+    /// <param name="id">Its id.</param>
+    /// <param name="determinismClass">As it was booked.</param>
+    /// <param name="amount">As it was booked.</param>
+    /// <param name="issue">Marks the receipt as issued.</param>
+    public async Task CreditAsync(Receipt receipt, ImmutableArray<byte> id, string determinismClass, Microcredits amount, SqlStatement issue)
+    {
+        await LoadAsync();
+        var peers = await PeersAsync(determinismClass);
+        var known = await ReputationAsync(determinismClass);
+        var now = time.GetUtcNow();
+        // No await between reading and changing it: jobs are credited beside each other.
+        var reputation = _reputations[determinismClass] = _reputations.GetValueOrDefault(determinismClass, known).AfterUnit(standingOptions, now);
+        var isTooFast = AccrualRules.IsTooFast(receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, accrualOptions);
+        var rate = isTooFast ? AuditRate.Always : AuditRate.Of(reputation.AuditRate(standingOptions, peers));
+        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, peers, accrualOptions, standingOptions);
+        var unit = new LedgerUnit
+        {
+            Open = [_pending],
+            Rows = [issue, EarningStore.Credit(id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature), VerificationStore.WriteUnits(node.Id, determinismClass, reputation)],
+        };
+        if (amount.IsPositive)
+            unit = unit with { Transfers = [Transfer.Post(TransferId.Of($"earn:{receipt.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, receipt.JobId)] };
+        await SubmitAsync(unit);
+        _workedSinceProbe += TimeSpan.FromMilliseconds(Math.Clamp(receipt.LastMs - receipt.DispatchMs, 0, 3_600_000));
+    }
+
+    /// <summary>Moves what is due: matured earnings to the available purse, forfeited ones back to the treasury, pay of another class down to it.</summary>
+    /// <returns>How many earnings moved; at most a bounded number, the rest at the next call.</returns>
+    public async Task<int> SettleAsync()
+    {
+        using var turn = await TurnAsync();
+        return await SettleInTurnAsync();
+    }
+
+    private async Task<int> SettleInTurnAsync()
+    {
+        var moved = 0;
+        for (var commit = 0; commit < CommitsPerSettlement; commit++)
+        {
+            var now = time.GetUtcNow();
+            var due = await earnings.ListToSettleAsync(node.Id, now, EarningsPerCommit, CancellationToken.None);
+            if (due.IsEmpty) break;
+            var transfers = ImmutableArray.CreateBuilder<Transfer>(due.Length);
+            var rows = ImmutableArray.CreateBuilder<SqlStatement>(due.Length);
+            foreach (var earning in due) Move(earning, now, transfers, rows);
+            await SubmitAsync(new LedgerUnit { Open = [_available], Transfers = transfers.ToImmutable(), Rows = rows.ToImmutable() });
+            moved += due.Length;
+        }
+        if (moved > 0) LogSettled(node.Id, moved);
+        return moved;
+    }
+
+    private void Move(EarningRow row, DateTimeOffset now, ImmutableArray<Transfer>.Builder transfers, ImmutableArray<SqlStatement>.Builder rows)
+    {
+        var amount = row.Earning.Amount;
+        if (row.CondemnedBy is { } eventId)
+        {
+            if (amount.IsPositive) transfers.Add(Transfer.Post(EndOf(row.Id), _pending, LedgerAccountId.Treasury, amount, TransferReason.Forfeiture, eventId));
+            rows.Add(EarningStore.End(row.Id, row.Earning.Forfeit().State, now));
+        }
+        else if (row.ReRateTo is { } hardwareClass)
+        {
+            var right = ReRated(row, hardwareClass);
+            // A class has one movement at most: a second time there is nothing left above it.
+            var id = TransferId.Of($"rerate:{row.Id}:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(hardwareClass)).AsSpan(0, 8))}");
+            if (right < amount) transfers.Add(Transfer.Post(id, _pending, LedgerAccountId.Treasury, amount - right, TransferReason.Forfeiture, row.ReRatedBy!));
+            rows.Add(EarningStore.ReRate(row.Id, hardwareClass, right));
+        }
+        else
+        {
+            var matured = row.Earning.Mature(row.Held(now));
+            if (amount.IsPositive) transfers.Add(Transfer.Post(EndOf(row.Id), _pending, _available, amount, TransferReason.Maturation, row.Reference));
+            rows.Add(EarningStore.End(row.Id, matured.State, now));
+        }
+    }
+
+    /// <summary>What the same work earns in another class, never more than it was credited.</summary>
+    private Microcredits ReRated(EarningRow row, string hardwareClass)
+    {
+        var work = row.Work;
+        // Standby: the time is the same, its rate is not.
+        var earned = row.ReceiptId is null
+            ? new Microcredits((long)((Int128)row.Earning.Amount.Value * classes.CreditsPerHour(hardwareClass) / Math.Max(1, classes.CreditsPerHour(work.HardwareClass))))
+            : classes.CreditsFor(
+                hardwareClass,
+                // The share that the caps left stays the share.
+                (long)((Int128)classes.ReferenceMicroseconds(hardwareClass, work.ModelBytes, work.PromptTokens, work.CompletionTokens) * work.PayableMicroseconds / Math.Max(1, work.ReferenceMicroseconds)),
+                work.Multiplier);
+        return earned < row.Earning.Amount ? earned : row.Earning.Amount;
+    }
+
+    // -------------------------------------------------------------------------------------------------------- appeals
+
+    /// <summary>The owner asks to look again at the last decision against the node.</summary>
+    public async Task<AppealAnswer> AppealAsync(string words)
+    {
+        using var turn = await TurnAsync();
+        if (await store.FindLastAdverseEventAsync(node.Id, CancellationToken.None) is not { } against) return new AppealAnswer(AppealStatus.NothingToAppeal, string.Empty, 0);
+        // One decision, one appeal: its id is made from the decision's.
+        var id = $"apl_{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(against.Id)).AsSpan(0, 16))}";
+        if ((await store.ListAppealsAsync(node.Id, VerificationStore.ListMax, CancellationToken.None)).Any(appeal => appeal.Id == id)) return new AppealAnswer(AppealStatus.AlreadyAppealed, id, 0);
+        await SubmitAsync(new LedgerUnit { Rows = [VerificationStore.Add(new AppealRow(id, node.Id, against.Id, words, "open", time.GetUtcNow(), null, null, null), node.AccountId)] });
+        LogAppeal(node.Id, id);
+        return new AppealAnswer(AppealStatus.Done, id, 0);
+    }
+
+    /// <summary>An operator decides an appeal.</summary>
+    public async Task<AppealAnswer> DecideAppealAsync(string appealId, bool granted, string answer, string decidedBy)
+    {
+        using var turn = await TurnAsync();
+        if ((await store.ListAppealsAsync(node.Id, VerificationStore.ListMax, CancellationToken.None)).FirstOrDefault(row => row.Id == appealId) is not { } appeal)
+            return new AppealAnswer(AppealStatus.Unknown, string.Empty, 0);
+        if (appeal.State != "open")
+            return new AppealAnswer(appeal.State == (granted ? "granted" : "refused") ? AppealStatus.Done : AppealStatus.AlreadyDecided, appealId, appeal.Compensation ?? 0);
+        // What the decision still has to take it takes first, so that the sum is the whole of it.
+        while (granted && await SettleInTurnAsync() > 0)
+        {
+        }
+        var compensation = granted ? new Microcredits(await store.ForfeitedByAsync(appeal.EventId, CancellationToken.None)) : Microcredits.Zero;
+        var now = time.GetUtcNow();
+        var decision = StandingRules.Decide(_standing!.Standing, granted ? Evidence.AppealGranted : Evidence.AppealRefused, standingOptions, now);
+        var rows = ImmutableArray.CreateBuilder<SqlStatement>();
+        rows.Add(VerificationStore.Decide(appealId, granted, answer, decidedBy, compensation.Value, now));
+        if (granted) rows.Add(EarningStore.Spare(node.Id, appeal.EventId));
+        ImmutableArray<Transfer> transfers = compensation.IsPositive
+            ? [Transfer.Post(TransferId.Of($"appeal:{appealId}"), LedgerAccountId.Treasury, _available, compensation, TransferReason.Adjustment, appealId)]
+            : [];
+        await CommitAsync(new Report($"decided:{appealId}", "appeal", null, null, answer, null), decision, Row(_standing!, decision), rows, transfers);
+        return new AppealAnswer(AppealStatus.Done, appealId, compensation.Value);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- details
+
+    private static TransferId EndOf(string earningId) => TransferId.Of($"earned:{earningId}");
+
+    private static string? NullIfEmpty(string text) => text.Length > 0 ? text : null;
+
+    private static StandingRow Row(StandingRow before, in StandingDecision decision)
+        => before with { Standing = decision.After, Reason = decision.ChangesStanding ? decision.Words : before.Reason };
+
+    private async Task<Ruling> JudgeAsync(string reportId, Func<Task<Ruling>> judge)
+    {
+        if (reportId is not { Length: > 0 and <= ReportIdMax } || !reportId.All(static c => c is > ' ' and <= '~')) throw new ArgumentException($"A report's id is 1 to {ReportIdMax} printable ASCII characters.", nameof(reportId));
+        using var turn = await TurnAsync();
+        if (await store.FindEventAsync(reportId, CancellationToken.None) is { } known) return new Ruling(Standing, known.Decision, known.Shadow);
+        var ruling = await judge();
+        await SettleInTurnAsync();
+        return ruling;
+    }
+
+    private async Task<Ruling> CommitAsync(
+        Report report, StandingDecision decision, StandingRow after, ImmutableArray<SqlStatement>.Builder rows, ImmutableArray<Transfer> transfers = default)
+        => await CommitAsync(report, decision, after, rows.ToImmutable(), transfers);
+
+    private async Task<Ruling> CommitAsync(Report report, StandingDecision decision, StandingRow after, ImmutableArray<SqlStatement> rows, ImmutableArray<Transfer> transfers = default)
+    {
+        var happened = new VerificationEvent(
+            0, report.Id, node.Id, time.GetUtcNow(), report.Kind, decision.Evidence, report.DeterminismClass, report.ReceiptId, decision.Consequences, decision.Shadow,
+            decision.After.Standing, report.Finding, decision.Words, report.Details);
+        rows = [VerificationStore.Add(happened), .. VerificationStore.Write(node.Id, after), .. rows];
+        if ((decision.Applied & Consequences.Forfeit) != 0) rows = rows.Add(EarningStore.Condemn(node.Id, report.Id));
+        await SubmitAsync(new LedgerUnit { Open = transfers.IsDefaultOrEmpty ? [] : [_available], Transfers = transfers.IsDefault ? [] : transfers, Rows = rows });
+        _standing = after;
+        if (decision.ChangesStanding || decision.Consequences is not Consequences.None) LogDecided(node.Id, decision.Words);
+        return new Ruling(after.Standing.Standing, decision.Words, decision.Shadow);
+    }
+
+    private async Task SubmitAsync(LedgerUnit unit)
+    {
+        try
+        {
+            var result = await ledger.SubmitAsync(unit);
+            if (!result.IsRecorded) throw new InvalidOperationException($"The ledger refused a movement of node {node.Id}: {result.Status}.");
+        }
+        catch
+        {
+            // Nobody knows what is on disk after a commit that failed; the next report reads it.
+            _standing = null;
+            _reputations.Clear();
+            throw;
+        }
+    }
+
+    private async Task<Reputation> ReputationAsync(string determinismClass)
+    {
+        if (_reputations.TryGetValue(determinismClass, out var known)) return known;
+        var stored = await store.FindReputationAsync(node.Id, determinismClass, CancellationToken.None) ?? Reputation.New(time.GetUtcNow());
+        if (_reputations.Count >= ClassesMax) _reputations.Clear();
+        // Another job may have read it meanwhile, and counted since.
+        if (!_reputations.TryAdd(determinismClass, stored)) return _reputations[determinismClass];
+        return stored;
+    }
+
+    /// <summary>What audits changed is written; units may have been counted meanwhile.</summary>
+    private void Keep(string determinismClass, Reputation after)
+    {
+        var now = _reputations.GetValueOrDefault(determinismClass, after);
+        _reputations[determinismClass] = after with { RecentUnits = now.RecentUnits, CountedAt = now.CountedAt };
+    }
+
+    private async Task<int> PeersAsync(string determinismClass)
+    {
+        if (_peers.TryGetValue(determinismClass, out var known) && time.GetElapsedTime(known.At) < PeersAreKnownFor) return known.Count;
+        var count = Math.Max(1, await store.CountPeersAsync(determinismClass, CancellationToken.None));
+        if (_peers.Count >= ClassesMax) _peers.Clear();
+        _peers[determinismClass] = (count, time.GetTimestamp());
+        return count;
+    }
+
+    /// <summary>Waits for whoever came before; the next one waits until what is returned is disposed.</summary>
+    private async Task<Turn> TurnAsync()
+    {
+        var before = _turn;
+        var turn = new Turn(new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        _turn = turn.Done.Task;
+        await before;
+        try
+        {
+            await LoadAsync();
+            return turn;
+        }
+        catch
+        {
+            turn.Dispose();
+            throw;
+        }
+    }
+
+    private readonly record struct Turn(TaskCompletionSource Done) : IDisposable
+    {
+        public void Dispose() => Done.TrySetResult();
+    }
+
+    private sealed record Report(string Id, string Kind, string? DeterminismClass, string? ReceiptId, string Finding, string? Details);
+
+    [LoggerMessage(3250, LogLevel.Information, "Node {NodeId}: {Decision}")]
+    private partial void LogDecided(string nodeId, string decision);
+
+    [LoggerMessage(3251, LogLevel.Debug, "Node {NodeId}: {Count} earnings matured, were forfeited, or are paid as another class")]
+    private partial void LogSettled(string nodeId, int count);
+
+    [LoggerMessage(3252, LogLevel.Information, "The owner of node {NodeId} appeals: {AppealId}")]
+    private partial void LogAppeal(string nodeId, string appealId);
+}

@@ -1,0 +1,491 @@
+using System.Security.Cryptography;
+using Dapper;
+using Federation.Contracts.Accounts;
+using Federation.Contracts.Jobs;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.OpenAi;
+using Federation.Protocol.Receipts;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Storage;
+using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Storage;
+using Federation.Silo.Verification;
+using Federation.Silo.Verification.Standings;
+
+namespace Federation.Silo.Tests.Verification;
+
+/// <summary>From a signed receipt to a credit that can be spent, or to none: grains, database and books as in the hub.</summary>
+public abstract class NodeVerificationTests(TestDatabase database)
+{
+    private const string Weights = "sha256:abcd";
+
+    private static int _lives;
+
+    // The tests share a database, whose epochs close once: each test lives after the others.
+    private readonly OffsetClock _clock = OffsetClock.Ahead(TimeSpan.FromDays(730) * Interlocked.Increment(ref _lives));
+
+    // ------------------------------------------------------------------------------------------------------- maturing
+
+    [Fact]
+    public async Task An_earning_matures_after_ten_audits_its_time_and_its_epoch_and_not_before()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var amount = await WorkAsync(hub, node, "first");
+        Assert.Equal((amount, 0), (await hub.PendingOfAsync(node.AccountId), await hub.AvailableOfAsync(node.AccountId)));
+
+        for (var audit = 0; audit < 9; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        await CloseEpochsAsync(hub);
+        _clock.Advance(TimeSpan.FromDays(8));
+        // Its time and its root are there; the first week's audits are not all.
+        await SettleDrawnAsync(hub, node);
+        Assert.Equal(0, await node.Grain.SettleEarnings());
+        Assert.Contains("9 of 10 later audits have passed", await WhyAsync(hub, node), StringComparison.Ordinal);
+
+        await AuditAsync(node, AuditOutcome.Passed);
+        Assert.Equal((0, amount), (await hub.PendingOfAsync(node.AccountId), await hub.AvailableOfAsync(node.AccountId)));
+        Assert.Equal(0, await node.Grain.SettleEarnings());
+        await AssertBooksAsync(hub, node);
+    }
+
+    [Fact]
+    public async Task Time_alone_and_audits_alone_mature_nothing()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        await WorkAsync(hub, node, "held");
+        for (var audit = 0; audit < 20; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        Assert.Equal(0, await node.Grain.SettleEarnings());
+        Assert.Equal("held because 0 h of 168 h have gone by and its epoch is not closed yet", await WhyAsync(hub, node));
+        _clock.Advance(TimeSpan.FromDays(8));
+        Assert.Equal(0, await node.Grain.SettleEarnings());
+        Assert.Equal("held because its epoch is not closed yet", await WhyAsync(hub, node));
+    }
+
+    [Fact]
+    public async Task Audits_of_another_class_or_before_the_work_do_not_count()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        await WorkAsync(hub, node, "later");
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(node, AuditOutcome.Passed, determinismClass: "another");
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(node, AuditOutcome.Inconclusive);
+        await CloseEpochsAsync(hub);
+        _clock.Advance(TimeSpan.FromDays(8));
+        await SettleDrawnAsync(hub, node);
+        Assert.Equal("held because 0 of 10 later audits have passed", await WhyAsync(hub, node));
+    }
+
+    [Fact]
+    public async Task A_receipt_that_is_drawn_waits_for_its_own_verdict()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var amount = await WorkAsync(hub, node, "drawn");
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        await CloseEpochsAsync(hub);
+        _clock.Advance(TimeSpan.FromDays(8));
+        // A new node is audited always.
+        Assert.Equal("held because it was drawn for an audit that has no verdict yet", await WhyAsync(hub, node));
+        Assert.Equal(0, await node.Grain.SettleEarnings());
+
+        var receipt = Assert.Single(await hub.Earnings.ListPendingAsync(node.Id, 10, default)).ReceiptId!;
+        await AuditAsync(node, AuditOutcome.Doubted, receipt);
+        Assert.Equal("held because a verifier doubts it and the arbiters have not answered", await WhyAsync(hub, node));
+        await AuditAsync(node, AuditOutcome.Unconfirmed, receipt);
+        Assert.Equal(amount, await hub.AvailableOfAsync(node.AccountId));
+    }
+
+    [Fact]
+    public async Task Nobody_is_paid_for_the_same_job_by_its_own_node_or_by_the_free_tier()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var free = await hub.Accounts.CreateAsync("free", Tier.Free, default);
+        var paying = await hub.Accounts.CreateAsync("paying", Tier.Pro, default);
+        Assert.Equal(0, await WorkAsync(hub, node, "own", client: node.AccountId));
+        Assert.Equal(0, await WorkAsync(hub, node, "gratis", client: free.Id));
+        Assert.True(await WorkAsync(hub, node, "paid", client: paying.Id) > 0);
+        var why = (await hub.Earnings.ListPendingAsync(node.Id, 10, default)).ToDictionary(earning => earning.Reference, earning => earning.Unpaid);
+        Assert.Equal("the node's owner asked for it: nobody pays themselves", why["own"]);
+        Assert.Equal("asked for by an account of the free tier, whose work mints nothing", why["gratis"]);
+        Assert.Null(why["paid"]);
+    }
+
+    [Fact]
+    public async Task An_hour_pays_no_more_than_its_cap_over_a_restart_too()
+    {
+        TestNode node;
+        var paid = 0L;
+        await using (var hub = await StartAsync())
+        {
+            node = await hub.EnrolAsync();
+            for (var job = 0; job < 8; job++) paid += await WorkAsync(hub, node, $"cap_{job}");
+        }
+        await using var later = await StartAsync();
+        var again = later.Of(node);
+        for (var job = 8; job < 16; job++) paid += await WorkAsync(later, again, $"cap_{job}");
+        // The CPU class earns two credits an hour.
+        Assert.InRange(paid, (long)(1.35 * 2_000_000) - 16, (long)(1.35 * 2_000_000));
+        var last = Assert.Single(await later.Earnings.ListPendingAsync(node.Id, 100, default), earning => earning.Reference == "cap_15");
+        Assert.Equal((0, "beyond 1.35 hours of reference work in one hour"), (last.Earning.Amount.Value, last.Unpaid));
+    }
+
+    [Fact]
+    public async Task Work_beyond_the_nodes_slots_at_one_moment_is_not_paid()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        // The scripted node has two.
+        await node.ConnectAsync();
+        Assert.True(await WorkAsync(hub, node, "slot_1", tokens: 10) > 0);
+        Assert.True(await WorkAsync(hub, node, "slot_2", tokens: 10) > 0);
+        Assert.Equal(0, await WorkAsync(hub, node, "slot_3", tokens: 10));
+    }
+
+    // ----------------------------------------------------------------------------------------------------- forfeiting
+
+    [Fact]
+    public async Task A_confirmed_mismatch_forfeits_what_has_not_matured_and_nothing_else()
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        var matured = await MatureOneAsync(hub, node, "matured");
+        for (var job = 0; job < 5; job++) await WorkAsync(hub, node, $"immature_{job}", tokens: 100);
+        // Offered and not signed yet: forfeited as soon as it is credited.
+        var unsigned = await BookAsync(hub, node, "unsigned", 100);
+
+        var ruling = await AuditAsync(node, AuditOutcome.Mismatch);
+
+        Assert.Equal((Standing.Quarantined, false), (ruling.Standing, ruling.Shadow));
+        Assert.Equal((0, matured), (await hub.PendingOfAsync(node.AccountId), await hub.AvailableOfAsync(node.AccountId)));
+        await SignAsync(node, unsigned);
+        Assert.Equal(1, await node.Grain.SettleEarnings());
+        Assert.Equal((0, matured), (await hub.PendingOfAsync(node.AccountId), await hub.AvailableOfAsync(node.AccountId)));
+        Assert.Equal(Standing.Quarantined, (await node.Grain.GetIdentity())!.Standing);
+        await AssertBooksAsync(hub, node);
+    }
+
+    [Fact]
+    public async Task A_hundred_earnings_are_forfeited_in_few_commits()
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        for (var job = 0; job < 100; job++) await WorkAsync(hub, node, $"many_{job}", tokens: 1);
+        var before = hub.Ledger.Commits;
+        await AuditAsync(node, AuditOutcome.Mismatch);
+        Assert.InRange(hub.Ledger.Commits - before, 2, 8);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        await AssertBooksAsync(hub, node);
+    }
+
+    [Fact]
+    public async Task In_shadow_mode_a_mismatch_is_on_record_and_takes_nothing()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var amount = await WorkAsync(hub, node, "shadow");
+        var ruling = await AuditAsync(node, AuditOutcome.Mismatch);
+        Assert.Equal((Standing.Probation, true), (ruling.Standing, ruling.Shadow));
+        Assert.Equal(amount, await hub.PendingOfAsync(node.AccountId));
+        var happened = Assert.Single(await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 10, default));
+        Assert.Equal((Evidence.AuditMismatch, true, Consequences.Forfeit | Consequences.AuditEverything), (happened.Evidence, happened.Shadow, happened.Consequences));
+        Assert.Equal("""{"answer":42}""", happened.Details);
+    }
+
+    [Fact]
+    public async Task Fraud_bans_the_key_hangs_up_and_forfeits_even_in_shadow_mode()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var line = await node.ConnectAsync();
+        await WorkAsync(hub, node, "fraud");
+        var ruling = await node.Grain.RecordChallenge(new ChallengeReport("mm_1", "MM", ChallengeOutcome.Fraud, "", "A leaf does not belong to the root.", "{}"));
+        Assert.Equal(Standing.Banned, ruling.Standing);
+        await Eventually.TrueAsync(() => !line.Ends.IsEmpty, "the session's end");
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        Assert.Equal(ConnectionStatus.Banned, (await node.ConnectAsync()).Status);
+        await AssertBooksAsync(hub, node);
+    }
+
+    [Fact]
+    public async Task A_report_counts_once_whoever_repeats_it_and_over_a_restart()
+    {
+        TestNode node;
+        var report = new AuditReport("audit_again", "audit", AuditOutcome.Passed, "", Weights, "It agrees.", "");
+        await using (var hub = await StartAsync())
+        {
+            node = await hub.EnrolAsync();
+            await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => node.Grain.RecordAudit(report)));
+        }
+        await using var later = await StartAsync();
+        await later.Of(node).Grain.RecordAudit(report);
+        Assert.Equal(1, (await later.Verification.FindReputationAsync(node.Id, Weights, default))!.Value.AuditsPassed);
+        Assert.Single(await later.Verification.ListEventsAsync(node.Id, long.MaxValue, 100, default));
+    }
+
+    [Theory]
+    [InlineData(Fault.Before)]
+    [InlineData(Fault.After)]
+    internal async Task When_the_commit_of_a_verdict_fails_it_is_reported_again_and_counts_once(Fault fault)
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        await WorkAsync(hub, node, $"doubt_{fault}");
+        hub.Ledger.Faults = _ => fault;
+        var report = new AuditReport($"audit_{fault}", "audit", AuditOutcome.Mismatch, "", Weights, "It does not agree.", "");
+        await Assert.ThrowsAsync<StorageException>(() => node.Grain.RecordAudit(report));
+        hub.Ledger.Faults = _ => Fault.None;
+        Assert.Equal(Standing.Quarantined, (await node.Grain.RecordAudit(report)).Standing);
+        await node.Grain.SettleEarnings();
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        Assert.Equal(5.999, (await hub.Verification.FindReputationAsync(node.Id, Weights, default))!.Value.Failures, 1e-6);
+        await AssertBooksAsync(hub, node);
+    }
+
+    [Fact]
+    public async Task A_node_too_slow_for_its_class_is_paid_as_the_measured_one_since_its_last_pass()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        await node.Grain.RecordChallenge(new ChallengeReport("mm_ok", "MM", ChallengeOutcome.Passed, "rtx-4090-24gb", "165 TFLOPS.", ""));
+        await node.ConnectAsync();
+        Assert.Equal("rtx-4090-24gb", (await node.Grain.GetView())!.HardwareClass);
+        var claimed = await WorkAsync(hub, node, "claimed", tokens: 500, at: _clock.GetUtcNow().AddMinutes(1));
+        var ruling = await node.Grain.RecordChallenge(new ChallengeReport("mm_slow", "MM", ChallengeOutcome.TooSlow, "rtx-3060-12gb", "25 TFLOPS.", ""));
+        Assert.Equal(Standing.Probation, ruling.Standing);
+        Assert.Equal("rtx-3060-12gb", (await node.Grain.GetView())!.HardwareClass);
+        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
+        var right = classes.CreditsFor("rtx-3060-12gb", classes.ReferenceMicroseconds("rtx-3060-12gb", 5L << 30, 1_000, 500), 1).Value;
+        Assert.True(right < claimed);
+        Assert.Equal(right, await hub.PendingOfAsync(node.AccountId));
+        Assert.Equal(claimed - right, await hub.Verification.ForfeitedByAsync("mm_slow", default));
+        await AssertBooksAsync(hub, node);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- appeals
+
+    [Fact]
+    public async Task A_granted_appeal_gives_back_what_was_forfeited_by_a_new_movement_once()
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        Assert.Equal(AppealStatus.NothingToAppeal, (await node.Grain.Appeal("why?")).Status);
+        var amount = await WorkAsync(hub, node, "wronged", tokens: 100) + await WorkAsync(hub, node, "wronged_too", tokens: 100);
+        await AuditAsync(node, AuditOutcome.Mismatch);
+        var transfers = await TransfersAsync(hub);
+
+        var appeal = await node.Grain.Appeal("My build is another one.");
+        Assert.Equal(AppealStatus.Done, appeal.Status);
+        Assert.Equal(AppealStatus.AlreadyAppealed, (await node.Grain.Appeal("Once more.")).Status);
+        Assert.Equal(AppealStatus.Unknown, (await node.Grain.DecideAppeal("apl_none", true, "Granted.", "acct_operator")).Status);
+        var answers = new List<AppealAnswer>();
+        for (var again = 0; again < 3; again++) answers.Add(await node.Grain.DecideAppeal(appeal.AppealId, true, "You are right.", "acct_operator"));
+
+        Assert.All(answers, answer => Assert.Equal((AppealStatus.Done, amount), (answer.Status, answer.CompensationMicrocredits)));
+        Assert.Equal(AppealStatus.AlreadyDecided, (await node.Grain.DecideAppeal(appeal.AppealId, false, "Or not.", "acct_operator")).Status);
+        Assert.Equal((0, amount), (await hub.PendingOfAsync(node.AccountId), await hub.AvailableOfAsync(node.AccountId)));
+        Assert.Equal(Standing.Probation, (await node.Grain.GetIdentity())!.Standing);
+        // Nothing that was written before is another now.
+        var after = await TransfersAsync(hub);
+        Assert.Equal(transfers, after[..transfers.Length]);
+        Assert.Equal(transfers.Length + 1, after.Length);
+        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
+    }
+
+    [Fact]
+    public async Task A_refused_appeal_changes_nothing()
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        await WorkAsync(hub, node, "refused");
+        await AuditAsync(node, AuditOutcome.Mismatch);
+        var appeal = await node.Grain.Appeal("I would like it back.");
+        Assert.Equal(new AppealAnswer(AppealStatus.Done, appeal.AppealId, 0), await node.Grain.DecideAppeal(appeal.AppealId, false, "The record is clear.", "acct_operator"));
+        Assert.Equal((0, 0), (await hub.PendingOfAsync(node.AccountId), await hub.AvailableOfAsync(node.AccountId)));
+        Assert.Equal(Standing.Quarantined, (await node.Grain.GetIdentity())!.Standing);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- standby
+
+    [Fact]
+    public async Task Standby_is_paid_between_two_answered_probes_and_a_missed_one_voids_both_gaps()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        await node.ConnectAsync();
+        var at = _clock.GetUtcNow();
+        Assert.Equal(0, (await ProbeAsync(node, at, true)).CreditedMicrocredits);
+        // The CPU class: 2 credits an hour, a tenth of it for standby.
+        Assert.Equal(100_000, (await ProbeAsync(node, at.AddMinutes(30), true)).CreditedMicrocredits);
+        Assert.Equal(100_000, (await node.Grain.RecordProbe(new ProbeReport($"{node.Id}_30", at.AddMinutes(30), true, Weights, "Answered."))).CreditedMicrocredits + await hub.PendingOfAsync(node.AccountId));
+
+        Assert.Equal(at.AddMinutes(40).AddSeconds(10), (await ProbeAsync(node, at.AddMinutes(40), false)).NextAt);
+        var missed = await ProbeAsync(node, at.AddMinutes(40).AddSeconds(10), false);
+        Assert.Equal(0, missed.CreditedMicrocredits);
+        Assert.True(missed.NextAt > at.AddMinutes(40));
+        Assert.Equal(0, (await ProbeAsync(node, at.AddMinutes(60), true)).CreditedMicrocredits);
+        Assert.Equal(100_000, await hub.PendingOfAsync(node.AccountId));
+        Assert.Contains(await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 10, default), happened => happened.Evidence is Evidence.ProbeMissed);
+        await AssertBooksAsync(hub, node);
+
+        Task<ProbeFollowUp> ProbeAsync(TestNode node, DateTimeOffset sent, bool passed)
+            => node.Grain.RecordProbe(new ProbeReport($"{node.Id}_{(sent - at).TotalMinutes:0}{(passed ? "" : $"_{sent.Second}")}", sent, passed, Weights, passed ? "Answered." : "No answer."));
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- P7
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Whatever_happens_what_was_minted_is_pending_matured_or_forfeited(int seed)
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        var random = new Random(seed);
+        var faults = new Random(seed + 1_000);
+        hub.Ledger.Faults = _ => faults.Next(20) switch { 0 => Fault.Before, 1 => Fault.After, _ => Fault.None };
+        var unsigned = new List<byte[]>();
+        var steps = Counts.Of(1_000, 120);
+        for (var step = 0; step < steps; step++)
+        {
+            await UntilDoneAsync(async () =>
+            {
+                switch (random.Next(12))
+                {
+                    case < 4:
+                        await WorkAsync(hub, node, $"p7_{seed}_{step}", tokens: 1 + random.Next(50));
+                        break;
+                    case 4:
+                        unsigned.Add(await BookAsync(hub, node, $"p7_{seed}_{step}_later", 1 + random.Next(50)));
+                        break;
+                    case 5 when unsigned.Count > 0:
+                        await SignAsync(node, unsigned[random.Next(unsigned.Count)]);
+                        break;
+                    case < 9:
+                        await AuditAsync(node, AuditOutcome.Passed);
+                        break;
+                    case 9 when random.Next(3) == 0:
+                        await AuditAsync(node, AuditOutcome.Mismatch);
+                        break;
+                    case 10 when random.Next(3) == 0:
+                        await node.Grain.SetStanding(Standing.Probation);
+                        break;
+                    default:
+                        _clock.Advance(TimeSpan.FromHours(random.Next(60)));
+                        await CloseEpochsAsync(hub);
+                        await SettleDrawnAsync(hub, node);
+                        await node.Grain.SettleEarnings();
+                        break;
+                }
+            });
+            if (step % 10 == 0) await AssertBooksAsync(hub, node);
+        }
+        hub.Ledger.Faults = _ => Fault.None;
+        await node.Grain.SettleEarnings();
+        var sums = await AssertBooksAsync(hub, node);
+        Assert.True(sums is { Matured: > 0, Forfeited: > 0 }, $"The walk reaches too little: {sums}");
+        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
+
+        async Task UntilDoneAsync(Func<Task> step)
+        {
+            while (true)
+            {
+                try
+                {
+                    await step();
+                    return;
+                }
+                catch (StorageException exception) when (exception.IsTransient)
+                {
+                    await Task.Yield();
+                }
+            }
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------------- details
+
+    private Task<TestHub> StartAsync(bool shadow = true) => TestHub.StartAsync(database, standing: options => options.ShadowMode = shadow, time: _clock);
+
+    /// <summary>P7: the rows agree with each other and with the ledger.</summary>
+    private static async Task<EarningSums> AssertBooksAsync(TestHub hub, TestNode node)
+    {
+        var sums = await hub.Earnings.SumAsync(node.Id, default);
+        Assert.Equal(sums.Minted, sums.Pending + sums.Matured + sums.Forfeited);
+        Assert.Equal(sums.Pending, await hub.PendingOfAsync(node.AccountId));
+        var moved = await hub.Database.ReadAsync(
+            async connection => (await connection.QueryAsync<(long Reason, long Sum)>(
+                "SELECT reason, CAST(SUM(amount) AS bigint) FROM ledger_transfers WHERE debit_account = @pending OR (credit_account = @pending AND reason IN (4, 5)) GROUP BY reason",
+                new { pending = LedgerAccountId.Pending(node.AccountId).Value })).ToDictionary(row => (TransferReason)row.Reason, row => row.Sum),
+            default);
+        Assert.Equal(sums.Minted, moved.GetValueOrDefault(TransferReason.Earning) + moved.GetValueOrDefault(TransferReason.Standby));
+        Assert.Equal(sums.Matured, moved.GetValueOrDefault(TransferReason.Maturation));
+        Assert.Equal(sums.Forfeited, moved.GetValueOrDefault(TransferReason.Forfeiture));
+        return sums;
+    }
+
+    private async Task<long> MatureOneAsync(TestHub hub, TestNode node, string job)
+    {
+        var amount = await WorkAsync(hub, node, job, tokens: 100);
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        await CloseEpochsAsync(hub);
+        _clock.Advance(TimeSpan.FromDays(8));
+        await SettleDrawnAsync(hub, node);
+        await node.Grain.SettleEarnings();
+        Assert.Equal(amount, await hub.AvailableOfAsync(node.AccountId));
+        return amount;
+    }
+
+    /// <summary>An hour later everything so far is rooted and drawn.</summary>
+    private async Task CloseEpochsAsync(TestHub hub)
+    {
+        await hub.EpochClosing.LookAsync(default);
+        _clock.Advance(TimeSpan.FromMinutes(65));
+        await hub.EpochClosing.LookAsync(default);
+        _clock.Advance(TimeSpan.FromMinutes(2));
+        await hub.EpochClosing.LookAsync(default);
+    }
+
+    /// <summary>Every drawn receipt gets a verdict that counts neither way.</summary>
+    private static async Task SettleDrawnAsync(TestHub hub, TestNode node)
+    {
+        foreach (var earning in await hub.Earnings.ListPendingAsync(node.Id, EarningStore.ListMax, default))
+        {
+            if (earning.Audit is AuditState.Drawn) await AuditAsync(node, AuditOutcome.Inconclusive, earning.ReceiptId!);
+        }
+    }
+
+    private async Task<string> WhyAsync(TestHub hub, TestNode node)
+    {
+        var earning = Assert.Single(await hub.Earnings.ListPendingAsync(node.Id, 10, default));
+        return earning.Earning.Words(earning.Held(_clock.GetUtcNow()), _clock.GetUtcNow(), earning.AuditsPassed);
+    }
+
+    private static Task<Ruling> AuditAsync(TestNode node, AuditOutcome outcome, string receiptId = "", string determinismClass = Weights)
+        => node.Grain.RecordAudit(new AuditReport($"audit_{Guid.NewGuid():N}", "audit", outcome, receiptId, determinismClass, "What was found.", """{"answer":42}"""));
+
+    /// <summary>Books, signs, and says what was credited.</summary>
+    private static async Task<long> WorkAsync(TestHub hub, TestNode node, string job, long tokens = 2_000, string client = "acct_client", DateTimeOffset? at = null)
+        => (await SignAsync(node, await BookAsync(hub, node, job, tokens, client, at))).CreditedMicrocredits;
+
+    private static async Task<byte[]> BookAsync(TestHub hub, TestNode node, string job, long tokens, string client = "acct_client", DateTimeOffset? at = null)
+    {
+        var begin = at?.ToUnixTimeMilliseconds() ?? 1_760_400_000_100;
+        await node.Grain.Book(new JobOutcome(
+            job, 1, client, "key_1", JobKind.Chat, "llama3:8b", Weights, 5L << 30, node.Id, JobStatus.Succeeded, "stop", 1_000, tokens,
+            [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], begin - 100, begin, begin + 300, begin + 4_300));
+        return await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<byte[]>("SELECT payload FROM receipts WHERE job_id = @job", new { job }), default);
+    }
+
+    private static Task<ReceiptSigning> SignAsync(TestNode node, byte[] payload)
+        => node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [.. node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))], "");
+
+    private static Task<string[]> TransfersAsync(TestHub hub) => hub.Database.ReadAsync(
+        async connection => (await connection.QueryAsync<string>("SELECT id || debit_account || credit_account || CAST(amount AS text) FROM ledger_transfers ORDER BY seq")).ToArray(), default);
+}
+
+public sealed class SqliteNodeVerificationTests(SqliteTestDatabase database) : NodeVerificationTests(database), IClassFixture<SqliteTestDatabase>;
+
+public sealed class PostgresNodeVerificationTests(PostgresTestDatabase database) : NodeVerificationTests(database), IClassFixture<PostgresTestDatabase>;
