@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Reflection;
+using Federation.NodeAgent.Compute;
 using Federation.NodeAgent.Configuration;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Hardware;
@@ -13,6 +14,9 @@ namespace Federation.NodeAgent.Cli;
 internal static class RunCommand
 {
     private const int RememberedLeases = 4_096;
+
+    // Main memory that a challenge may take for its few seconds: two matrices of the largest size, or a buffer beyond every cache.
+    private const long ChallengeMemoryMax = 1L << 30;
 
     public static Command Create()
     {
@@ -48,6 +52,7 @@ internal static class RunCommand
                 worked,
                 work,
                 new ReceiptSigner(key, work, loggers.CreateLogger<ReceiptSigner>()),
+                new ChallengeDevices(ChallengeMemoryMax),
                 status,
                 Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
                 time,

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
+using Federation.NodeAgent.Compute;
 using Federation.NodeAgent.Configuration;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Hardware;
@@ -14,7 +15,7 @@ namespace Federation.NodeAgent.Link;
 
 /// <summary>What a session needs of the agent around it.</summary>
 internal sealed record AgentParts(
-    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkedToday Worked, WorkLog Work, ReceiptSigner Receipts, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
+    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkedToday Worked, WorkLog Work, ReceiptSigner Receipts, IChallengeDevices ChallengeDevices, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
 
 /// <summary>One connection to the hub, from its challenge to its end.</summary>
 internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hardware> hardware, ILogger<HubSession> logger)
@@ -30,6 +31,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private volatile bool _draining;
     private Welcome _limits = new();
     private HubId _hub;
+    private ChallengeDesk? _challenges;
     private Policy _policy = new();
     private ModelFilter _models = new([], null);
 
@@ -78,6 +80,8 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             ?? throw new HubUnreachableException("The hub did not begin with a challenge.");
         if (HubId.FromPublicKey(challenge.HubPublicKey.Span) != _hub || challenge.HubId != _hub.ToString())
             throw new HubUnreachableException($"This is not the hub the node joined ({_hub}) but {challenge.HubId}. If the hub was set up anew, join it again.");
+        _challenges = new ChallengeDesk(
+            agent.Key, _hub, challenge.HubPublicKey.Memory, agent.ChallengeDevices, () => !_leases.IsEmpty, SendAsync, agent.Time, agent.Loggers.CreateLogger<ChallengeDesk>());
         _policy = agent.Contribution.Now();
         _models = agent.Contribution.Models;
         var hello = new Hello
@@ -120,6 +124,18 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             case HubMessage.MessageOneofCase.ReceiptIssued:
                 agent.Receipts.Take(message.ReceiptIssued);
                 break;
+            case HubMessage.MessageOneofCase.Ping:
+                await SendAsync(new NodeMessage { Pong = new Pong { Number = message.Ping.Number } }, lost).ConfigureAwait(false);
+                break;
+            case HubMessage.MessageOneofCase.ChallengeStart:
+                await _challenges!.StartAsync(message.ChallengeStart.Message.Memory, _draining ? "the agent is stopping" : _policy.PausedReason, lost).ConfigureAwait(false);
+                break;
+            case HubMessage.MessageOneofCase.ChallengeOpen:
+                _challenges!.Open(message.ChallengeOpen.Message.Memory);
+                break;
+            case HubMessage.MessageOneofCase.ChallengeResult:
+                _challenges!.Hear(message.ChallengeResult.Message.Memory);
+                break;
             case HubMessage.MessageOneofCase.PullModel:
                 _ = PullAsync(message.PullModel, lost);
                 break;
@@ -148,6 +164,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         if (_policy.Paused) return (null, RefuseReason.Paused);
         if (!JobKinds.TryParse(assign.Kind, out var kind) || agent.Engines.Current.Find(assign.Engine) is not { } engine || engine.Inventory.Models.All(model => model.Name != assign.Model))
             return (null, RefuseReason.ModelGone);
+        if (kind is JobKind.Score && engine.Engine is not IScoringEngine) return (null, RefuseReason.ModelGone);
         var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, logger);
         lock (_slots)
         {

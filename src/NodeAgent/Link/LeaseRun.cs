@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Federation.NodeAgent.Engines;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
+using Federation.Protocol.Verification;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 
@@ -38,7 +39,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
         try
         {
             await send(new NodeMessage { Accept = new Accept { LeaseId = LeaseId } }, linkLost).ConfigureAwait(false);
-            await RelayAsync(either.Token).ConfigureAwait(false);
+            await (kind is JobKind.Score ? ScoreAsync(either.Token) : RelayAsync(either.Token)).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (either.IsCancellationRequested)
         {
@@ -49,6 +50,11 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
         {
             LogEngineFailed(LeaseId, engine.Name, exception);
             await FailAsync(FailReason.EngineUnreachable, "the engine does not answer", linkLost).ConfigureAwait(false);
+        }
+        catch (ScoringException exception)
+        {
+            LogEngineFailed(LeaseId, engine.Name, exception);
+            await FailAsync(FailReason.EngineError, exception.Message, linkLost).ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is IOException or HttpRequestException)
         {
@@ -90,6 +96,18 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
                 },
                 cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Judges another node's answer; nobody signs or pays for that, so nothing is recorded.</summary>
+    private async Task ScoreAsync(CancellationToken cancellationToken)
+    {
+        if (engine is not IScoringEngine scorer) throw new ScoringException($"Engine {engine.Name} cannot score.");
+        if (!ScoreCodec.TryRead(assign.Body.Span, out ScoreRequest? request, out var fault)) throw new ScoringException($"The request cannot be read: {fault}.");
+        ReadOnlyMemory<byte> answer = ScoreCodec.Write(await scorer.ScoreAsync(request, cancellationToken).ConfigureAwait(false));
+        await send(new NodeMessage { Head = new Head { LeaseId = LeaseId, Status = 200, ContentType = "application/json" } }, cancellationToken).ConfigureAwait(false);
+        var most = (int)Math.Min(BufferBytes, limits.MaxChunkBytes);
+        for (var at = 0; at < answer.Length; at += most) await SendChunkAsync(answer[at..Math.Min(at + most, answer.Length)], cancellationToken).ConfigureAwait(false);
+        await send(new NodeMessage { Done = new Done { LeaseId = LeaseId, OutputSha256 = ByteString.CopyFrom(_output.GetCurrentHash()) } }, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask SendChunkAsync(ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
