@@ -3,6 +3,7 @@ using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Hubs;
 using Federation.Silo.Models;
+using Federation.Silo.Verification.Audits;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Gateway;
@@ -12,7 +13,7 @@ internal static class InferenceEndpoints
 {
     public static void MapInference(this IEndpointRouteBuilder app)
     {
-        foreach (var kind in Enum.GetValues<JobKind>())
+        foreach (var kind in JobKinds.ForClients)
         {
             app.MapPost(kind.Path(), (HttpContext http, InferenceGate gate) => gate.HandleAsync(http, kind))
                 .RequireScope(Scopes.Inference)
@@ -29,6 +30,7 @@ internal sealed class InferenceGate(
     HubDrain drain,
     LeaseDispatcher dispatcher,
     Settlements settlements,
+    AnswerBuffer audited,
     IOptions<GatewayOptions> options,
     IOptions<PoolOptions> pool,
     TimeProvider time,
@@ -80,7 +82,7 @@ internal sealed class InferenceGate(
             }
             // From here on the model goes by the name its nodes know it by.
             var request = new InferenceRequest(jobId, kind, head with { Model = model.Name }, body, caller, admission);
-            await new InferenceRun(request, http, grains, dispatcher, settlements, options.Value, pool.Value, time, logger).ExecuteAsync();
+            await new InferenceRun(request, http, grains, dispatcher, settlements, audited, options.Value, pool.Value, time, logger).ExecuteAsync();
         }
     }
 

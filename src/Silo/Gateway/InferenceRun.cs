@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Immutable;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Security.Cryptography;
@@ -9,6 +10,7 @@ using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Models;
+using Federation.Silo.Verification.Audits;
 
 namespace Federation.Silo.Gateway;
 
@@ -26,7 +28,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 5. Settle, on disk, before the event that tells the client that all is done.
 /// </remarks>
 internal sealed partial class InferenceRun(
-    InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements,
+    InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, AnswerBuffer audited,
     GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger)
 {
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
@@ -156,6 +158,7 @@ internal sealed partial class InferenceRun(
             using var overdue = new CancellationTokenSource(options.AnswerTimeout, time);
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
             using var answer = new Answer(member, lease!, new AnswerMeter(request.Body.Length), dispatchedAt, limit.Token);
+            if (request.Kind is JobKind.Chat or JobKind.Completion) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
             try
             {
                 return await RelayAsync(answer);
@@ -346,7 +349,7 @@ internal sealed partial class InferenceRun(
     private async Task SettleAsync(Answer answer, JobStatus status)
     {
         if (answer.FirstAt is not { } firstAt) return;
-        await settlements.SettleAsync(new JobOutcome(
+        var outcome = new JobOutcome(
             request.JobId,
             _attempt,
             request.Caller.AccountId,
@@ -365,7 +368,9 @@ internal sealed partial class InferenceRun(
             _queuedAt.ToUnixTimeMilliseconds(),
             answer.DispatchedAt.ToUnixTimeMilliseconds(),
             firstAt.ToUnixTimeMilliseconds(),
-            answer.LastAt.ToUnixTimeMilliseconds()));
+            answer.LastAt.ToUnixTimeMilliseconds());
+        if (status is JobStatus.Succeeded && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
+        await settlements.SettleAsync(outcome);
     }
 
     // --------------------------------------------------------------------------------------------------------- details
@@ -375,6 +380,12 @@ internal sealed partial class InferenceRun(
     private void Mark(Answer answer, LeaseEvent.Chunk chunk)
     {
         answer.Meter.AddBytes(chunk.Data.Span);
+        if (answer.Pieces is { } pieces)
+        {
+            pieces.Add(chunk.Data);
+            answer.KeptBytes += chunk.Data.Length;
+            if (!audited.Fits(answer.KeptBytes)) answer.Pieces = null;
+        }
         answer.LastAt = time.GetUtcNow();
         answer.FirstAt ??= answer.LastAt;
     }
@@ -431,6 +442,11 @@ internal sealed partial class InferenceRun(
         public DateTimeOffset? FirstAt { get; set; }
 
         public DateTimeOffset LastAt { get; set; }
+
+        /// <summary>What came, for an audit; <see langword="null"/> when it will not be audited.</summary>
+        public ImmutableArray<ReadOnlyMemory<byte>>.Builder? Pieces { get; set; }
+
+        public long KeptBytes { get; set; }
 
         public void Dispose() => Meter.Dispose();
     }

@@ -98,6 +98,7 @@ internal sealed partial class HubGrain(
     {
         var now = time.GetUtcNow();
         var served = _nodes.Values
+            .Where(node => node.View.Standing is not Standing.Quarantined)
             .SelectMany(node => (node.View.Report?.Engines ?? []).SelectMany(engine => engine.Models.Select(model => (node.View.NodeId, engine.Slots, model))))
             .GroupBy(entry => entry.model.Name, StringComparer.Ordinal)
             .ToDictionary(group => group.Key, StringComparer.Ordinal);

@@ -143,6 +143,8 @@ internal sealed partial class NodeGrain(
 
     public Task<NodeView?> GetView() => Task.FromResult(_node is null ? null : View());
 
+    public Task<NodeConnection?> GetConnection() => Task.FromResult(_connection);
+
     public async Task<PullStatus> Pull(string engine, string model)
     {
         if (_connection is not { } connection || _report is not { } report) return PullStatus.NotConnected;
@@ -160,12 +162,14 @@ internal sealed partial class NodeGrain(
         return true;
     }
 
+    public Task<string?> GetMeasuredClass() => Task.FromResult(_node is null ? null : Verification.MeasuredClass);
+
     public async Task<Ruling> RecordChallenge(ChallengeReport report)
     {
         if (_node is null) return Unknown();
         var ruling = await Verification.RecordChallengeAsync(report);
         // From now on the measured class is what work is paid as.
-        if (_report is { } known) _hardwareClass = ClassOf(known);
+        _hardwareClass = ClassOf();
         return await ApplyAsync(ruling);
     }
 
@@ -193,8 +197,24 @@ internal sealed partial class NodeGrain(
         if (_node!.Standing == ruling.Standing) return ruling;
         LogStanding(Id, _node.Standing, ruling.Standing);
         _node = _node with { Standing = ruling.Standing };
-        if (ruling.Standing is Standing.Banned && _connection is { } connection) await CloseQuietlyAsync(connection.Session, SessionEnd.Banned);
+        if (_connection is not { } connection) return ruling;
+        if (ruling.Standing is Standing.Banned) await CloseQuietlyAsync(connection.Session, SessionEnd.Banned);
+        else await TellStandingAsync(connection.Session, ruling.Standing);
+        await ReportToHubAsync();
         return ruling;
+    }
+
+    private async Task TellStandingAsync(INodeSession session, Standing standing)
+    {
+        try
+        {
+            await session.SetStanding(standing);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            // Its silo is gone; the node's next connection begins with the standing.
+            LogCloseFailed(Id, exception);
+        }
     }
 
     private static Ruling Unknown() => new(Standing.Probation, string.Empty, false);
@@ -356,14 +376,14 @@ internal sealed partial class NodeGrain(
 
     private void Accept(NodeReport report)
     {
-        if (_report is null || !_report.Hardware.AsSpan().SequenceEqual(report.Hardware.AsSpan())) _hardwareClass = ClassOf(report);
+        _hardwareClass = ClassOf();
         _report = report;
         _slots = Math.Max(1, report.Engines.Sum(engine => engine.Slots));
         _lastSeen = time.GetUtcNow();
     }
 
-    /// <summary>What the node is paid as: the class that was measured, and until one is, the one its report claims.</summary>
-    private string ClassOf(NodeReport report) => _verification?.MeasuredClass ?? classes.ClassOf(Hardware.Parser.ParseFrom(report.Hardware.AsSpan()));
+    /// <summary>What the node is paid as: the class that was measured. A name proves nothing, so until then it is the least.</summary>
+    private string ClassOf() => _verification?.MeasuredClass ?? classes.Fallback;
 
     private Task ReportToHubAsync() => GrainFactory.GetGrain<IHubGrain>(0).ReportNode(View());
 

@@ -64,6 +64,10 @@ internal sealed class NodeLinkOptions
     [Range(1, 1_000_000)]
     public int MaxSessions { get; set; } = 10_000;
 
+    /// <summary>Words of a node about challenges that may wait to be read. Default 32.</summary>
+    [Range(8, 10_000)]
+    public int MaxCheckMessages { get; set; } = 32;
+
     /// <summary>Receipts the hub keeps ready for one node to sign after it reconnects. Default 1 000.</summary>
     [Range(1, 100_000)]
     public int MaxOfferedReceipts { get; set; } = 1_000;

@@ -4,6 +4,7 @@ using Federation.Protocol.Identity;
 using Federation.Protocol.V1;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
+using Federation.Silo.Verification.Challenges;
 using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.Extensions.Options;
@@ -17,6 +18,7 @@ internal sealed partial class NodeLinkService(
     NodeSessions sessions,
     SessionGrains grains,
     HubDrain drain,
+    ChallengeRoom challenges,
     IOptions<NodeLinkOptions> options,
     TimeProvider time,
     ILoggerFactory loggers,
@@ -44,8 +46,8 @@ internal sealed partial class NodeLinkService(
             await responseStream.WriteAsync(new HubMessage { Challenge = ChallengeOf(nonce) }, context.CancellationToken);
             var first = await ReadWithinAsync(requestStream, "the hello", context.CancellationToken);
             if (first.MessageCase is not NodeMessage.MessageOneofCase.Hello) throw Refusal(StatusCode.InvalidArgument, "the first message must be a hello");
-            var session = await OpenAsync(nonce, first.Hello);
-            await RunAsync(session, first.Hello, requestStream, responseStream, context.CancellationToken);
+            var (session, node) = await OpenAsync(nonce, first.Hello);
+            await RunAsync(session, node, first.Hello, requestStream, responseStream, context.CancellationToken);
         });
 
     private async Task<Enrolled> EnrolAsync(byte[] nonce, EnrolRequest request, CancellationToken cancellationToken)
@@ -86,7 +88,7 @@ internal sealed partial class NodeLinkService(
         }
     }
 
-    private async Task<NodeSession> OpenAsync(byte[] nonce, Hello hello)
+    private async Task<(NodeSession Session, NodeIdentity Node)> OpenAsync(byte[] nonce, Hello hello)
     {
         if (!NodeId.TryParse(hello.NodeId, out var nodeId)) throw Refusal(StatusCode.InvalidArgument, "the node id is malformed");
         if (await grains.GetIdentityAsync(nodeId.ToString()) is not { } known) throw Refusal(StatusCode.Unauthenticated, "the node is unknown to this hub; join it first");
@@ -95,16 +97,20 @@ internal sealed partial class NodeLinkService(
         if (known.Standing is Standing.Banned) throw Refusal(StatusCode.PermissionDenied, "the node is banned");
         if (Reports.WhyInvalid(hello, _options) is { } problem) throw Refusal(StatusCode.InvalidArgument, problem);
         var session = new NodeSession(
-            nodeId.ToString(), $"ns_{Guid.CreateVersion7():N}", Reports.Of(hello), _options, grains, time, loggers.CreateLogger<NodeSession>());
+            nodeId.ToString(), $"ns_{Guid.CreateVersion7():N}", Reports.Of(hello), _options, grains, time, loggers.CreateLogger<NodeSession>())
+        {
+            IsQuarantined = known.Standing is Standing.Quarantined,
+        };
         if (!sessions.TryAdd(session)) throw Refusal(StatusCode.ResourceExhausted, "this silo holds as many nodes as it may; dial another");
-        return session;
+        return (session, known);
     }
 
     private async Task RunAsync(
-        NodeSession session, Hello hello, IAsyncStreamReader<NodeMessage> inbound, IServerStreamWriter<HubMessage> outbound, CancellationToken aborted)
+        NodeSession session, NodeIdentity node, Hello hello, IAsyncStreamReader<NodeMessage> inbound, IServerStreamWriter<HubMessage> outbound, CancellationToken aborted)
     {
         var reference = grains.ReferenceTo(session);
         session.Reference = reference;
+        var challenging = Task.CompletedTask;
         try
         {
             session.Send(new HubMessage
@@ -119,10 +125,12 @@ internal sealed partial class NodeLinkService(
             var status = await grains.ConnectAsync(session.NodeId, new NodeConnection(session.SessionId, reference, session.Report));
             if (status is not ConnectionStatus.Connected) throw Refusal(StatusCode.PermissionDenied, $"the node may not connect: {status}");
             LogConnected(session.NodeId, hello.AgentVersion.Length > 0 ? Printable.Of(hello.AgentVersion, 64) : "unknown", session.Report.Engines.Sum(engine => engine.Models.Length));
+            challenging = challenges.For(session, node).RunAsync(session.Ended);
             await session.RunAsync(inbound, outbound, aborted);
         }
         finally
         {
+            await challenging.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             sessions.Remove(session);
             LogDisconnected(session.NodeId, session.EndStatus?.Detail ?? "the node hung up");
             await DisconnectAsync(session);

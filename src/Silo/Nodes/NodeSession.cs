@@ -33,6 +33,7 @@ internal sealed partial class NodeSession : INodeSession
     private readonly ConcurrentDictionary<string, byte> _starvedModels = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _ended = new();
     private readonly MessageBudget _budget;
+    private readonly Channel<CheckMessage> _checks;
     private readonly Lock _slotGate = new();
     private volatile NodeReport _report;
     private volatile SessionStatus? _endStatus;
@@ -40,6 +41,8 @@ internal sealed partial class NodeSession : INodeSession
     private long _announcements;
     private long _lastHeard;
     private volatile bool _draining;
+    private volatile bool _quarantined;
+    private long _leasesBegun;
 
     public NodeSession(
         string nodeId,
@@ -59,12 +62,20 @@ internal sealed partial class NodeSession : INodeSession
         _logger = logger;
         _budget = new MessageBudget(options.MessagesPerSecond, options.MessageBurst, time);
         _lastHeard = time.GetTimestamp();
+        _checks = Channel.CreateBounded<CheckMessage>(new BoundedChannelOptions(options.MaxCheckMessages) { SingleReader = true, SingleWriter = true });
         _outbound = Channel.CreateBounded<HubMessage>(new BoundedChannelOptions(options.MaxOutbound) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
     }
 
     public string NodeId { get; }
 
     public string SessionId { get; }
+
+    /// <summary>Whether the hub gives the node no work for now, checks excepted.</summary>
+    public bool IsQuarantined
+    {
+        get => _quarantined;
+        init => _quarantined = value;
+    }
 
     /// <summary>How grains reach the session; set before it runs.</summary>
     public INodeSession? Reference { get; set; }
@@ -79,6 +90,12 @@ internal sealed partial class NodeSession : INodeSession
 
     /// <summary>Leases running now.</summary>
     public int RunningLeases => _leases.Count;
+
+    /// <summary>Leases given to the node so far: while it stays the same, none has begun.</summary>
+    public long LeasesBegun => Interlocked.Read(ref _leasesBegun);
+
+    /// <summary>The node's words in challenges, in order, each with the moment at which it came.</summary>
+    public ChannelReader<CheckMessage> Checks => _checks.Reader;
 
     /// <summary>Cancelled when the session is over.</summary>
     public CancellationToken Ended => _ended.Token;
@@ -108,6 +125,7 @@ internal sealed partial class NodeSession : INodeSession
                 return AssignStatus.NoSlot;
             }
             lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes);
+            Interlocked.Increment(ref _leasesBegun);
             if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
         }
         var sent = Send(new HubMessage
@@ -164,6 +182,12 @@ internal sealed partial class NodeSession : INodeSession
         return Task.CompletedTask;
     }
 
+    public Task SetStanding(Standing standing)
+    {
+        _quarantined = standing is Standing.Quarantined;
+        return _quarantined ? WithdrawAsync() : AnnounceOnceAsync();
+    }
+
     public Task Close(SessionEnd reason)
     {
         End(reason switch
@@ -217,6 +241,7 @@ internal sealed partial class NodeSession : INodeSession
         {
             await _ended.CancelAsync();
             _outbound.Writer.TryComplete();
+            _checks.Writer.TryComplete();
             await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             FailAllLeases();
             await WithdrawAsync();
@@ -295,6 +320,13 @@ internal sealed partial class NodeSession : INodeSession
                 Spend();
                 TakePull(message.PullProgress);
                 return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.ChallengeCommit:
+            case NodeMessage.MessageOneofCase.ChallengeProof:
+            case NodeMessage.MessageOneofCase.ChallengeDecline:
+            case NodeMessage.MessageOneofCase.Pong:
+                Spend();
+                TakeCheck(message);
+                return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.Hello:
                 throw Violation(StatusCode.InvalidArgument, "a second hello");
             case NodeMessage.MessageOneofCase.None:
@@ -313,6 +345,12 @@ internal sealed partial class NodeSession : INodeSession
     private void Spend()
     {
         if (!_budget.TrySpend()) throw Violation(StatusCode.ResourceExhausted, $"more than {_options.MessagesPerSecond} messages a second");
+    }
+
+    /// <summary>Notes when it came, before anything else takes time; what it says is judged by whoever runs the challenge.</summary>
+    private void TakeCheck(NodeMessage message)
+    {
+        if (!_checks.Writer.TryWrite(new CheckMessage(message, _time.GetTimestamp()))) throw Violation(StatusCode.ResourceExhausted, "more words about challenges than there are challenges");
     }
 
     private void TakeAccept(Accept accept)
@@ -568,8 +606,8 @@ internal sealed partial class NodeSession : INodeSession
         }
     }
 
-    /// <summary>Offers a model, unless the node is leaving: a pool that it has withdrawn from must not hear of it again.</summary>
-    private Task AnnounceModelAsync(EngineReport engine, ModelReport model) => _draining || _ended.IsCancellationRequested ? Task.CompletedTask : _grains.AnnounceAsync(model.Name, new PoolMember(
+    /// <summary>Offers a model, unless the node is leaving or in quarantine: a pool that it has withdrawn from must not hear of it again.</summary>
+    private Task AnnounceModelAsync(EngineReport engine, ModelReport model) => _draining || _quarantined || _ended.IsCancellationRequested ? Task.CompletedTask : _grains.AnnounceAsync(model.Name, new PoolMember(
         SessionId,
         Interlocked.Increment(ref _announcements),
         NodeId,
@@ -617,3 +655,8 @@ internal sealed partial class NodeSession : INodeSession
         }
     }
 }
+
+/// <summary>A word of a node in a challenge.</summary>
+/// <param name="Message">A commitment, a proof, a refusal or the answer to a ping.</param>
+/// <param name="At">When it came: timestamp of this silo's clock.</param>
+internal readonly record struct CheckMessage(NodeMessage Message, long At);

@@ -16,6 +16,9 @@ internal sealed class NodeSessions(IOptions<NodeLinkOptions> options)
 
     public bool TryGet(string sessionId, [NotNullWhen(true)] out NodeSession? session) => _sessions.TryGetValue(sessionId, out session);
 
+    /// <summary>Whether a connection of this node is here.</summary>
+    public bool HasNode(string nodeId) => _sessions.Values.Any(session => session.NodeId == nodeId);
+
     /// <summary>Tells every node to dial again.</summary>
     public void CloseAll()
     {

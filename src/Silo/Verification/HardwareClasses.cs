@@ -23,7 +23,10 @@ internal sealed class HardwareClasses
         if (!_byName.ContainsKey(_options.Fallback)) throw new OptionsValidationException(HardwareClassOptions.SectionName, typeof(HardwareClassOptions), [$"Fallback names no class: '{_options.Fallback}'."]);
     }
 
-    /// <summary>The class of a node by the hardware it reports: that of its best device.</summary>
+    /// <summary>The class of whatever was not measured, or passes no other.</summary>
+    public string Fallback => _options.Fallback;
+
+    /// <summary>The class of a node by the hardware it reports, that of its best device: a claim, to be tested.</summary>
     public string ClassOf(Hardware hardware)
     {
         var best = hardware.Devices.Select(ClassOf).OfType<HardwareClass>().MaxBy(candidate => candidate.CreditsPerHour);
@@ -53,7 +56,8 @@ internal sealed class HardwareClasses
     /// <summary>What an hour of reference work earns in a class, credits.</summary>
     public long CreditsPerHour(string className) => Find(className).CreditsPerHour;
 
-    private HardwareClass Find(string className) => _byName.TryGetValue(className, out var found) ? found : _byName[_options.Fallback];
+    /// <summary>A class by name; an unknown one is the fallback.</summary>
+    public HardwareClass Find(string className) => _byName.TryGetValue(className, out var found) ? found : _byName[_options.Fallback];
 
     private HardwareClass? ClassOf(Device device) => device.HasName
         ? _options.Classes.FirstOrDefault(candidate =>

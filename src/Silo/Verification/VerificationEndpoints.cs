@@ -62,7 +62,7 @@ internal static class VerificationEndpoints
                 view.HardwareClass.Length > 0 ? view.HardwareClass : null,
                 standing.HardwareClass,
                 standing.MeasuredAt,
-                standing.Measurement ?? "Not measured yet: the node is paid as the class of the hardware it reports."),
+                standing.Measurement ?? "Not measured yet: until it is, the node is paid as the least class."),
             reputations,
             new EarningSumsJson(sums.Minted, sums.Pending, sums.Matured, sums.Forfeited),
             [.. (await earnings.ListPendingAsync(id, EarningsShown, cancellation)).Select(earning => EarningJson.Of(earning, now))],

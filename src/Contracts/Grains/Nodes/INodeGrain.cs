@@ -44,6 +44,10 @@ public interface INodeGrain : IGrainWithStringKey
     [Alias("GetView")]
     Task<NodeView?> GetView();
 
+    /// <summary>The node's current connection, for work that goes past the pools: checks. <see langword="null"/> when there is none.</summary>
+    [Alias("GetConnection")]
+    Task<NodeConnection?> GetConnection();
+
     /// <summary>Asks the node to fetch a model; how far it is shows in <see cref="GetView"/>.</summary>
     [Alias("Pull")]
     Task<PullStatus> Pull(string engine, string model);
@@ -51,6 +55,10 @@ public interface INodeGrain : IGrainWithStringKey
     /// <summary>Sets the standing by an operator's decision; a banned node is disconnected.</summary>
     [Alias("SetStanding")]
     Task<bool> SetStanding(Standing standing);
+
+    /// <summary>The class that challenges measured; <see langword="null"/> until they have.</summary>
+    [Alias("GetMeasuredClass")]
+    Task<string?> GetMeasuredClass();
 
     /// <summary>Takes in a hardware challenge's result. When this returns, evidence, decision and consequences are on disk; so with all of these.</summary>
     [Alias("RecordChallenge")]

@@ -23,6 +23,9 @@ public interface INodeSession : IGrainObserver
     /// <summary>Asks the node to fetch a model.</summary>
     Task Pull(string engine, string model);
 
+    /// <summary>The hub's opinion of the node changed. In quarantine it is offered to nobody; the connection stays for checks.</summary>
+    Task SetStanding(Standing standing);
+
     /// <summary>Ends the connection.</summary>
     Task Close(SessionEnd reason);
 }

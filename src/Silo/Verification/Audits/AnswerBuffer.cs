@@ -1,0 +1,68 @@
+using System.Collections.Immutable;
+using Federation.Contracts.Jobs;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Verification.Audits;
+
+/// <summary>A request and its answer, as they went over the wire.</summary>
+/// <param name="Outcome">The job.</param>
+/// <param name="Engine">The engine of the node that answered.</param>
+/// <param name="Request">The OpenAI body.</param>
+/// <param name="Answer">The engine's bytes, in the pieces in which they came.</param>
+internal sealed record KeptAnswer(JobOutcome Outcome, string Engine, ReadOnlyMemory<byte> Request, ImmutableArray<ReadOnlyMemory<byte>> Answer)
+{
+    private const int OverheadBytes = 512;
+    private const int PieceOverheadBytes = 64;
+
+    /// <summary>Memory it holds, bytes.</summary>
+    public long Bytes { get; } = OverheadBytes + Request.Length + Answer.Sum(piece => (long)piece.Length + PieceOverheadBytes);
+}
+
+/// <summary>
+/// Keeps answers until the beacon has said which are audited: in this process's memory alone, bounded, forgotten after a while. What a
+/// restart or a flood pushes out cannot be audited; its receipts then earn no evidence and wait for others that do.
+/// </summary>
+/// <remarks>Safe for use by several threads.</remarks>
+internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider time)
+{
+    private readonly Lock _gate = new();
+    private readonly LinkedList<(KeptAnswer Answer, long KeptAt)> _byAge = [];
+    private readonly Dictionary<string, LinkedListNode<(KeptAnswer Answer, long KeptAt)>> _byJob = new(StringComparer.Ordinal);
+
+    /// <summary>Memory in use, bytes.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Whether an answer that has grown to so many bytes may still be kept.</summary>
+    public bool Fits(long bytes) => bytes <= options.Value.MaxAnswerBytes;
+
+    public void Keep(KeptAnswer answer)
+    {
+        if (!Fits(answer.Bytes)) return;
+        lock (_gate)
+        {
+            Remove(answer.Outcome.JobId);
+            _byJob[answer.Outcome.JobId] = _byAge.AddLast((answer, time.GetTimestamp()));
+            Bytes += answer.Bytes;
+            while (Bytes > options.Value.BufferBytes || (_byAge.First is { } oldest && time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor)) Remove(_byAge.First!.Value.Answer.Outcome.JobId);
+        }
+    }
+
+    /// <summary>The answer of a job; <see langword="null"/> when it is not here.</summary>
+    public KeptAnswer? Find(string jobId)
+    {
+        lock (_gate) return _byJob.TryGetValue(jobId, out var node) ? node.Value.Answer : null;
+    }
+
+    /// <summary>Its audit is over, or there will be none.</summary>
+    public void Forget(string jobId)
+    {
+        lock (_gate) Remove(jobId);
+    }
+
+    private void Remove(string jobId)
+    {
+        if (!_byJob.Remove(jobId, out var node)) return;
+        _byAge.Remove(node);
+        Bytes -= node.Value.Answer.Bytes;
+    }
+}

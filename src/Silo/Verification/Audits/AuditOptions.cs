@@ -1,0 +1,54 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Verification.Audits;
+
+/// <summary>How answers are audited.</summary>
+internal sealed class AuditOptions
+{
+    public const string SectionName = "Audits";
+
+    /// <summary>Whether answers are audited at all. Without audits no credit matures. Default true.</summary>
+    public bool Enabled { get; set; } = true;
+
+    /// <summary>Memory for answers that may yet be audited, bytes per silo. Default 64 MiB.</summary>
+    [Range(0, 1L << 40)]
+    public long BufferBytes { get; set; } = 64L << 20;
+
+    /// <summary>Largest request and answer kept for an audit, bytes together. Default 1 MiB.</summary>
+    [Range(1024, 1L << 30)]
+    public long MaxAnswerBytes { get; set; } = 1 << 20;
+
+    /// <summary>How long an answer is kept: an epoch, and the time its audits take. Default 2 h.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan KeepFor { get; set; } = TimeSpan.FromHours(2);
+
+    /// <summary>How often a silo looks for audits to do. Default 30 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan Period { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Audits of one silo that run at once: few, since clients' requests go first. Default 2.</summary>
+    [Range(1, 1_000)]
+    public int AtOnce { get; set; } = 2;
+
+    /// <summary>Audits taken from the list in one look. Default 64.</summary>
+    [Range(1, 10_000)]
+    public int BatchSize { get; set; } = 64;
+
+    /// <summary>How long a verifier may take over one answer. Default 5 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan ScoreTimeout { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// Whether nodes of the operator's own account may verify others before they are trusted. The network's first verifier
+    /// must come from somewhere. Default true.
+    /// </summary>
+    public bool OperatorNodesVerify { get; set; } = true;
+
+    /// <summary>Share of audits that are canaries: requests of the hub's own, in place of a client's. Default 0.3.</summary>
+    [Range(0, 1)]
+    public double CanaryShare { get; set; } = 0.3;
+}
+
+[OptionsValidator]
+internal sealed partial class AuditOptionsValidator : IValidateOptions<AuditOptions>;

@@ -1,0 +1,45 @@
+using System.Collections.Immutable;
+using Dapper;
+using Federation.Silo.Storage;
+
+namespace Federation.Silo.Verification.Audits;
+
+/// <summary>An audit that the beacon has drawn and nobody has carried out.</summary>
+internal sealed record DrawnAudit(string ReceiptId, string NodeId, string JobId, string Model, string DeterminismClass, ImmutableArray<byte> Beacon, DateTimeOffset DrawnAt);
+
+/// <summary>The audits that are drawn, as the earnings have them.</summary>
+internal sealed class AuditQueue(HubDatabase database)
+{
+    /// <summary>The longest drawn first.</summary>
+    public Task<ImmutableArray<DrawnAudit>> ListDrawnAsync(int limit, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var rows = await connection.QueryAsync<Row>(
+                """
+                SELECT e.receipt_id AS ReceiptId, e.node_id AS NodeId, e.reference AS JobId, COALESCE(j.model, '') AS Model, e.dc AS Dc, p.beacon AS Beacon, COALESCE(p.revealed_at, e.credited_at) AS DrawnAt
+                FROM earnings e JOIN epochs p ON p.epoch = e.epoch LEFT JOIN jobs j ON j.id = e.reference
+                WHERE e.audit = 1 AND e.receipt_id IS NOT NULL
+                ORDER BY e.epoch, e.id LIMIT @limit
+                """,
+                new { limit });
+            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, row.Model, row.Dc, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();
+        },
+        cancellationToken);
+
+    private sealed class Row
+    {
+        public required string ReceiptId { get; init; }
+
+        public required string NodeId { get; init; }
+
+        public required string JobId { get; init; }
+
+        public required string Model { get; init; }
+
+        public required string Dc { get; init; }
+
+        public required byte[] Beacon { get; init; }
+
+        public required long DrawnAt { get; init; }
+    }
+}
