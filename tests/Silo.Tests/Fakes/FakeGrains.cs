@@ -144,6 +144,10 @@ internal sealed class FakeNode : INodeGrain
 
     public Task<NodeView?> GetView() => throw new NotSupportedException();
 
+    public Task<NodeConnection?> GetConnection() => Task.FromResult(Connections.LastOrDefault());
+
+    public Task<string?> GetMeasuredClass() => Task.FromResult<string?>(null);
+
     public Task<PullStatus> Pull(string engine, string model) => throw new NotSupportedException();
 
     public Task<bool> SetStanding(Standing standing) => throw new NotSupportedException();

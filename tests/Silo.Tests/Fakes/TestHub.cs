@@ -174,6 +174,14 @@ internal sealed class TestLine(string sessionId) : INodeSession
         return Task.CompletedTask;
     }
 
+    public ConcurrentQueue<Standing> Standings { get; } = new();
+
+    public Task SetStanding(Standing standing)
+    {
+        Standings.Enqueue(standing);
+        return Task.CompletedTask;
+    }
+
     public Task Close(SessionEnd reason)
     {
         Ends.Enqueue(reason);

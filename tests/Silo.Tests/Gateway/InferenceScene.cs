@@ -6,6 +6,7 @@ using Federation.Silo.Gateway;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Verification.Audits;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -78,7 +79,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
+        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock), Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
         return this;
     }
 

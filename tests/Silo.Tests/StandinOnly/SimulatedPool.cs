@@ -103,6 +103,8 @@ internal sealed class SimulatedPool : IDisposable
 
         public Task Pull(string engine, string model) => throw new NotSupportedException();
 
+        public Task SetStanding(Standing standing) => throw new NotSupportedException();
+
         public Task Close(SessionEnd reason) => throw new NotSupportedException();
     }
 }
