@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and prints their tables, as bench/README.md shows them.
 #
-#   scripts/bench.sh [hub|ledger|stack|agent]…     which ones; default: all
+#   scripts/bench.sh [hub|ledger|stack|agent|calibrate]…     which ones; default: all but calibrate, which takes a quarter of an hour
 #
 # The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
 # (scripts/publish-agent.sh). Measure on a machine that does nothing else; the load is printed with the results.
@@ -34,6 +34,7 @@ for which in "$@"; do
     ledger) bench ledger "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
     stack) bench stack ;;
     agent) bench agent "$repository/artifacts/publish/linux-x64/federation-node" "$hub" ;;
+    calibrate) bench calibrate "$repository/models" "$repository/tests/NodeAgent.Tests/Engines/Builtin/Data/impostor.gguf" ;;
     *) fail "there is no benchmark $which" ;;
   esac
 done
