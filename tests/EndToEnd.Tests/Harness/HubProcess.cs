@@ -40,7 +40,10 @@ internal sealed partial class HubProcess : IAsyncDisposable
     {
         var ownData = data is null ? new TemporaryDirectory() : null;
         var directory = data ?? ownData!.Path;
-        var process = ChildProcess.StartDotnet("the hub", Places.Hub, ["run", "--data", directory, "--listen", listen, .. arguments ?? []], settings);
+        // Challenges take every core for seconds; the tests that are about them turn them on.
+        var environment = new Dictionary<string, string> { ["ChallengeSchedule__Enabled"] = "false" };
+        foreach (var (name, value) in settings ?? new Dictionary<string, string>()) environment[name] = value;
+        var process = ChildProcess.StartDotnet("the hub", Places.Hub, ["run", "--data", directory, "--listen", listen, .. arguments ?? []], environment);
         try
         {
             await process.LineAsync(line => line.StartsWith("Ready", StringComparison.Ordinal), "readiness");
