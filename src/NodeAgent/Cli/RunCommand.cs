@@ -52,7 +52,7 @@ internal static class RunCommand
                 worked,
                 work,
                 new ReceiptSigner(key, work, loggers.CreateLogger<ReceiptSigner>()),
-                new ChallengeDevices(ChallengeMemoryMax),
+                new ChallengeDevices(ChallengeMemoryMax, config.Policy.VramLimitGib is { } gib ? (long)(gib * (1L << 30)) : long.MaxValue),
                 status,
                 Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
                 time,

@@ -1,3 +1,4 @@
+using Federation.NodeAgent.Compute.Cuda;
 using Federation.Protocol.Challenges;
 
 namespace Federation.NodeAgent.Compute;
@@ -10,13 +11,18 @@ internal interface IChallengeDevices
     IChallengeDevice For(ChallengeParameters parameters, ComputeTeam team);
 }
 
-/// <summary>The CPU with its main memory.</summary>
-/// <param name="maxMemoryBytes">Memory that a challenge may take.</param>
-internal sealed class ChallengeDevices(long maxMemoryBytes) : IChallengeDevices
+/// <summary>The first GPU that can take the challenge, else the CPU with its main memory.</summary>
+/// <param name="mainMemoryMax">Main memory that a challenge may take, bytes.</param>
+/// <param name="gpuMemoryMax">Memory of a GPU that a challenge may take, bytes: the owner's limit.</param>
+internal sealed class ChallengeDevices(long mainMemoryMax, long gpuMemoryMax) : IChallengeDevices
 {
+    // Looked for at the first challenge: the driver takes a while to load, and an agent is to be connected at once.
+    private readonly Lazy<IReadOnlyList<CudaChallengeDevice>> _gpus = new(() => CudaChallengeDevice.Find(gpuMemoryMax));
+
     public IChallengeDevice For(ChallengeParameters parameters, ComputeTeam team)
     {
-        var cpu = new CpuChallengeDevice(team, maxMemoryBytes);
+        if (_gpus.Value.FirstOrDefault(gpu => gpu.WhyNot(parameters) is null) is { } able) return able;
+        var cpu = new CpuChallengeDevice(team, mainMemoryMax);
         return cpu.WhyNot(parameters) is { } reason ? throw new ChallengeException(reason) : cpu;
     }
 }

@@ -20,6 +20,14 @@ internal sealed record AgentEngines(string Model, JsonObject Json)
         ["builtin"] = new JsonObject { ["enabled"] = false },
         ["openai"] = new JsonArray(new JsonObject { ["name"] = "scripted", ["url"] = engine.Url, ["slots"] = slots }),
     });
+
+    /// <summary>A server that makes its answers up.</summary>
+    public static AgentEngines Scripted(AnsweringEngine engine, string model, int slots = 4) => new(model, new JsonObject
+    {
+        ["ollama"] = new JsonObject { ["enabled"] = false },
+        ["builtin"] = new JsonObject { ["enabled"] = false },
+        ["openai"] = new JsonArray(new JsonObject { ["name"] = "lying", ["url"] = engine.Url, ["slots"] = slots }),
+    });
 }
 
 /// <summary>A real node agent, joined and connected.</summary>
