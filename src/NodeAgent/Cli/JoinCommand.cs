@@ -28,7 +28,7 @@ internal static class JoinCommand
         var before = AgentConfigFile.Load(paths.ConfigFile);
         var config = before with { HubUrl = hub.TrimEnd('/'), AllowInsecureHub = insecure || before.AllowInsecureHub, DisplayName = name ?? before.DisplayName, HubId = null, NodeId = null, AccountId = null };
         // Wrong settings should cost no token.
-        if (AgentConfigRules.Check(config) is { Count: > 0 } problems) throw new AgentConfigException(paths.ConfigFile, problems);
+        if (AgentConfigRules.Check(config) is { Count: > 0 } problems) throw Refusal(paths, problems);
         using var loggers = AgentLogging.Create(verbose: false);
         using var key = NodeKey.LoadOrCreate(paths.KeyFile);
         var hardware = await HardwareDetector.ForThisMachine(paths.Home, TimeProvider.System, loggers.CreateLogger<HardwareDetector>()).DetectAsync(cancellationToken).ConfigureAwait(false);
@@ -41,4 +41,12 @@ internal static class JoinCommand
         Console.WriteLine("Start it with: federation-node run   (or in the background: federation-node service install)");
         return 0;
     }
+
+    /// <summary>What comes from the command line is not put down to the file, which does not have it yet.</summary>
+    private static Exception Refusal(AgentPaths paths, IReadOnlyList<ConfigProblem> problems) => problems.FirstOrDefault(problem => problem.Path is "hub_url" or "display_name") switch
+    {
+        { Path: "hub_url" } problem => new InvalidOperationException($"<hub-url> {problem.Message.Replace("set allow_insecure_hub to true", "give --insecure", StringComparison.Ordinal)}"),
+        { } problem => new InvalidOperationException($"--name {problem.Message}"),
+        null => new AgentConfigException(paths.ConfigFile, problems),
+    };
 }

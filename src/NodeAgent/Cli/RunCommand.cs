@@ -34,6 +34,7 @@ internal static class RunCommand
         if (!config.IsEnrolled) throw new AgentConfigException(paths.ConfigFile, [new ConfigProblem("", "this machine has not joined a hub; run: federation-node join <hub-url> --token <token>")]);
         using var loggers = AgentLogging.Create(verbose);
         using var key = NodeKey.Load(paths.KeyFile);
+        using var alone = AgentLock.Take(paths);
         var time = TimeProvider.System;
         // The one place where chance enters; everything below is handed its own.
         var random = new Random();

@@ -18,6 +18,9 @@ public sealed record AgentPaths(string Home)
     /// <summary>The node's private key: <see cref="NodeKey"/>.</summary>
     public string KeyFile => Path.Combine(Home, "node.key");
 
+    /// <summary>Held by the agent that runs: <see cref="AgentLock"/>.</summary>
+    public string LockFile => Path.Combine(Home, "agent.lock");
+
     /// <summary>Where the built-in engine looks for models unless its configuration says otherwise.</summary>
     public string ModelsDirectory => Path.Combine(Home, "models");
 

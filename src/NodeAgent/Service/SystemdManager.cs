@@ -12,8 +12,20 @@ internal sealed class SystemdManager(ICommandRunner commands, UnixDirectories di
 
     public async Task<string> InstallAsync(ServiceDefinition service, CancellationToken cancellationToken)
     {
+        bool isNew = !File.Exists(UnitFile(service.Scope));
         ServiceFile.Write(UnitFile(service.Scope), Render(service));
-        await SystemctlAsync(service.Scope, ["daemon-reload"], cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await SystemctlAsync(service.Scope, ["daemon-reload"], cancellationToken).ConfigureAwait(false);
+        }
+        catch (ServiceException exception)
+        {
+            // No manager listens: a unit left behind would start the agent some day, unasked for.
+            if (isNew) ServiceFile.Delete(UnitFile(service.Scope));
+            if (service.Scope == ServiceScope.Machine) throw;
+            throw new ServiceException($"{exception.Message}. Where nobody is logged in: federation-node service install --machine, as root.");
+        }
+
         await SystemctlAsync(service.Scope, ["enable", Unit], cancellationToken).ConfigureAwait(false);
         // Restart and not start: one that runs already should run this program with these settings.
         await SystemctlAsync(service.Scope, ["restart", Unit], cancellationToken).ConfigureAwait(false);

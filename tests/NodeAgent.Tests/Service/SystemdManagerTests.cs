@@ -106,6 +106,17 @@ public sealed class SystemdManagerTests : IDisposable
     }
 
     [Fact]
+    public async Task Where_no_manager_listens_nothing_is_left_behind()
+    {
+        _commands.Prints("systemctl", "", exitCode: 1, errors: "Failed to connect to bus: No medium found\n");
+        var refusal = await Assert.ThrowsAsync<ServiceException>(
+            () => Manager.InstallAsync(new ServiceDefinition("/bin/federation-node", "/srv/node", ServiceScope.User), default));
+        Assert.Contains("No medium found", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("--machine", refusal.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(_directory.File("config/systemd/user/federation-node.service")));
+    }
+
+    [Fact]
     public async Task Uninstalling_stops_it_and_removes_the_unit()
     {
         _commands.Prints("systemctl", "LoadState=loaded\nActiveState=active\nSubState=running\n");
