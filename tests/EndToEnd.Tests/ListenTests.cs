@@ -34,6 +34,8 @@ public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
     [Theory]
     [InlineData("nonsense")]
     [InlineData("127.0.0.1:99999")]
+    [InlineData("8080")]
+    [InlineData("::1")]
     public async Task An_address_that_is_none_is_refused_in_words(string listen)
     {
         var (code, said) = await HubProcess.RunAsync("--listen", listen);
@@ -97,6 +99,49 @@ public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
     }
 
     [Fact]
+    public async Task With_TLS_it_sends_the_whole_chain()
+    {
+        using var files = new TemporaryDirectory();
+        using var root = Issue("CN=root", certificateAuthority: true, issuer: null);
+        using var between = Issue("CN=between", certificateAuthority: true, root);
+        using var own = Issue("CN=hub", certificateAuthority: false, between);
+        var arguments = await TlsArgumentsAsync(own, files);
+        await File.AppendAllTextAsync(arguments[1], "\n" + between.ExportCertificatePem());
+        var hub = await StartHubAsync(arguments: arguments);
+
+        // As clients do: they trust the root and have never seen what lies between.
+        using var client = new HubClient(hub.Api, hub.AdminKey, new SocketsHttpHandler
+        {
+            SslOptions = new SslClientAuthenticationOptions
+            {
+                CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, CustomTrustStore = { root }, RevocationMode = X509RevocationMode.NoCheck },
+            },
+        });
+        (await client.GetAsync("/v1/models")).Expect(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_certificate_that_is_none_is_refused_in_words()
+    {
+        using var files = new TemporaryDirectory();
+        var file = Path.Combine(files.Path, "none.pem");
+        await File.WriteAllTextAsync(file, "nonsense");
+        var (code, said) = await HubProcess.RunAsync("--tls-cert", file, "--tls-key", file);
+        Assert.Equal(2, code);
+        Assert.Contains("are not a certificate chain and its key", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_second_hub_on_the_same_data_is_refused()
+    {
+        var hub = await StartHubAsync();
+        await using var second = ChildProcess.StartDotnet("the second hub", Places.Hub, ["run", "--data", hub.Data, "--listen", "127.0.0.1:0"]);
+        Assert.Equal(2, await second.ExitAsync());
+        Assert.Contains(second.Lines, line => line.Contains("Another hub runs on", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_real_agent_joins_and_works_over_TLS()
     {
         using var files = new TemporaryDirectory();
@@ -108,15 +153,21 @@ public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
         Assert.Equal("42", (await client.ChatAsync(AgentProcess.Model)).Content);
     }
 
-    private static X509Certificate2 SelfSigned()
+    private static X509Certificate2 SelfSigned() => Issue("CN=hub", certificateAuthority: true, issuer: null);
+
+    /// <summary>A certificate for loopback, with its key; signed by itself without an issuer.</summary>
+    private static X509Certificate2 Issue(string name, bool certificateAuthority, X509Certificate2? issuer)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=hub", key, HashAlgorithmName.SHA256);
+        var request = new CertificateRequest(name, key, HashAlgorithmName.SHA256);
         var names = new SubjectAlternativeNameBuilder();
         names.AddIpAddress(IPAddress.Loopback);
         request.CertificateExtensions.Add(names.Build());
-        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true));
-        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority, hasPathLengthConstraint: false, 0, critical: true));
+        var (from, to) = (DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        if (issuer is null) return request.CreateSelfSigned(from, to);
+        using var signed = request.Create(issuer, issuer.NotBefore, issuer.NotAfter, RandomNumberGenerator.GetBytes(8));
+        return signed.CopyWithPrivateKey(key);
     }
 
     private static async Task<string[]> TlsArgumentsAsync(X509Certificate2 certificate, TemporaryDirectory files)

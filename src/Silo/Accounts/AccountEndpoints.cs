@@ -53,9 +53,10 @@ internal static class AccountEndpoints
 
     private static async Task<IResult> CreateAsync(HttpContext http, AccountStore store)
     {
-        if (await Answers.ReadAsync<CreateAccountJson>(http) is not { } body) return Answers.NotJson();
+        var (body, unreadable) = await Answers.ReadAsync<CreateAccountJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
         if (WhyBadName(body.Name) is { } problem) return problem;
-        if (!TierNames.TryParse(body.Tier ?? "contributor", out var tier)) return Answers.Error(OpenAiError.BadRequest($"'{body.Tier}' is not a tier.", "tier"));
+        if (!TierNames.TryParse(body.Tier ?? "contributor", out var tier)) return Answers.Error(OpenAiError.BadRequest($"'{body.Tier}' is not a tier; there are: {string.Join(", ", Enum.GetValues<Tier>().Select(TierNames.Of))}.", "tier"));
         return Answers.Json(AccountJson.Of(await store.CreateAsync(body.Name!, tier, http.RequestAborted)), StatusCodes.Status201Created);
     }
 
@@ -68,13 +69,14 @@ internal static class AccountEndpoints
 
     private static async Task<IResult> CreateKeyAsync(HttpContext http, ApiKeys keys, AccountStore store)
     {
-        if (await Answers.ReadAsync<CreateKeyJson>(http) is not { } body) return Answers.NotJson();
+        var (body, unreadable) = await Answers.ReadAsync<CreateKeyJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
         var caller = http.Caller();
         var accountId = body.AccountId ?? caller.AccountId;
         if (accountId != caller.AccountId && !caller.IsAdmin) return Answers.Error(OpenAiError.Forbidden("Only an admin makes keys for another account."));
         if (WhyBadName(body.Name) is { } problem) return problem;
         var scopes = body.Scopes is { Length: > 0 } wanted ? wanted : [.. Scopes.Usual];
-        if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) return Answers.Error(OpenAiError.BadRequest($"'{unknown}' is not a scope.", "scopes"));
+        if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) return Answers.Error(OpenAiError.BadRequest($"'{unknown}' is not a scope; there are: {string.Join(", ", Scopes.All)}.", "scopes"));
         // Nobody hands out more than they have.
         if (!caller.IsAdmin && scopes.FirstOrDefault(scope => !caller.Scopes.Contains(scope)) is { } excess) return Answers.Error(OpenAiError.Forbidden($"Your own key lacks the scope '{excess}'."));
         if (body.ExpiresInSeconds is <= 0 or > 315_360_000) return Answers.Error(OpenAiError.BadRequest("'expires_in_seconds' must be above 0 and at most ten years.", "expires_in_seconds"));

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Net.Http.Headers;
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -9,11 +10,11 @@ namespace Federation.Silo.Cli;
 /// <summary>How the operator's commands reach a running hub: over HTTP, with the admin key of its data directory.</summary>
 internal static class HubClient
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private static readonly Option<string> Hub = new("--hub")
     {
-        Description = "The hub's URL.",
+        Description = "The hub's URL. Default: the variable FEDERATION_HUB, else http://127.0.0.1:8080.",
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable("FEDERATION_HUB") ?? "http://127.0.0.1:8080",
         Recursive = true,
     };
@@ -55,7 +56,8 @@ internal static class HubClient
         var keyFile = parsed.GetValue(KeyFile)!;
         var key = Environment.GetEnvironmentVariable("FEDERATION_KEY") ?? (File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellationToken)).Trim() : null);
         if (key is null) return Fail($"There is no key: no file {keyFile}, and FEDERATION_KEY is not set. Give --key-file <the hub's data directory>/admin.key.");
-        if (!Uri.TryCreate(parsed.GetValue(Hub), UriKind.Absolute, out var hub) || hub.Scheme is not ("http" or "https")) return Fail($"'{parsed.GetValue(Hub)}' is not a URL.");
+        if (!Uri.TryCreate(parsed.GetValue(Hub), UriKind.Absolute, out var hub) || hub.Scheme is not ("http" or "https")) return Fail($"'{parsed.GetValue(Hub)}' is not a URL; write https://hub.example.org.");
+        if (key.Length == 0 || key.Any(character => character is <= ' ' or > '~')) return Fail($"{(Environment.GetEnvironmentVariable("FEDERATION_KEY") is null ? keyFile : "FEDERATION_KEY")} holds no API key, which is one word, fk_….");
         using var http = new HttpClient { BaseAddress = hub, Timeout = TimeSpan.FromSeconds(30) };
         using var request = new HttpRequestMessage(method, path);
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
@@ -65,13 +67,18 @@ internal static class HubClient
             using var response = await http.SendAsync(request, cancellationToken);
             var text = await response.Content.ReadAsStringAsync(cancellationToken);
             var isJson = response.Content.Headers.ContentType?.MediaType == "application/json";
-            if (!response.IsSuccessStatusCode) return Fail(MessageOf(response, text));
+            if (!response.IsSuccessStatusCode) return Fail(isJson ? MessageOf(response, text) : $"{hub} answered {(int)response.StatusCode} {response.ReasonPhrase}. Is it the hub's URL for API clients, and not the one for nodes?");
             if (text.Length > 0) Console.WriteLine(isJson ? JsonNode.Parse(text)!.ToJsonString(Indented) : text);
             return 0;
         }
         catch (HttpRequestException exception)
         {
-            return Fail($"The hub at {hub} does not answer: {exception.Message}");
+            // Of a failed handshake only the innermost says why.
+            return Fail($"The hub at {hub} does not answer: {exception.GetBaseException().Message}");
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return Fail($"The hub at {hub} did not answer within {http.Timeout.TotalSeconds:0} seconds.");
         }
     }
 

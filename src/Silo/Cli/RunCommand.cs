@@ -42,26 +42,46 @@ internal static class RunCommand
     {
         if (listen.Problems().ToList() is { Count: > 0 } problems) return Fail(problems);
         if (config is not null && !File.Exists(config)) return Fail([$"There is no file {config}."]);
-        Directory.CreateDirectory(dataDirectory);
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = [], ApplicationName = typeof(RunCommand).Assembly.GetName().Name });
-        if (config is not null) builder.Configuration.AddJsonFile(Path.GetFullPath(config), optional: false);
+        try
+        {
+            if (config is not null) builder.Configuration.AddJsonFile(Path.GetFullPath(config), optional: false);
+        }
+        catch (InvalidDataException exception)
+        {
+            return Fail([$"{config} is not JSON: {exception.GetBaseException().Message}"]);
+        }
         builder.Configuration.AddEnvironmentVariables();
         builder.Configuration.AddInMemoryCollection([new("Storage:DataDirectory", dataDirectory)]);
         builder.Logging.ClearProviders().AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat, console.UseUtcTimestamp) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ ", true));
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.Orleans", LogLevel.Warning).AddFilter("Microsoft.Hosting", LogLevel.Warning);
+        // A start that fails is told below, in words; the host would tell it first, with every frame of its stack.
+        var hasStarted = false;
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
         try
         {
+            MakeDirectory(dataDirectory);
             await using var app = HubHost.Build(builder, listen);
+            using var started = app.Lifetime.ApplicationStarted.Register(() => hasStarted = true);
+            var storage = app.Services.GetRequiredService<IOptions<StorageOptions>>().Value;
+            using var alone = storage.UsesPostgres ? null : DataLock.Take(dataDirectory);
             return await RunAsync(app, listen, cancellationToken);
         }
         catch (OptionsValidationException exception)
         {
             return Fail(exception.Failures);
         }
-        catch (Exception exception) when (exception is StorageException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is StorageException or IOException or InvalidDataException or UnauthorizedAccessException)
         {
             return Fail([exception.Message]);
         }
+    }
+
+    /// <summary>What the hub knows of its contributors is nobody else's business, so a new directory is its owner's alone.</summary>
+    private static void MakeDirectory(string path)
+    {
+        if (OperatingSystem.IsWindows()) Directory.CreateDirectory(path);
+        else Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
     private static async Task<int> RunAsync(WebApplication app, ListenSettings listen, CancellationToken cancellationToken)
@@ -82,8 +102,13 @@ internal static class RunCommand
         return 0;
     }
 
+    /// <remarks>The port is asked for: a lone number would otherwise be read as an address.</remarks>
     private static bool TryParse(string text, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IPEndPoint? endpoint)
-        => IPEndPoint.TryParse(text.Replace("localhost", "127.0.0.1", StringComparison.Ordinal), out endpoint);
+    {
+        endpoint = null;
+        return (text.StartsWith('[') ? text.Contains("]:", StringComparison.Ordinal) : text.Count(character => character == ':') == 1)
+            && IPEndPoint.TryParse(text.Replace("localhost", "127.0.0.1", StringComparison.Ordinal), out endpoint);
+    }
 
     private static int Fail(IEnumerable<string> problems)
     {

@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 
 namespace Federation.Silo.Gateway;
 
@@ -20,6 +21,7 @@ internal static class Answers
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         MaxDepth = 32,
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
         // The answers are JSON by their type; only a page of HTML would need more escaping.
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
@@ -33,22 +35,31 @@ internal static class Answers
 
     public static IResult Error(OpenAiError error) => new ErrorResult(error);
 
-    public static IResult NotJson() => Error(OpenAiError.BadRequest($"The request body must be a JSON object of at most {MaxBodyBytes} bytes with fields of the right types."));
-
-    /// <summary>Reads a small body; <see langword="null"/> when it is not the JSON that was asked for.</summary>
-    public static async Task<T?> ReadAsync<T>(HttpContext http)
+    /// <summary>Reads a small body of the hub's own endpoints; an absent one is <c>{}</c>.</summary>
+    /// <returns>The body, or what is wrong with it: a field that is not known is refused, lest its sender believes that it counts.</returns>
+    public static async Task<(T? Body, OpenAiError? Problem)> ReadAsync<T>(HttpContext http)
         where T : class
     {
-        if (await RequestBody.ReadAsync(http, MaxBodyBytes) is not { } body) return null;
+        if (await RequestBody.ReadAsync(http, MaxBodyBytes) is not { } bytes) return (null, OpenAiError.BodyTooLarge(MaxBodyBytes));
         try
         {
-            return JsonSerializer.Deserialize<T>(body.Span, Options);
+            using var json = JsonDocument.Parse(bytes.IsEmpty ? "{}"u8.ToArray() : bytes, new JsonDocumentOptions { MaxDepth = Options.MaxDepth });
+            if (json.RootElement.ValueKind != JsonValueKind.Object) return (null, NotAnObject());
+            var known = Options.GetTypeInfo(typeof(T)).Properties.Select(property => property.Name).ToList();
+            foreach (var field in json.RootElement.EnumerateObject())
+            {
+                if (!known.Contains(field.Name, StringComparer.OrdinalIgnoreCase))
+                    return (null, OpenAiError.BadRequest($"There is no field '{field.Name}' here; there are: {string.Join(", ", known)}.", field.Name, "unknown_field"));
+            }
+            return (json.RootElement.Deserialize<T>(Options), null);
         }
-        catch (JsonException)
+        catch (JsonException exception)
         {
-            return null;
+            return (null, exception.Path is { Length: > 2 } path ? OpenAiError.BadRequest($"'{path[2..]}' is not of the right type.", path[2..]) : NotAnObject());
         }
     }
+
+    private static OpenAiError NotAnObject() => OpenAiError.BadRequest("The request body must be a JSON object.");
 
     private sealed class ErrorResult(OpenAiError error) : IResult
     {

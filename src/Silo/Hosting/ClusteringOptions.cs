@@ -1,14 +1,15 @@
 using System.ComponentModel.DataAnnotations;
+using System.Net;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Hosting;
 
 /// <summary>Where this silo meets the hub's other silos. Only a build on Orleans with PostgreSQL has any.</summary>
-internal sealed class ClusteringOptions
+internal sealed class ClusteringOptions : IValidatableObject
 {
     public const string SectionName = "Clustering";
 
-    /// <summary>The address other silos reach this one at. Default 127.0.0.1.</summary>
+    /// <summary>The IP address other silos reach this one at. Default 127.0.0.1.</summary>
     [Required]
     public string Address { get; set; } = "127.0.0.1";
 
@@ -23,6 +24,11 @@ internal sealed class ClusteringOptions
     /// <summary>How often a silo asks another whether it lives. Three misses make it dead. Default 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan ProbePeriod { get; set; } = TimeSpan.FromSeconds(2);
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (!IPAddress.TryParse(Address, out _)) yield return new ValidationResult($"{SectionName}:{nameof(Address)}: '{Address}' is not an IP address.");
+    }
 }
 
 [OptionsValidator]

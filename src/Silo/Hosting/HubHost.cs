@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
@@ -14,6 +15,7 @@ using Federation.Silo.Verification.Epochs;
 using Federation.Silo.Verification.Inference;
 using Federation.Silo.Verification.Standings;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Hosting;
@@ -23,18 +25,21 @@ internal static class HubHost
 {
     public static WebApplication Build(WebApplicationBuilder builder, ListenSettings listen)
     {
-        var storage = builder.Configuration.GetSection(StorageOptions.SectionName).Get<StorageOptions>() ?? new StorageOptions();
-        var clustering = builder.Configuration.GetSection(ClusteringOptions.SectionName).Get<ClusteringOptions>() ?? new ClusteringOptions();
+        var storage = builder.Read<StorageOptions>(StorageOptions.SectionName);
+        var clustering = builder.Read<ClusteringOptions>(ClusteringOptions.SectionName);
 
         builder.Services.AddSingleton(TimeProvider.System);
         builder.AddStorage();
+        builder.Services.AddSingleton(SettingsSection.Of<StorageOptions, StorageOptionsValidator>(StorageOptions.SectionName));
         builder.Services.AddSqlGrainStorage();
         builder.AddLedger();
+        builder.Services.AddSingleton(SettingsSection.Of<LedgerOptions, LedgerOptionsValidator>(LedgerOptions.SectionName));
         builder.AddHub(storage.DataDirectory, listen);
         builder.AddAccounts();
         builder.AddNodes();
         builder.AddModels();
         builder.AddGateway();
+        builder.RequireGoodSettings();
         builder.AddGrainEngine(storage, clustering);
         // After the grains, which its background work calls.
         builder.AddVerification();
@@ -87,7 +92,7 @@ internal static class HubHost
         builder.Services.AddSingleton<JoinTokens>();
         builder.Services.AddSingleton<NodeSessions>();
         builder.Services.AddSingleton<SessionGrains>();
-        var link = builder.Configuration.GetSection(NodeLinkOptions.SectionName).Get<NodeLinkOptions>() ?? new NodeLinkOptions();
+        var link = builder.Read<NodeLinkOptions>(NodeLinkOptions.SectionName);
         builder.Services.AddGrpc(options =>
         {
             options.MaxReceiveMessageSize = link.MaxMessageBytes;
@@ -144,7 +149,8 @@ internal static class HubHost
 
     private static void ListenOn(this WebApplicationBuilder builder, ListenSettings listen)
     {
-        var gateway = builder.Configuration.GetSection(GatewayOptions.SectionName).Get<GatewayOptions>() ?? new GatewayOptions();
+        var gateway = builder.Read<GatewayOptions>(GatewayOptions.SectionName);
+        var https = listen.HasTls ? ReadCertificate(listen) : null;
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
@@ -155,16 +161,54 @@ internal static class HubHost
             kestrel.Listen(listen.Api, endpoint =>
             {
                 endpoint.Protocols = listen.HasTls ? HttpProtocols.Http1AndHttp2 : HttpProtocols.Http1;
-                if (listen.HasTls) endpoint.UseHttps(X509Certificate2.CreateFromPemFile(listen.Certificate!, listen.CertificateKey));
+                if (https is not null) endpoint.UseHttps(https);
             });
             if (listen.NodeLink is not null) kestrel.Listen(listen.NodeLink, endpoint => endpoint.Protocols = HttpProtocols.Http2);
         });
     }
 
-    private static void AddValidated<TOptions, TValidator>(this IServiceCollection services, string section)
-        where TOptions : class
-        where TValidator : class, IValidateOptions<TOptions>
+    /// <exception cref="InvalidDataException">The files are not what they should be.</exception>
+    private static HttpsConnectionAdapterOptions ReadCertificate(ListenSettings listen)
     {
+        try
+        {
+            // The whole chain is sent: clients know the authority at its end, seldom what lies between.
+            var chain = new X509Certificate2Collection();
+            chain.ImportFromPemFile(listen.Certificate!);
+            return new HttpsConnectionAdapterOptions { ServerCertificate = X509Certificate2.CreateFromPemFile(listen.Certificate!, listen.CertificateKey), ServerCertificateChain = chain };
+        }
+        catch (CryptographicException exception)
+        {
+            throw new InvalidDataException($"{listen.Certificate} and {listen.CertificateKey} are not a certificate chain and its key in PEM: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Options that are needed before there are services. What cannot be read counts as absent: <see cref="RequireGoodSettings"/> names it.</summary>
+    private static TOptions Read<TOptions>(this WebApplicationBuilder builder, string section)
+        where TOptions : class, new()
+    {
+        try
+        {
+            return builder.Configuration.GetSection(section).Get<TOptions>() ?? new TOptions();
+        }
+        catch (InvalidOperationException)
+        {
+            return new TOptions();
+        }
+    }
+
+    /// <exception cref="OptionsValidationException">Some are wrong; it names all of them.</exception>
+    private static void RequireGoodSettings(this WebApplicationBuilder builder)
+    {
+        var sections = builder.Services.Select(service => service.ImplementationInstance).OfType<SettingsSection>();
+        if (Settings.Problems(sections, builder.Configuration).ToList() is { Count: > 0 } problems) throw new OptionsValidationException("settings", typeof(Settings), problems);
+    }
+
+    private static void AddValidated<TOptions, TValidator>(this IServiceCollection services, string section)
+        where TOptions : class, new()
+        where TValidator : class, IValidateOptions<TOptions>, new()
+    {
+        services.AddSingleton(SettingsSection.Of<TOptions, TValidator>(section));
         services.AddSingleton<IValidateOptions<TOptions>, TValidator>();
         services.AddOptions<TOptions>().BindConfiguration(section).ValidateOnStart();
     }

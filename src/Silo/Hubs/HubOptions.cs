@@ -4,7 +4,7 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Hubs;
 
 /// <summary>The hub as a whole.</summary>
-internal sealed class HubOptions
+internal sealed class HubOptions : IValidatableObject
 {
     public const string SectionName = "Hub";
 
@@ -35,6 +35,12 @@ internal sealed class HubOptions
     /// <summary>How long a model stays known after its last node left, so that a restart is a wait and not an error. Default 10 min.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "24:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan ModelMemory { get; set; } = TimeSpan.FromMinutes(10);
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+        => Urls.Select((url, index) => (Name: $"Urls:{index}", Url: url))
+            .Append((Name: nameof(PublicUrl), Url: PublicUrl)).Append((Name: nameof(NodeLinkUrl), Url: NodeLinkUrl))
+            .Where(setting => setting.Url.Length > 0 && !(Uri.TryCreate(setting.Url, UriKind.Absolute, out var url) && url.Scheme is ("http" or "https")))
+            .Select(setting => new ValidationResult($"{SectionName}:{setting.Name}: '{setting.Url}' is not a URL such as https://hub.example.org."));
 }
 
 [OptionsValidator]

@@ -11,6 +11,9 @@ namespace Federation.Silo.Nodes;
 /// <summary>How a contributor's machine gets in, and what is seen of it afterwards.</summary>
 internal static class NodeEndpoints
 {
+    // Named like everything else the hub says.
+    private static readonly JsonFormatter HardwareFormat = new(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true));
+
     public static void MapNodes(this IEndpointRouteBuilder app)
     {
         var nodes = app.MapGroup("/v1").WithTags("nodes");
@@ -25,7 +28,8 @@ internal static class NodeEndpoints
     /// <summary>What the contributor says of the machine is kept beside the token: a claim, which the node's own report and later checks replace.</summary>
     private static async Task<IResult> RegisterAsync(HttpContext http, JoinTokens tokens, HubAddress address)
     {
-        if (await Answers.ReadAsync<RegisterJson>(http) is not { } body) return Answers.NotJson();
+        var (body, unreadable) = await Answers.ReadAsync<RegisterJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
         if (body.WhyInvalid() is { } problem) return Answers.Error(problem);
         var token = await tokens.CreateAsync(http.Caller().AccountId, null, JsonSerializer.Serialize(body, Answers.Options), http.RequestAborted);
         return Answers.Json(JoinTokenJson.Of(token, address.For(http)), StatusCodes.Status201Created);
@@ -33,7 +37,8 @@ internal static class NodeEndpoints
 
     private static async Task<IResult> CreateTokenAsync(HttpContext http, JoinTokens tokens, AccountStore accounts, HubAddress address)
     {
-        if (await Answers.ReadAsync<CreateTokenJson>(http) is not { } body) return Answers.NotJson();
+        var (body, unreadable) = await Answers.ReadAsync<CreateTokenJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
         var caller = http.Caller();
         var accountId = body.AccountId ?? caller.AccountId;
         if (accountId != caller.AccountId && !caller.IsAdmin) return Answers.Error(OpenAiError.Forbidden("Only an admin makes join tokens for another account."));
@@ -76,7 +81,10 @@ internal static class NodeEndpoints
 
     private static async Task<IResult> PullAsync(HttpContext http, IGrainFactory grains, string id)
     {
-        if (await Answers.ReadAsync<PullJson>(http) is not { Engine: { Length: > 0 and <= 256 } engine, Model: { Length: > 0 and <= 256 } model }) return Answers.NotJson();
+        var (body, unreadable) = await Answers.ReadAsync<PullJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
+        if (body is not { Engine: { Length: > 0 and <= 256 } engine, Model: { Length: > 0 and <= 256 } model })
+            return Answers.Error(OpenAiError.BadRequest("'engine' and 'model' must be 1 to 256 characters: which of the node's engines is to fetch which model.", body.Engine is { Length: > 0 and <= 256 } ? "model" : "engine"));
         if (await FindAsync(http, grains, id) is not { } view) return Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
         return await grains.GetGrain<INodeGrain>(view.NodeId).Pull(engine, model) switch
         {
@@ -89,8 +97,9 @@ internal static class NodeEndpoints
 
     private static async Task<IResult> SetStandingAsync(HttpContext http, IGrainFactory grains, string id)
     {
-        if (await Answers.ReadAsync<StandingJson>(http) is not { } body) return Answers.NotJson();
-        if (!NodeStore.TryParseStanding(body.Standing, out var standing)) return Answers.Error(OpenAiError.BadRequest($"'{body.Standing}' is not a standing.", "standing"));
+        var (body, unreadable) = await Answers.ReadAsync<StandingJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
+        if (!NodeStore.TryParseStanding(body.Standing, out var standing)) return Answers.Error(OpenAiError.BadRequest($"'{body.Standing}' is not a standing; there are: {string.Join(", ", Enum.GetValues<Standing>().Select(NodeStore.Word))}.", "standing"));
         return Protocol.Identity.NodeId.TryParse(id, out _) && await grains.GetGrain<INodeGrain>(id).SetStanding(standing)
             ? Results.NoContent()
             : Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
@@ -155,7 +164,7 @@ internal static class NodeEndpoints
         {
             Engines = view.Report?.Engines.Select(engine => new EngineJson(engine.Name, engine.Kind, engine.Version, engine.Slots, [.. engine.Models.Select(model => model.Name)])).ToList(),
             Pulls = view.Report is { Pulls.IsEmpty: false } pulling ? pulling.Pulls : null,
-            Hardware = view.Report is { } known ? JsonNode.Parse(JsonFormatter.Default.Format(Protocol.V1.Hardware.Parser.ParseFrom(known.Hardware.AsSpan()))) : null,
+            Hardware = view.Report is { } known ? JsonNode.Parse(HardwareFormat.Format(Protocol.V1.Hardware.Parser.ParseFrom(known.Hardware.AsSpan()))) : null,
         };
     }
 

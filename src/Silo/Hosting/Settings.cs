@@ -1,0 +1,54 @@
+using System.Reflection;
+using System.Text.RegularExpressions;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Hosting;
+
+/// <summary>A section of the configuration, the options that are read from it, and what their validator says of it.</summary>
+internal sealed record SettingsSection(string Name, Type Options, Func<IConfigurationSection, ValidateOptionsResult> Validate)
+{
+    public static SettingsSection Of<TOptions, TValidator>(string name)
+        where TOptions : class, new()
+        where TValidator : IValidateOptions<TOptions>, new()
+        => new(name, typeof(TOptions), section =>
+        {
+            var options = new TOptions();
+            section.Bind(options);
+            return new TValidator().Validate(null, options);
+        });
+}
+
+/// <summary>Finds everything that is wrong with the hub's settings before anything is made of them, so that one start names it all.</summary>
+internal static partial class Settings
+{
+    /// <summary>Names that no setting has, values that cannot be read and values that are out of bounds; each under the name it is set by.</summary>
+    public static IEnumerable<string> Problems(IEnumerable<SettingsSection> sections, IConfiguration configuration)
+        => sections.SelectMany(section => Problems(section, configuration.GetSection(section.Name)));
+
+    private static IEnumerable<string> Problems(SettingsSection section, IConfigurationSection settings)
+    {
+        if (settings.GetChildren().Select(setting => WhyUnreadable(section.Options, setting)).OfType<string>().ToList() is { Count: > 0 } unreadable) return unreadable;
+        return section.Validate(settings) is { Failed: true, Failures: var failures } ? failures.Select(problem => AnnotatedField().Replace(problem, $"{section.Name}:$1 ")) : [];
+    }
+
+    private static string? WhyUnreadable(Type options, IConfigurationSection setting)
+    {
+        var properties = options.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(property => property.SetMethod is { IsPublic: true }).ToList();
+        if (properties.FirstOrDefault(property => property.Name.Equals(setting.Key, StringComparison.OrdinalIgnoreCase)) is not { } property)
+            return $"{setting.Path} is not a setting; there are: {string.Join(", ", properties.Select(known => known.Name).Order(StringComparer.Ordinal))}.";
+        try
+        {
+            // Each by itself: the binder stops at the first value of a section that it cannot read.
+            setting.Get(property.PropertyType);
+            return null;
+        }
+        catch (InvalidOperationException exception)
+        {
+            return property.PropertyType == typeof(TimeSpan) ? $"{setting.Path}: '{setting.Value}' is not a duration; write hours:minutes:seconds, such as 00:00:30." : $"{setting.Path}: {exception.Message}";
+        }
+    }
+
+    // How the validators that are generated from annotations begin.
+    [GeneratedRegex(@"^\w+: The field \w+\.(\w+) ")]
+    private static partial Regex AnnotatedField();
+}

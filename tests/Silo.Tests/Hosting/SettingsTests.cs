@@ -1,0 +1,65 @@
+using Federation.Silo.Gateway;
+using Federation.Silo.Hosting;
+using Federation.Silo.Hubs;
+using Federation.Silo.Storage;
+using Microsoft.Extensions.Configuration;
+
+namespace Federation.Silo.Tests.Hosting;
+
+public sealed class SettingsTests
+{
+    private static readonly SettingsSection[] Sections =
+    [
+        SettingsSection.Of<StorageOptions, StorageOptionsValidator>(StorageOptions.SectionName),
+        SettingsSection.Of<HubOptions, HubOptionsValidator>(HubOptions.SectionName),
+        SettingsSection.Of<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName),
+        SettingsSection.Of<ClusteringOptions, ClusteringOptionsValidator>(ClusteringOptions.SectionName),
+    ];
+
+    [Fact]
+    public void The_defaults_are_good() => Assert.Empty(Problems());
+
+    [Fact]
+    public void Good_values_are_good()
+        => Assert.Empty(Problems(
+            ("Hub:DrainTimeout", "00:00:05"), ("hub:name", "Ours"), ("Hub:PublicUrl", "https://hub.example.org"), ("Hub:Urls:0", "https://a.example.org"), ("Gateway:MaxNodes", "7"), ("Clustering:Address", "10.0.0.1")));
+
+    [Fact]
+    public void Values_that_cannot_be_read_are_all_named()
+    {
+        var problems = Problems(("Hub:DrainTimeout", "abc"), ("Hub:ModelMemory", "soon"), ("Gateway:MaxNodes", "many"));
+        Assert.Equal(3, problems.Count);
+        Assert.Equal("Hub:DrainTimeout: 'abc' is not a duration; write hours:minutes:seconds, such as 00:00:30.", problems[0]);
+        Assert.StartsWith("Hub:ModelMemory: 'soon'", problems[1], StringComparison.Ordinal);
+        Assert.StartsWith("Gateway:MaxNodes: ", problems[2], StringComparison.Ordinal);
+        Assert.Contains("'many'", problems[2], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Values_out_of_bounds_are_named_as_they_are_set()
+        => Assert.Equal(
+            ["Gateway:MaxBodyBytes must be between 1024 and 1073741824.", "Gateway:MaxNodes must be between 1 and 100.", "Clustering:SiloPort must be between 1 and 65535."],
+            Problems(("Gateway:MaxBodyBytes", "-1"), ("Gateway:MaxNodes", "0"), ("Clustering:SiloPort", "99999")));
+
+    [Theory]
+    [InlineData("Hub:PublicUrl", "hub.example.org")]
+    [InlineData("Hub:NodeLinkUrl", "ftp://hub.example.org")]
+    [InlineData("Hub:Urls:0", "foo")]
+    [InlineData("Clustering:Address", "silo-a")]
+    public void What_is_no_URL_or_address_is_named(string name, string value)
+    {
+        var problem = Assert.Single(Problems((name, value)));
+        Assert.StartsWith($"{name}: '{value}' is not a", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_name_that_no_setting_has_is_refused_with_those_there_are()
+    {
+        var problem = Assert.Single(Problems(("Hub:Nmae", "Ours")));
+        Assert.StartsWith("Hub:Nmae is not a setting; there are: ", problem, StringComparison.Ordinal);
+        Assert.Contains(" Name,", problem, StringComparison.Ordinal);
+    }
+
+    private static List<string> Problems(params (string Name, string Value)[] settings)
+        => [.. Settings.Problems(Sections, new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Name, (string?)setting.Value))).Build())];
+}
