@@ -1,154 +1,157 @@
 using System.Globalization;
 using System.Net;
-using System.Text.Json.Nodes;
 using Federation.EndToEnd.Tests.Harness;
+using Federation.Protocol.Receipts;
+using Federation.Protocol.V1;
+using Google.Protobuf;
 using Xunit.Abstractions;
 
 namespace Federation.EndToEnd.Tests;
 
-/// <summary>A credit is worth something because cheating loses: seen with real agents, real models and a clock that is moved.</summary>
-public sealed class VerificationTests(ITestOutputHelper output) : EndToEndTest(output)
+/// <summary>What owners, operators and strangers can see of the hub's judgement, and check without trusting it.</summary>
+public sealed class VerificationTests(SharedHub shared, ITestOutputHelper output) : SharedHubTest(shared, output)
 {
-    private const int Questions = 48;
-
     [Fact]
-    public async Task Liars_lose_all_that_is_pending_and_their_standing_and_an_honest_nodes_credits_mature()
+    public async Task An_owner_reads_why_a_credit_is_held_and_where_the_node_stands()
     {
-        using var clock = new ShiftedClock();
-        var hub = await StartHubAsync(Settings(clock));
-        using var admin = hub.Client();
-        var (_, clientKey) = await admin.CreateAccountAsync("client");
-        using var client = hub.Client(clientKey);
-        var honest = await WorkerAsync(hub, admin, "honest", AgentEngines.Demo(slots: 3));
-        var random = new Random(1);
-        Worker[] liars =
-        [
-            await WorkerAsync(hub, admin, "garbage", AgentEngines.Scripted(await EngineAsync(_ => (Noise(random), 9)), AgentProcess.Model, slots: 1)),
-            await WorkerAsync(hub, admin, "cached", AgentEngines.Scripted(await EngineAsync(_ => ("42 is the answer to all of this", 9)), AgentProcess.Model, slots: 1)),
-            await WorkerAsync(hub, admin, "inflated", AgentEngines.Scripted(await EngineAsync(question => (Sum(question), 5_000)), AgentProcess.Model, slots: 1)),
-        ];
-        Worker[] workers = [honest, .. liars];
-
-        // All at once, so that everybody's slot is needed.
-        await Task.WhenAll(Enumerable.Range(0, Questions).Select(number => client.ChatAsync(AgentProcess.Model, $"{number + 11}+{number + 30}=")));
-        foreach (var worker in workers) await Patience.UntilAsync(async () => await worker.PendingAsync() > 0, $"{worker.Name} to be credited as pending");
-        // The operator's own nodes: one verifies, two arbitrate.
-        for (var node = 0; node < 3; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
-
-        clock.Shift(TimeSpan.FromHours(1.2));
-        foreach (var liar in liars)
+        var (id, owner, receipt) = await WorkedAsync();
+        using (owner)
         {
-            await Patience.UntilAsync(async () => (await liar.VerificationAsync())["standing"]!.ToString() is "quarantined" or "banned", $"{liar.Name} to be caught");
-            await Patience.UntilAsync(async () => await liar.PendingAsync() == 0, $"{liar.Name} to lose what was pending");
-            var record = await liar.VerificationAsync();
-            Assert.True(record["earnings"]!["forfeited_microcredits"]!.GetValue<long>() > 0);
-            Assert.Contains(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch" && entry["finding"]!.ToString().Contains("Two arbiters found the same.", StringComparison.Ordinal));
+            var seen = (await owner.GetAsync($"/v1/nodes/{id}/verification")).Expect(HttpStatusCode.OK).Json;
+            Assert.Equal("probation", seen["standing"]!.ToString());
+            Assert.Equal("The node is new: everything is checked.", seen["why"]!.ToString());
+            Assert.True(seen["shadow_mode"]!.GetValue<bool>());
+            Assert.Equal("cpu", seen["hardware_class"]!["paid"]!.ToString());
+            Assert.Null(seen["hardware_class"]!["measured"]);
+            var pending = Assert.Single(seen["pending"]!.AsArray())!;
+            Assert.Equal(receipt, pending["receipt_id"]!.ToString());
+            Assert.Equal("held because 0 of 10 later audits have passed, 0 h of 168 h have gone by and its epoch is not closed yet", pending["why"]!.ToString());
+            Assert.Equal("100 %", pending["audit_rate"]!.ToString());
+            Assert.Equal(pending["microcredits"]!.GetValue<long>(), seen["earnings"]!["pending_microcredits"]!.GetValue<long>());
+            Assert.Equal(1, Assert.Single(seen["reputations"]!.AsArray())!["audit_rate"]!.GetValue<double>());
+            Assert.Empty(seen["events"]!.AsArray());
         }
-
-        await Patience.UntilAsync(async () => await honest.AuditsPassedAsync() >= 10, "ten audits of the honest node");
-        Assert.Equal("probation", (await honest.VerificationAsync())["standing"]!.ToString());
-        var pending = await honest.PendingAsync();
-        clock.Shift(TimeSpan.FromDays(8));
-        await Patience.UntilAsync(async () => await honest.AvailableAsync() > 0, "the honest node's credits to mature");
-        Assert.True(await honest.AvailableAsync() + await honest.PendingAsync() >= pending);
-        Assert.DoesNotContain((await honest.VerificationAsync())["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch");
-        foreach (var liar in liars) Assert.Equal(0, await liar.AvailableAsync());
     }
 
     [Fact]
-    public async Task A_CPU_that_calls_itself_an_RTX_4090_is_paid_as_a_CPU()
+    public async Task A_stranger_sees_neither_node_nor_receipt_and_wrong_questions_get_clear_answers()
     {
-        using var tools = new TemporaryDirectory();
-        var smi = Path.Combine(tools.Path, "nvidia-smi");
-        await File.WriteAllTextAsync(smi, """
-            #!/bin/sh
-            for argument in "$@"; do
-              case $argument in --query-gpu=*) columns=${argument#--query-gpu=} ;; esac
-            done
-            [ -n "$columns" ] || { echo "CUDA Version: 12.4"; exit 0; }
-            line=
-            for column in $(echo "$columns" | tr , ' '); do
-              case $column in
-                index) value=0 ;;
-                name) value="NVIDIA GeForce RTX 4090" ;;
-                uuid) value=GPU-11111111-2222-3333-4444-555555555555 ;;
-                memory.total) value=24564 ;;
-                *) value="[N/A]" ;;
-              esac
-              line="$line${line:+, }$value"
-            done
-            echo "$line"
-            """);
-        File.SetUnixFileMode(smi, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        var hub = await StartHubAsync(new Dictionary<string, string>
+        var (id, owner, receipt) = await WorkedAsync();
+        using var admin = Hub.Client();
+        using var stranger = Hub.Client((await admin.CreateAccountAsync("stranger")).Key);
+        using (owner)
         {
-            ["ChallengeSchedule__Enabled"] = "true",
-            ["ChallengeSchedule__FirstAfter"] = "00:00:00.5",
-            ["ChallengeSchedule__Slot"] = "00:00:00.1",
-            ["ChallengeSchedule__CpuMemoryBytes"] = "4194304",
-            ["Challenges__MatrixTime"] = "00:00:00.2",
-            ["Challenges__MemoryTime"] = "00:00:00.1",
-            ["Challenges__DeadlineMargin"] = "00:00:03",
+            (await stranger.GetAsync($"/v1/nodes/{id}/verification")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no node");
+            (await stranger.GetAsync($"/v1/receipts/{receipt}")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no receipt");
+            (await stranger.PostAsync($"/v1/nodes/{id}/appeals", """{"text":"mine?"}""")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no node");
+            (await owner.GetAsync("/v1/receipts/xyz")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no receipt");
+            (await owner.GetAsync($"/v1/receipts/{receipt}?format=xml")).ExpectError(HttpStatusCode.BadRequest, null, "'format' must be");
+            (await owner.GetAsync($"/v1/nodes/{id}/verification?events=0")).ExpectError(HttpStatusCode.BadRequest, null, "'events' must be");
+            (await owner.PostAsync($"/v1/nodes/{id}/appeals", """{"text":" "}""")).ExpectError(HttpStatusCode.BadRequest, null, "'text' must be");
+            (await owner.PostAsync($"/v1/nodes/{id}/appeals", """{"text":"why?"}""")).ExpectError(HttpStatusCode.Conflict, "conflict", "no decision against this node");
+            (await owner.PostAsync($"/v1/nodes/{id}/appeals/apl_1", """{"decision":"grant","answer":"yes"}""")).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "lacks the scope 'admin'");
+            (await admin.PostAsync($"/v1/nodes/{id}/appeals/apl_1", """{"decision":"maybe","answer":"yes"}""")).ExpectError(HttpStatusCode.BadRequest, null, "'decision' must be");
+            (await admin.PostAsync($"/v1/nodes/{id}/appeals/apl_1", """{"decision":"grant","answer":"yes"}""")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no appeal");
+            (await owner.GetAsync("/v1/epochs/1")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no epoch 1");
+            (await owner.GetAsync("/v1/epochs?limit=0")).ExpectError(HttpStatusCode.BadRequest, null, "'limit' must be");
+        }
+    }
+
+    [Fact]
+    public async Task A_receipt_is_verified_offline_and_a_forged_one_is_told_apart_in_words()
+    {
+        var (_, owner, receipt) = await WorkedAsync();
+        using var files = new TemporaryDirectory();
+        using (owner)
+        {
+            var file = (await owner.GetAsync($"/v1/receipts/{receipt}")).Expect(HttpStatusCode.OK).Json;
+            Assert.Equal(receipt, file["id"]!.ToString());
+            var (code, said) = await VerifyAsync(file.ToJsonString());
+            Assert.Equal((0, true), (code, said.StartsWith($"Genuine. Receipt {receipt}", StringComparison.Ordinal)));
+
+            var forged = file.DeepClone();
+            var payload = Convert.FromBase64String(file["payload"]!.ToString());
+            forged["payload"] = Convert.ToBase64String(ReceiptCodec.Encode(ReceiptCodec.Decode(payload) with { CompletionTokens = 1_000_000 }));
+            (code, said) = await VerifyAsync(forged.ToJsonString());
+            Assert.Equal(1, code);
+            Assert.Equal(
+                ["The node's signature is not that key's over this receipt.", "The hub's signature is not that key's over this receipt and the node's signature."], said.Split('\n'));
+
+            (code, said) = await VerifyAsync("{}");
+            Assert.Equal((2, "federation-hub: The file has no 'format'."), (code, said));
+            Assert.Equal(2, (await HubProcess.CommandAsync("verify-receipt", "/nowhere/receipt.json")).Code);
+            Assert.Equal("application/cbor", (await owner.GetAsync($"/v1/receipts/{receipt}?format=cbor")).Expect(HttpStatusCode.OK).ContentType);
+        }
+
+        async Task<(int, string)> VerifyAsync(string content)
+        {
+            var path = Path.Combine(files.Path, "receipt.json");
+            await File.WriteAllTextAsync(path, content);
+            return await HubProcess.CommandAsync("verify-receipt", path);
+        }
+    }
+
+    [Fact]
+    public async Task Epochs_are_public_and_committed_to_before_they_begin()
+    {
+        using var anybody = new HubClient(Hub.Api, key: null);
+        var epochs = (await anybody.GetAsync("/v1/epochs")).Expect(HttpStatusCode.OK).Json["data"]!.AsArray();
+        Assert.True(epochs.Count >= 2);
+        foreach (var epoch in epochs)
+        {
+            Assert.Equal(("open", 64), (epoch!["state"]!.ToString(), epoch["commitment"]!.ToString().Length));
+            Assert.Equal((null, null, null), (epoch["secret"], epoch["beacon"], epoch["root"]));
+        }
+        var next = epochs[0]!["epoch"]!.GetValue<long>();
+        Assert.True(DateTimeOffset.Parse(epochs[0]!["committed_at"]!.ToString(), CultureInfo.InvariantCulture) < DateTimeOffset.FromUnixTimeSeconds(next * 3_600));
+        (await anybody.GetAsync($"/v1/epochs/{next}/receipts")).ExpectError(HttpStatusCode.Conflict, "epoch_open", "is not closed yet");
+
+        var (code, said) = await HubProcess.CommandAsync("epoch", "verify", next.ToString(CultureInfo.InvariantCulture), "--hub", Hub.Api.ToString());
+        Assert.Equal(2, code);
+        Assert.Contains("is not closed yet", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_operators_decision_is_on_record_and_the_owner_can_appeal_once()
+    {
+        var (id, owner, _) = await WorkedAsync();
+        using var admin = Hub.Client();
+        using (owner)
+        {
+            (await admin.PostAsync($"/v1/nodes/{id}/standing", """{"standing":"quarantined"}""")).Expect(HttpStatusCode.NoContent);
+            var seen = (await owner.GetAsync($"/v1/nodes/{id}/verification")).Expect(HttpStatusCode.OK).Json;
+            Assert.Equal(("quarantined", "An operator decided: quarantined."), (seen["standing"]!.ToString(), seen["why"]!.ToString()));
+            var happened = Assert.Single(seen["events"]!.AsArray())!;
+            Assert.Equal(("operator", "operator_decision"), (happened["kind"]!.ToString(), happened["evidence"]!.ToString()));
+
+            var appeal = (await owner.PostAsync($"/v1/nodes/{id}/appeals", """{"text":"It was maintenance."}""")).Expect(HttpStatusCode.Created).Json["id"]!.ToString();
+            (await owner.PostAsync($"/v1/nodes/{id}/appeals", """{"text":"Please."}""")).ExpectError(HttpStatusCode.Conflict, "conflict", appeal);
+            var decided = (await admin.PostAsync($"/v1/nodes/{id}/appeals/{appeal}", """{"decision":"grant","answer":"So it was."}""")).Expect(HttpStatusCode.OK).Json;
+            Assert.Equal(("granted", 0), (decided["state"]!.ToString(), decided["compensation_microcredits"]!.GetValue<long>()));
+
+            seen = (await owner.GetAsync($"/v1/nodes/{id}/verification")).Expect(HttpStatusCode.OK).Json;
+            Assert.Equal("probation", seen["standing"]!.ToString());
+            Assert.Equal("So it was.", Assert.Single(seen["appeals"]!.AsArray())!["answer"]!.ToString());
+            (await admin.PostAsync($"/v1/nodes/{id}/appeals/{appeal}", """{"decision":"refuse","answer":"No."}""")).ExpectError(HttpStatusCode.Conflict, "conflict", "decided already");
+        }
+    }
+
+    /// <summary>A node that did one job for somebody and signed for it.</summary>
+    private async Task<(string Node, HubClient Owner, string ReceiptId)> WorkedAsync()
+    {
+        using var admin = Hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("owner");
+        var (node, line, model) = await ConnectedNodeAsync(account);
+        var asked = admin.ChatAsync(model);
+        await line.AnswerAsync(await line.NextAssignAsync(), "work");
+        (await asked).Expect(HttpStatusCode.OK);
+        var payload = (await line.NextReceiptOfferAsync()).Payload.ToByteArray();
+        var id = ReceiptCodec.IdOf(payload);
+        await line.SendAsync(new NodeMessage
+        {
+            ReceiptSignature = new ReceiptSignature { ReceiptId = ByteString.CopyFrom(id.AsSpan()), Signature = ByteString.CopyFrom(node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))) },
         });
-        using var admin = hub.Client();
-        var path = $"{tools.Path}:{Environment.GetEnvironmentVariable("PATH")}";
-        var worker = await WorkerAsync(hub, admin, "boaster", AgentEngines.Demo(), new Dictionary<string, string> { ["PATH"] = path });
-
-        await using var claim = ChildProcess.StartDotnet("federation-node hardware", Places.Agent, ["hardware"], new Dictionary<string, string> { ["PATH"] = path });
-        Assert.Equal(0, await claim.ExitAsync());
-        Assert.Contains("RTX 4090", claim.Tail(), StringComparison.Ordinal);
-        await Patience.UntilAsync(async () => (await worker.VerificationAsync())["hardware_class"]!["measured"] is not null, "the hardware to be measured");
-        var hardware = (await worker.VerificationAsync())["hardware_class"]!;
-        Assert.Equal("cpu", hardware["measured"]!.ToString());
-        Assert.Equal("cpu", hardware["paid"]!.ToString());
-        Assert.Equal("probation", (await worker.VerificationAsync())["standing"]!.ToString());
-    }
-
-    private static Dictionary<string, string> Settings(ShiftedClock clock) => new(clock.Environment)
-    {
-        ["Standing__ShadowMode"] = "false",
-        ["Audits__Period"] = "00:00:01",
-        ["Audits__KeepFor"] = "12:00:00",
-        ["Epochs__LookPeriod"] = "00:00:01",
-        ["Epochs__Grace"] = "00:00:01",
-        ["Epochs__RevealDelay"] = "00:00:01",
-        ["Accrual__LookPeriod"] = "00:00:01",
-    };
-
-    private async Task<Worker> WorkerAsync(HubProcess hub, HubClient admin, string name, AgentEngines engines, IReadOnlyDictionary<string, string>? environment = null)
-    {
-        var (account, key) = await admin.CreateAccountAsync(name);
-        var agent = await StartAgentAsync(hub, engines, account, environment);
-        return new Worker(name, agent.NodeId, Keep(new Disposing(hub.Client(key))).Client);
-    }
-
-    private async Task<AnsweringEngine> EngineAsync(Func<string, (string Text, int Tokens)> answer) => Keep(await AnsweringEngine.StartAsync(AgentProcess.Model, answer));
-
-    private static string Noise(Random random) => string.Join(' ', Enumerable.Range(0, 12).Select(_ => random.Next(1_000, 9_999).ToString(CultureInfo.InvariantCulture)));
-
-    private static string Sum(string question)
-        => question.TrimEnd('=').Split('+') is [var a, var b] && int.TryParse(a, out var left) && int.TryParse(b, out var right) ? (left + right).ToString(CultureInfo.InvariantCulture) : "7";
-
-    /// <summary>A node and its owner.</summary>
-    private sealed record Worker(string Name, string NodeId, HubClient Owner)
-    {
-        public async Task<JsonNode> VerificationAsync() => (await Owner.GetAsync($"/v1/nodes/{NodeId}/verification")).Expect(HttpStatusCode.OK).Json;
-
-        public Task<long> PendingAsync() => Owner.PendingAsync();
-
-        public async Task<long> AvailableAsync() => (await Owner.GetAsync("/v1/account")).Expect(HttpStatusCode.OK).Json["available_microcredits"]!.GetValue<long>();
-
-        public async Task<long> AuditsPassedAsync() => (await VerificationAsync())["reputations"]!.AsArray().Sum(entry => entry!["audits_passed"]!.GetValue<long>());
-    }
-
-    private sealed class Disposing(HubClient client) : IAsyncDisposable
-    {
-        public HubClient Client => client;
-
-        public ValueTask DisposeAsync()
-        {
-            client.Dispose();
-            return ValueTask.CompletedTask;
-        }
+        await line.NextReceiptIssuedAsync();
+        return (node.Id.ToString(), Hub.Client(key), Convert.ToHexStringLower(id.AsSpan()));
     }
 }

@@ -65,6 +65,13 @@ internal sealed partial class HubProcess : IAsyncDisposable
         return (await process.ExitAsync(), process.Tail());
     }
 
+    /// <summary>Runs a command of <c>federation-hub</c>; its exit code and what it said.</summary>
+    public static async Task<(int Code, string Said)> CommandAsync(params string[] arguments)
+    {
+        await using var process = ChildProcess.StartDotnet($"federation-hub {arguments[0]}", Places.Hub, arguments);
+        return (await process.ExitAsync(), process.Tail());
+    }
+
     /// <summary>A client with this key; none: the admin's.</summary>
     public HubClient Client(string? key = null) => new(Api, key ?? AdminKey);
 

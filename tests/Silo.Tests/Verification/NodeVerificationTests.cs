@@ -5,6 +5,7 @@ using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Receipts;
+using Federation.Protocol.V1;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
@@ -262,6 +263,20 @@ public abstract class NodeVerificationTests(TestDatabase database)
         Assert.Equal(right, await hub.PendingOfAsync(node.AccountId));
         Assert.Equal(claimed - right, await hub.Verification.ForfeitedByAsync("mm_slow", default));
         await AssertBooksAsync(hub, node);
+    }
+
+    [Fact]
+    public async Task Claiming_a_better_class_changes_nothing_once_one_is_measured()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var line = await node.ConnectAsync();
+        await node.Grain.RecordChallenge(new ChallengeReport("mm_cpu", "MM", ChallengeOutcome.Passed, "cpu", "0.5 TFLOPS.", ""));
+        var honest = await WorkAsync(hub, node, "honest", tokens: 10);
+        var claim = new Hardware { Devices = { new Device { Name = "NVIDIA A100-SXM4-80GB", MemoryTotalBytes = 85_899_345_920 } } };
+        await node.Grain.Report(line.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model) with { Hardware = [.. Google.Protobuf.MessageExtensions.ToByteArray(claim)] });
+        Assert.Equal("cpu", (await node.Grain.GetView())!.HardwareClass);
+        Assert.Equal(honest, await WorkAsync(hub, node, "boast", tokens: 10));
     }
 
     // -------------------------------------------------------------------------------------------------------- appeals

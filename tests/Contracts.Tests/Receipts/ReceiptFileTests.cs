@@ -1,0 +1,124 @@
+using System.Collections.Immutable;
+using System.Text;
+using Federation.Protocol.Identity;
+using Federation.Protocol.Receipts;
+
+namespace Federation.Contracts.Tests.Receipts;
+
+/// <summary>P6: a receipt with its keys and signatures convinces anybody, and nothing else does.</summary>
+public sealed class ReceiptFileTests : IDisposable
+{
+    private readonly SigningKey _node = SigningKey.Create();
+    private readonly SigningKey _hub = SigningKey.Create();
+
+    public void Dispose()
+    {
+        _node.Dispose();
+        _hub.Dispose();
+    }
+
+    [Fact]
+    public void A_genuine_receipt_has_no_problem_and_both_forms_carry_it_whole()
+    {
+        var file = Signed();
+        Assert.Empty(ReceiptCheck.Problems(file));
+        foreach (var form in new[] { file.ToJson(), file.ToCbor(), [.. "\n  "u8, .. file.ToJson()] })
+        {
+            var read = ReceiptFile.Read(form);
+            Assert.Equal(file.ToCbor(), read.ToCbor());
+            Assert.Empty(ReceiptCheck.Problems(read));
+        }
+    }
+
+    [Fact]
+    public void Any_bit_flipped_is_noticed()
+    {
+        var file = Signed();
+        ImmutableArray<byte>[] parts = [file.Payload, file.NodePublicKey, file.NodeSignature, file.HubPublicKey, file.HubSignature];
+        // Every one of them takes seconds; one in seven visits every byte.
+        var step = Environment.GetEnvironmentVariable("FEDERATION_TESTS_FULL") == "1" ? 1 : 7;
+        for (var part = 0; part < parts.Length; part++)
+        {
+            for (var bit = 0; bit < parts[part].Length * 8; bit += step)
+            {
+                var flipped = parts.ToArray();
+                flipped[part] = [.. parts[part].Select((value, index) => index == bit / 8 ? (byte)(value ^ (1 << (bit % 8))) : value)];
+                Assert.NotEmpty(ReceiptCheck.Problems(new ReceiptFile(flipped[0], flipped[1], flipped[2], flipped[3], flipped[4])));
+            }
+        }
+    }
+
+    [Fact]
+    public void Each_thing_that_is_wrong_is_a_sentence_of_its_own()
+    {
+        using var other = SigningKey.Create();
+        var file = Signed();
+        var stranger = NodeId.FromPublicKey(other.PublicKey.Span);
+        var node = NodeId.FromPublicKey(_node.PublicKey.Span);
+        var (hub, otherHub) = (HubId.FromPublicKey(_hub.PublicKey.Span), HubId.FromPublicKey(other.PublicKey.Span));
+
+        Expect(file with { NodeSignature = [] }, "The node has not signed.", "The hub's signature is not that key's over this receipt and the node's signature.");
+        Expect(file with { HubSignature = [] }, "The hub has not counter-signed.");
+        Expect(file with { HubSignature = [.. file.HubSignature.Reverse()] }, "The hub's signature is not that key's over this receipt and the node's signature.");
+        Expect(file with { NodePublicKey = [1, 2, 3] }, "The node's public key is no ECDSA P-256 key.");
+        Expect(file with { HubPublicKey = [] }, "The hub's public key is no ECDSA P-256 key.");
+        Expect(
+            file with { NodePublicKey = [.. other.PublicKey.Span] },
+            $"The node's public key is that of {stranger}, but the receipt is {node}'s.",
+            "The node's signature is not that key's over this receipt.");
+        Expect(
+            file with { HubPublicKey = [.. other.PublicKey.Span] },
+            $"The hub's public key is that of {otherHub}, but the receipt is {hub}'s.",
+            "The hub's signature is not that key's over this receipt and the node's signature.");
+        Assert.StartsWith("The payload is no receipt: ", ReceiptCheck.Problems(file with { Payload = [0xf9, 0x3c, 0x00] })[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_both_signed_can_still_make_no_sense()
+    {
+        Expect(Signed(receipt => receipt with { Epoch = 1 }), "The epoch is 1, but the work ended in epoch 489000.");
+        Expect(Signed(receipt => receipt with { FirstMs = receipt.DispatchMs - 1 }), "The first output came before the job was sent.");
+        Expect(Signed(receipt => receipt with { FirstMs = receipt.LastMs + 1 }), "The last output came before the first.");
+        Expect(Signed(receipt => receipt with { Sequence = 1 }), "It is the first of its chain and yet names one before it.");
+        Expect(Signed(receipt => receipt with { PreviousId = Receipts.Hash(0) }), "It is not the first of its chain and yet names none before it.");
+        Expect(Signed(receipt => receipt with { Sequence = 0 }), "The number in the chain is 0; the first is 1.");
+        Expect(Signed(receipt => receipt with { Attempt = 0 }), "The attempt is 0; the first is 1.");
+        Expect(Signed(receipt => receipt with { CompletionTokens = -1 }), "A number of tokens is negative.");
+        Expect(Signed(receipt => receipt with { ReferenceMicroseconds = -1 }), "The reference work is negative.");
+    }
+
+    [Theory]
+    [InlineData("", "The file is empty.")]
+    [InlineData("   ", "The file is empty.")]
+    [InlineData("{", "The file is no receipt in JSON:")]
+    [InlineData("{}", "The file has no 'format'.")]
+    [InlineData("""{"format":1}""", "The file is no receipt in JSON:")]
+    [InlineData("""{"format":"other"}""", "The file's format is 'other', not 'federation-receipt/1'.")]
+    [InlineData("""{"format":"federation-receipt/1"}""", "The file has no 'payload'.")]
+    [InlineData("""{"format":"federation-receipt/1","payload":"%"}""", "'payload' is not base64.")]
+    [InlineData("""{"format":"federation-receipt/1","payload":{"a":{"b":{"c":{"d":1}}}}}""", "The file is no receipt in JSON:")]
+    [InlineData("hello", "The file is neither JSON nor a receipt in CBOR:")]
+    public void What_is_no_receipt_file_is_said_to_be_none(string text, string why)
+        => Assert.StartsWith(why, Assert.Throws<FormatException>(() => ReceiptFile.Read(Encoding.UTF8.GetBytes(text))).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Truncated_and_oversized_files_are_refused_and_no_more()
+    {
+        var (json, cbor) = (Signed().ToJson(), Signed().ToCbor());
+        for (var length = 0; length < cbor.Length; length++) Assert.Throws<FormatException>(() => ReceiptFile.Read(cbor.AsMemory(0, length)));
+        for (var length = 0; length < json.Length; length += 3) Assert.Throws<FormatException>(() => ReceiptFile.Read(json.AsMemory(0, length)));
+        Assert.Throws<FormatException>(() => ReceiptFile.Read((byte[])[.. cbor, 0]));
+        Assert.Throws<FormatException>(() => ReceiptFile.Read(new byte[ReceiptFile.MaxBytes + 1]));
+    }
+
+    private static void Expect(ReceiptFile file, params string[] problems) => Assert.Equal(problems, ReceiptCheck.Problems(file));
+
+    private ReceiptFile Signed(Func<Receipt, Receipt>? change = null)
+    {
+        var receipt = Receipts.Example with { Node = NodeId.FromPublicKey(_node.PublicKey.Span), Hub = HubId.FromPublicKey(_hub.PublicKey.Span), Epoch = Receipts.Example.LastMs / 3_600_000 };
+        var payload = ReceiptCodec.Encode(change?.Invoke(receipt) ?? receipt);
+        var nodeSignature = _node.Sign(ReceiptCodec.NodeSigningBytes(payload));
+        var hubSignature = _hub.Sign(ReceiptCodec.HubSigningBytes(payload, nodeSignature));
+        return new ReceiptFile([.. payload], [.. _node.PublicKey.Span], [.. nodeSignature], [.. _hub.PublicKey.Span], [.. hubSignature]);
+    }
+}

@@ -1,0 +1,154 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json.Nodes;
+using Federation.EndToEnd.Tests.Harness;
+using Xunit.Abstractions;
+
+namespace Federation.EndToEnd.Tests;
+
+/// <summary>A credit is worth something because cheating loses: seen with real agents, real models and a clock that is moved.</summary>
+public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(output)
+{
+    private const int Questions = 48;
+
+    [Fact]
+    public async Task Liars_lose_all_that_is_pending_and_their_standing_and_an_honest_nodes_credits_mature()
+    {
+        using var clock = new ShiftedClock();
+        var hub = await StartHubAsync(Settings(clock));
+        using var admin = hub.Client();
+        var (_, clientKey) = await admin.CreateAccountAsync("client");
+        using var client = hub.Client(clientKey);
+        var honest = await WorkerAsync(hub, admin, "honest", AgentEngines.Demo(slots: 3));
+        var random = new Random(1);
+        Worker[] liars =
+        [
+            await WorkerAsync(hub, admin, "garbage", AgentEngines.Scripted(await EngineAsync(_ => (Noise(random), 9)), AgentProcess.Model, slots: 1)),
+            await WorkerAsync(hub, admin, "cached", AgentEngines.Scripted(await EngineAsync(_ => ("42 is the answer to all of this", 9)), AgentProcess.Model, slots: 1)),
+            await WorkerAsync(hub, admin, "inflated", AgentEngines.Scripted(await EngineAsync(question => (Sum(question), 5_000)), AgentProcess.Model, slots: 1)),
+        ];
+        Worker[] workers = [honest, .. liars];
+
+        // All at once, so that everybody's slot is needed.
+        await Task.WhenAll(Enumerable.Range(0, Questions).Select(number => client.ChatAsync(AgentProcess.Model, $"{number + 11}+{number + 30}=")));
+        foreach (var worker in workers) await Patience.UntilAsync(async () => await worker.PendingAsync() > 0, $"{worker.Name} to be credited as pending");
+        // The operator's own nodes: one verifies, two arbitrate.
+        for (var node = 0; node < 3; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
+
+        clock.Shift(TimeSpan.FromHours(1.2));
+        foreach (var liar in liars)
+        {
+            await Patience.UntilAsync(async () => (await liar.VerificationAsync())["standing"]!.ToString() is "quarantined" or "banned", $"{liar.Name} to be caught");
+            await Patience.UntilAsync(async () => await liar.PendingAsync() == 0, $"{liar.Name} to lose what was pending");
+            var record = await liar.VerificationAsync();
+            Assert.True(record["earnings"]!["forfeited_microcredits"]!.GetValue<long>() > 0);
+            Assert.Contains(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch" && entry["finding"]!.ToString().Contains("Two arbiters found the same.", StringComparison.Ordinal));
+        }
+
+        await Patience.UntilAsync(async () => await honest.AuditsPassedAsync() >= 10, "ten audits of the honest node");
+        Assert.Equal("probation", (await honest.VerificationAsync())["standing"]!.ToString());
+        var pending = await honest.PendingAsync();
+        clock.Shift(TimeSpan.FromDays(8));
+        await Patience.UntilAsync(async () => await honest.AvailableAsync() > 0, "the honest node's credits to mature");
+        Assert.True(await honest.AvailableAsync() + await honest.PendingAsync() >= pending);
+        Assert.DoesNotContain((await honest.VerificationAsync())["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch");
+        foreach (var liar in liars) Assert.Equal(0, await liar.AvailableAsync());
+    }
+
+    [Fact]
+    public async Task A_CPU_that_calls_itself_an_RTX_4090_is_paid_as_a_CPU()
+    {
+        using var tools = new TemporaryDirectory();
+        var smi = Path.Combine(tools.Path, "nvidia-smi");
+        await File.WriteAllTextAsync(smi, """
+            #!/bin/sh
+            for argument in "$@"; do
+              case $argument in --query-gpu=*) columns=${argument#--query-gpu=} ;; esac
+            done
+            [ -n "$columns" ] || { echo "CUDA Version: 12.4"; exit 0; }
+            line=
+            for column in $(echo "$columns" | tr , ' '); do
+              case $column in
+                index) value=0 ;;
+                name) value="NVIDIA GeForce RTX 4090" ;;
+                uuid) value=GPU-11111111-2222-3333-4444-555555555555 ;;
+                memory.total) value=24564 ;;
+                *) value="[N/A]" ;;
+              esac
+              line="$line${line:+, }$value"
+            done
+            echo "$line"
+            """);
+        File.SetUnixFileMode(smi, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var hub = await StartHubAsync(new Dictionary<string, string>
+        {
+            ["ChallengeSchedule__Enabled"] = "true",
+            ["ChallengeSchedule__FirstAfter"] = "00:00:00.5",
+            ["ChallengeSchedule__Slot"] = "00:00:00.1",
+            ["ChallengeSchedule__CpuMemoryBytes"] = "4194304",
+            ["Challenges__MatrixTime"] = "00:00:00.2",
+            ["Challenges__MemoryTime"] = "00:00:00.1",
+            ["Challenges__DeadlineMargin"] = "00:00:03",
+        });
+        using var admin = hub.Client();
+        var path = $"{tools.Path}:{Environment.GetEnvironmentVariable("PATH")}";
+        var worker = await WorkerAsync(hub, admin, "boaster", AgentEngines.Demo(), new Dictionary<string, string> { ["PATH"] = path });
+
+        await using var claim = ChildProcess.StartDotnet("federation-node hardware", Places.Agent, ["hardware"], new Dictionary<string, string> { ["PATH"] = path });
+        Assert.Equal(0, await claim.ExitAsync());
+        Assert.Contains("RTX 4090", claim.Tail(), StringComparison.Ordinal);
+        await Patience.UntilAsync(async () => (await worker.VerificationAsync())["hardware_class"]!["measured"] is not null, "the hardware to be measured");
+        var hardware = (await worker.VerificationAsync())["hardware_class"]!;
+        Assert.Equal("cpu", hardware["measured"]!.ToString());
+        Assert.Equal("cpu", hardware["paid"]!.ToString());
+        Assert.Equal("probation", (await worker.VerificationAsync())["standing"]!.ToString());
+    }
+
+    private static Dictionary<string, string> Settings(ShiftedClock clock) => new(clock.Environment)
+    {
+        ["Standing__ShadowMode"] = "false",
+        ["Audits__Period"] = "00:00:01",
+        ["Audits__KeepFor"] = "12:00:00",
+        ["Epochs__LookPeriod"] = "00:00:01",
+        ["Epochs__Grace"] = "00:00:01",
+        ["Epochs__RevealDelay"] = "00:00:01",
+        ["Accrual__LookPeriod"] = "00:00:01",
+    };
+
+    private async Task<Worker> WorkerAsync(HubProcess hub, HubClient admin, string name, AgentEngines engines, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var (account, key) = await admin.CreateAccountAsync(name);
+        var agent = await StartAgentAsync(hub, engines, account, environment);
+        return new Worker(name, agent.NodeId, Keep(new Disposing(hub.Client(key))).Client);
+    }
+
+    private async Task<AnsweringEngine> EngineAsync(Func<string, (string Text, int Tokens)> answer) => Keep(await AnsweringEngine.StartAsync(AgentProcess.Model, answer));
+
+    private static string Noise(Random random) => string.Join(' ', Enumerable.Range(0, 12).Select(_ => random.Next(1_000, 9_999).ToString(CultureInfo.InvariantCulture)));
+
+    private static string Sum(string question)
+        => question.TrimEnd('=').Split('+') is [var a, var b] && int.TryParse(a, out var left) && int.TryParse(b, out var right) ? (left + right).ToString(CultureInfo.InvariantCulture) : "7";
+
+    /// <summary>A node and its owner.</summary>
+    private sealed record Worker(string Name, string NodeId, HubClient Owner)
+    {
+        public async Task<JsonNode> VerificationAsync() => (await Owner.GetAsync($"/v1/nodes/{NodeId}/verification")).Expect(HttpStatusCode.OK).Json;
+
+        public Task<long> PendingAsync() => Owner.PendingAsync();
+
+        public async Task<long> AvailableAsync() => (await Owner.GetAsync("/v1/account")).Expect(HttpStatusCode.OK).Json["available_microcredits"]!.GetValue<long>();
+
+        public async Task<long> AuditsPassedAsync() => (await VerificationAsync())["reputations"]!.AsArray().Sum(entry => entry!["audits_passed"]!.GetValue<long>());
+    }
+
+    private sealed class Disposing(HubClient client) : IAsyncDisposable
+    {
+        public HubClient Client => client;
+
+        public ValueTask DisposeAsync()
+        {
+            client.Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+}
