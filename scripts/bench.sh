@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and prints their tables, as bench/README.md shows them.
 #
-#   scripts/bench.sh [hub|ledger|stack|agent|calibrate]…     which ones; default: all but calibrate, which takes a quarter of an hour
+#   scripts/bench.sh [hub|ledger|stack|receipts|agent|calibrate]…     which ones; default: all but calibrate, which takes a quarter of an hour
 #
 # The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
 # (scripts/publish-agent.sh). Measure on a machine that does nothing else; the load is printed with the results.
@@ -25,7 +25,7 @@ scratch=$(mktemp --directory)
 chmod 755 "$scratch"
 trap '[ ! -d "$scratch/postgres" ] || stop_postgres "$scratch/postgres"; rm --recursive --force "$scratch"' EXIT
 
-[ $# -gt 0 ] || set -- hub ledger stack agent
+[ $# -gt 0 ] || set -- hub ledger stack receipts agent
 printf 'Stack %s, %s processors, load %s\n' "$stack" "$(nproc)" "$(cut --delimiter=' ' --fields=1-3 /proc/loadavg)"
 for which in "$@"; do
   printf '\n### %s\n\n' "$which"
@@ -33,6 +33,7 @@ for which in "$@"; do
     hub) bench hub "$hub" "$binaries/Federation.NodeAgent/release/federation-node" ;;
     ledger) bench ledger "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
     stack) bench stack ;;
+    receipts) bench receipts ;;
     agent) bench agent "$repository/artifacts/publish/linux-x64/federation-node" "$hub" ;;
     calibrate) bench calibrate "$repository/models" "$repository/tests/NodeAgent.Tests/Engines/Builtin/Data/impostor.gguf" ;;
     *) fail "there is no benchmark $which" ;;
