@@ -72,7 +72,8 @@ internal static class VerificationEndpoints
 
     private static async Task<IResult> AppealAsync(HttpContext http, IGrainFactory grains, string id)
     {
-        if (await Answers.ReadAsync<AppealTextJson>(http) is not { } body) return Answers.NotJson();
+        var (body, problem) = await Answers.ReadAsync<AppealTextJson>(http);
+        if (body is null) return Answers.Error(problem!);
         if (!AreWords(body.Text)) return Answers.Error(OpenAiError.BadRequest($"'text' must be 1 to {WordsMax} characters: why the decision is wrong.", "text"));
         if (await NodeEndpoints.FindAsync(http, grains, id) is null) return NoNode(id);
         var answer = await grains.GetGrain<INodeGrain>(id).Appeal(body.Text!);
@@ -88,7 +89,8 @@ internal static class VerificationEndpoints
 
     private static async Task<IResult> DecideAsync(HttpContext http, IGrainFactory grains, string id, string appealId)
     {
-        if (await Answers.ReadAsync<AppealDecisionJson>(http) is not { } body) return Answers.NotJson();
+        var (body, problem) = await Answers.ReadAsync<AppealDecisionJson>(http);
+        if (body is null) return Answers.Error(problem!);
         if (body.Decision is not ("grant" or "refuse")) return Answers.Error(OpenAiError.BadRequest("'decision' must be 'grant' or 'refuse'.", "decision"));
         if (!AreWords(body.Answer)) return Answers.Error(OpenAiError.BadRequest($"'answer' must be 1 to {WordsMax} characters: the owner reads it.", "answer"));
         if (await NodeEndpoints.FindAsync(http, grains, id) is null) return NoNode(id);

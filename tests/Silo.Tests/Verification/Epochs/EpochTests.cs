@@ -17,12 +17,18 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Tests.Verification.Epochs;
 
 /// <summary>Epochs from commitment to draw, and what anybody can say of them afterwards.</summary>
-public abstract class EpochTests(TestDatabase database)
+public abstract class EpochTests(TestDatabase database) : IDisposable
 {
     private static int _lives;
 
     private readonly OffsetClock _clock = TenPast(TimeSpan.FromDays(30) * Interlocked.Increment(ref _lives));
     private readonly HubIdentity _hub = new(SigningKey.Create());
+
+    public void Dispose()
+    {
+        _hub.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     [Fact]
     public async Task An_epoch_is_committed_to_before_it_begins_rooted_after_it_ends_and_revealed_after_that()
@@ -102,7 +108,7 @@ public abstract class EpochTests(TestDatabase database)
         await closing.LookAsync(default);
         await AddReceiptsAsync(1, creditedAt: (epoch * EpochClosing.EpochMs) + 1);
         Assert.Null(await store.GatherAsync(epoch, 10, default));
-        Assert.Null(await store.RootAsync(epoch, _hub.Sign, _clock.GetUtcNow(), default));
+        Assert.Null(await store.RootAsync(epoch, bytes => _hub.Sign(bytes), _clock.GetUtcNow(), default));
     }
 
     // ------------------------------------------------------------------------------------------------------- checking
