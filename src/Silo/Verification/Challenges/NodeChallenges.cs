@@ -132,19 +132,25 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             if (placement is null) return false;
             attempts.Add(placement);
             details = evidence is null ? string.Empty : Evidence(evidence);
-            if (current is not null && CreditsOf(placement.Class.Name) >= CreditsOf(current)) break;
+            if (current is not null && IsDecided(attempts, current)) break;
         }
-        // The best that two reach; one that kept its class needs no second.
-        var decided = attempts.OrderByDescending(attempt => attempt.Class.CreditsPerHour).ElementAt(Math.Min(1, attempts.Count - 1));
-        var name = current is not null && CreditsOf(decided.Class.Name) > CreditsOf(current) ? current : decided.Class.Name;
-        var slower = current is not null && CreditsOf(name) < CreditsOf(current);
+        var decided = BestOfTwo(attempts);
+        var slower = current is not null && decided.Class.CreditsPerHour < CreditsOf(current);
         await ReportAsync(
             slower ? Contracts.Nodes.ChallengeOutcome.TooSlow : Contracts.Nodes.ChallengeOutcome.Passed,
-            name,
-            string.Create(CultureInfo.InvariantCulture, $"The hardware was measured as {name}, in {attempts.Count} rounds. {decided.Sentence}"),
+            decided.Class.Name,
+            string.Create(CultureInfo.InvariantCulture, $"The hardware was measured as {decided.Class.Name}, in {attempts.Count} rounds. {decided.Sentence}"),
             details);
         return true;
     }
+
+    /// <summary>Whoever keeps the class needs no second round; a better or a lesser class needs two that agree, or all three.</summary>
+    internal static bool IsDecided(IReadOnlyList<HardwarePlacement> attempts, string current)
+        => attempts.Count == 1 ? attempts[0].Class.Name == current : attempts.DistinctBy(attempt => attempt.Class.Name).Count() < attempts.Count;
+
+    /// <summary>The best class that two rounds reach: one busy moment costs no class, and one lucky one wins none.</summary>
+    internal static HardwarePlacement BestOfTwo(IReadOnlyList<HardwarePlacement> attempts)
+        => attempts.OrderByDescending(attempt => attempt.Class.CreditsPerHour).ElementAt(Math.Min(1, attempts.Count - 1));
 
     /// <summary>One round: the placement that it measured, or the verdict that forbids one, or neither when it came to nothing.</summary>
     private async Task<(HardwarePlacement? Placement, ChallengeVerdict? Evidence)> RoundAsync(string className, CancellationToken stop)
