@@ -21,7 +21,9 @@ public sealed class ChallengeCodecTests : IDisposable
 
     private static readonly Gen<ChallengeParameters> AnyParameters = Gen.OneOf(
         from size in Gen.Choose(1, 256) from rounds in Gen.Choose(1, 8_192) select ChallengeParameters.Matrix(64 * size, rounds),
-        from segments in Gen.Choose(1, 100_000) from rounds in Gen.Choose(1, 1_000) from depth in Gen.Choose(1, 65_536)
+        from segments in Gen.Choose(1, 100_000)
+        from rounds in Gen.Choose(1, 1_000)
+        from depth in Gen.Choose(1, 65_536)
         select ChallengeParameters.Memory((long)segments * ChallengeMemory.SegmentBytes, rounds, depth));
 
     private static readonly Arbitrary<ChallengeStart> AnyStart = Arb.From(

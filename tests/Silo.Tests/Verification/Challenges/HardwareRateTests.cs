@@ -61,8 +61,11 @@ public sealed class HardwareRateTests
         Config.QuickThrowOnFailure.WithMaxTest(500),
         Prop.ForAll(
             Arb.From(
-                from g in Gen.Choose(0, 200) from w in Gen.Choose(0, 2_500) from r in Gen.Choose(0, 200)
-                from axis in Gen.Choose(0, 2) from more in Gen.Choose(1, 300)
+                from g in Gen.Choose(0, 200)
+                from w in Gen.Choose(0, 2_500)
+                from r in Gen.Choose(0, 200)
+                from axis in Gen.Choose(0, 2)
+                from more in Gen.Choose(1, 300)
                 select (Less: new MeasuredHardware(g, w, r), More: axis == 0 ? new MeasuredHardware(g + more, w, r) : axis == 1 ? new MeasuredHardware(g, w + more, r) : new MeasuredHardware(g, w, r + more))),
             pair => Assert.True(Rate.Place(pair.More).Class.CreditsPerHour >= Rate.Place(pair.Less).Class.CreditsPerHour)));
 
@@ -138,8 +141,14 @@ public sealed class HardwareRateTests
     private static ChallengeVerdict VerdictOf(ChallengePlan plan, double speedRatio) => new(
         new Protocol.Challenges.ChallengeResult
         {
-            Id = default, Outcome = Protocol.Challenges.ChallengeOutcome.Passed, ElapsedMicroseconds = 1, RoundTripMicroseconds = 0, PerSecond = 1,
-            HardwareClass = plan.Class.Name, Sentence = "", TranscriptHash = [],
+            Id = default,
+            Outcome = Protocol.Challenges.ChallengeOutcome.Passed,
+            ElapsedMicroseconds = 1,
+            RoundTripMicroseconds = 0,
+            PerSecond = 1,
+            HardwareClass = plan.Class.Name,
+            Sentence = "",
+            TranscriptHash = [],
         },
         default, plan, speedRatio, FasterThanClass: false, []);
 }
