@@ -2,7 +2,8 @@
 # Runs every test there is.
 #
 #   scripts/test.sh           format check, build and all tests on the stand-ins; then all tests on Orleans and gRPC if those packages restore
-#   scripts/test.sh --full    also what a new user does first: scripts/run.sh --once, each of its lines checked; and the agent, published
+#   scripts/test.sh --full    property tests with all of their cases; also what a new user does first: scripts/run.sh --once, each of its
+#                             lines checked; and the agent, published
 #
 # What is missing is installed first (scripts/setup.sh --tests). For packages from another feed, set RestoreConfigFile,
 # NUGET_PACKAGES and OrleansVersion, as MSBuild knows them. Results are in artifacts/test-results, one trx file per project and stack.
@@ -107,6 +108,9 @@ run_stack() {
   fi
   for project in tests/*.Tests/*.csproj; do run_project "$project" "$stack"; done
 }
+
+# The property tests read it.
+if $full; then export FEDERATION_TESTS_FULL=1; fi
 
 run_stack Standin
 say "Checking the format"
