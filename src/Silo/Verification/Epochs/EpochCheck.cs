@@ -79,8 +79,12 @@ internal static class EpochCheck
         foreach (var receipt in receipts)
         {
             var id = Bytes(receipt.Id);
-            if (id is not { Length: 32 }) problems.Add($"'{receipt.Id}' is no receipt's id.");
-            else if (string.CompareOrdinal(before, receipt.Id) >= 0) problems.Add($"Receipt {receipt.Id} stands out of order, or twice.");
+            if (id is not { Length: 32 })
+            {
+                problems.Add($"'{receipt.Id}' is no receipt's id.");
+                continue;
+            }
+            if (string.CompareOrdinal(before, receipt.Id) >= 0) problems.Add($"Receipt {receipt.Id} stands out of order, or twice.");
             else if (receipt.RateMillionths is < 0 or > AuditRate.One) problems.Add(Format($"Receipt {receipt.Id} has the rate {receipt.RateMillionths}, which is not 0 to {AuditRate.One}."));
             else leaves.Add(new EpochLeaf([.. id], receipt.RateMillionths));
             before = receipt.Id;
