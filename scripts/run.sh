@@ -63,6 +63,8 @@ elif is_taken 8080 || is_taken 8081; then
 else
   listen=127.0.0.1:8080
 fi
+# Keys and logs are for whoever runs this, nobody else.
+umask 077
 mkdir --parents "$data"
 data=$(cd "$data" && pwd)
 export FEDERATION_NODE_HOME=$data/node
@@ -97,7 +99,7 @@ account_key() {
   local name=$1 file=$data/$1.key
   shift
   if [ ! -f "$file" ]; then
-    (umask 077 && operator key create "$name" --account "$(operator account create "$name" | json_text id)" --scope "$@" | json_text key >"$file")
+    operator key create "$name" --account "$(operator account create "$name" | json_text id)" --scope "$@" | json_text key >"$file"
   fi
   cat "$file"
 }
@@ -118,7 +120,7 @@ if [ ! -f "$FEDERATION_NODE_HOME/config.json" ]; then
 JSON
   owner=$(call /v1/account "$owner_key" | json_text id)
   token=$(operator join-token create --account "$owner" | json_text join_token)
-  dotnet "$node" join "$url" --token "$token" >&2 || { rm --force "$FEDERATION_NODE_HOME/config.json"; fail "the node could not join"; }
+  dotnet "$node" join "$url" --token "$token" >/dev/null || { rm --force "$FEDERATION_NODE_HOME/config.json"; fail "the node could not join"; }
 fi
 say "Starting the node"
 : >"$node_log"

@@ -26,16 +26,16 @@ install() {
   local command=$1 packages=$2
   command -v "$command" >/dev/null && return
   if [ "$(id --user)" != 0 ] || ! command -v apt-get >/dev/null; then
-    fail "$command was not found. Install it: $packages"
+    fail "$command was not found. Install it: $packages${3:+. $3}"
   fi
   say "Installing $packages"
   $refreshed || apt-get update --quiet=2 >&2
   refreshed=true
   # Unquoted: more than one package.
-  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 $packages >&2 || fail "apt-get could not install $packages"
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 $packages >&2 || fail "apt-get could not install $packages${3:+. $3}"
 }
 
-install dotnet dotnet-sdk-10.0
+install dotnet dotnet-sdk-10.0 "Debian has it from Microsoft's package feed: https://learn.microsoft.com/dotnet/core/install/linux-debian"
 dotnet --list-sdks | grep --quiet '^10\.' || fail "the .NET SDK 10 was not found; there is: $(dotnet --list-sdks | cut --delimiter=' ' --fields=1 | tr '\n' ' '). See https://dot.net"
 install curl curl
 install pgrep procps
@@ -52,5 +52,5 @@ if $again || [ ! -f "$stack_file" ]; then
   if orleans_restores; then stack=Orleans; else stack=Standin; fi
   printf '<Project><PropertyGroup><Stack>%s</Stack></PropertyGroup></Project>\n' "$stack" >"$stack_file.new"
   mv "$stack_file.new" "$stack_file"
-  say "Stack: $stack"
+  if [ "$stack" = Orleans ]; then say "They are there: this build can run several silos"; else say "They are not: building on the stand-ins, which run one process"; fi
 fi
