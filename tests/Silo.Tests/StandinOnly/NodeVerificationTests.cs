@@ -10,10 +10,11 @@ using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
+using Federation.Silo.Tests.Verification;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Standings;
 
-namespace Federation.Silo.Tests.Verification;
+namespace Federation.Silo.Tests.StandinOnly;
 
 /// <summary>From a signed receipt to a credit that can be spent, or to none: grains, database and books as in the hub.</summary>
 public abstract class NodeVerificationTests(TestDatabase database)
