@@ -158,7 +158,7 @@ internal sealed partial class InferenceRun(
             using var overdue = new CancellationTokenSource(options.AnswerTimeout, time);
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
             using var answer = new Answer(member, lease!, new AnswerMeter(request.Body.Length), dispatchedAt, limit.Token);
-            if (request.Kind is JobKind.Chat or JobKind.Completion) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
+            if (request.Kind is JobKind.Chat or JobKind.Completion && audited.Fits(request.Body.Length)) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
             try
             {
                 return await RelayAsync(answer);
@@ -384,7 +384,7 @@ internal sealed partial class InferenceRun(
         {
             pieces.Add(chunk.Data);
             answer.KeptBytes += chunk.Data.Length;
-            if (!audited.Fits(answer.KeptBytes)) answer.Pieces = null;
+            if (!audited.Fits(request.Body.Length + answer.KeptBytes)) answer.Pieces = null;
         }
         answer.LastAt = time.GetUtcNow();
         answer.FirstAt ??= answer.LastAt;

@@ -142,6 +142,7 @@ internal static class HubHost
         builder.Services.AddValidated<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName);
         builder.Services.AddSingleton<IValidateOptions<GatewayOptions>, GrantsWithinWindow>();
         builder.Services.AddSingleton<LeaseDispatcher>();
+        builder.Services.AddSingleton<DirectLeases>();
         builder.Services.AddSingleton<InferenceGate>();
         builder.Services.AddSingleton<Settlements>();
         builder.Services.AddHostedService(services => services.GetRequiredService<Settlements>());

@@ -26,28 +26,32 @@ internal sealed record KeptAnswer(JobOutcome Outcome, string Engine, ReadOnlyMem
 internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider time)
 {
     private readonly Lock _gate = new();
-    private readonly LinkedList<(KeptAnswer Answer, long KeptAt)> _byAge = [];
-    private readonly Dictionary<string, LinkedListNode<(KeptAnswer Answer, long KeptAt)>> _byJob = new(StringComparer.Ordinal);
+    private readonly LinkedList<(string JobId, KeptAnswer Answer, long KeptAt)> _byAge = [];
+    private readonly Dictionary<string, LinkedListNode<(string JobId, KeptAnswer Answer, long KeptAt)>> _byJob = new(StringComparer.Ordinal);
 
     /// <summary>Memory in use, bytes.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>Whether an answer that has grown to so many bytes may still be kept.</summary>
-    public bool Fits(long bytes) => bytes <= options.Value.MaxAnswerBytes;
+    /// <summary>Whether an answer that has grown to so many bytes may be kept; never, where nothing is audited.</summary>
+    public bool Fits(long bytes) => options.Value.Enabled && bytes <= options.Value.MaxAnswerBytes;
 
-    public void Keep(KeptAnswer answer)
+    /// <summary>Keeps an answer, as <see cref="Fits"/> allows.</summary>
+    public void Keep(KeptAnswer answer) => Keep(answer.Outcome.JobId, answer);
+
+    /// <summary>Keeps a canary's answer in the place of a job's.</summary>
+    public void Keep(string jobId, KeptAnswer answer)
     {
         if (!Fits(answer.Bytes)) return;
         lock (_gate)
         {
-            Remove(answer.Outcome.JobId);
-            _byJob[answer.Outcome.JobId] = _byAge.AddLast((answer, time.GetTimestamp()));
+            Remove(jobId);
+            _byJob[jobId] = _byAge.AddLast((jobId, answer, time.GetTimestamp()));
             Bytes += answer.Bytes;
-            while (Bytes > options.Value.BufferBytes || (_byAge.First is { } oldest && time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor)) Remove(_byAge.First!.Value.Answer.Outcome.JobId);
+            while (Bytes > options.Value.BufferBytes || (_byAge.First is { } oldest && time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor)) Remove(_byAge.First!.Value.JobId);
         }
     }
 
-    /// <summary>The answer of a job; <see langword="null"/> when it is not here.</summary>
+    /// <summary>The answer to audit for a job, its own or a canary's; <see langword="null"/> when it is not here.</summary>
     public KeptAnswer? Find(string jobId)
     {
         lock (_gate) return _byJob.TryGetValue(jobId, out var node) ? node.Value.Answer : null;

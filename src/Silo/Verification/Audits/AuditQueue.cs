@@ -1,11 +1,20 @@
 using System.Collections.Immutable;
 using Dapper;
+using Federation.Silo.Accounts;
 using Federation.Silo.Storage;
 
 namespace Federation.Silo.Verification.Audits;
 
 /// <summary>An audit that the beacon has drawn and nobody has carried out.</summary>
-internal sealed record DrawnAudit(string ReceiptId, string NodeId, string JobId, string Model, string DeterminismClass, ImmutableArray<byte> Beacon, DateTimeOffset DrawnAt);
+/// <param name="ReceiptId">What is audited.</param>
+/// <param name="NodeId">Whose it is.</param>
+/// <param name="JobId">What it did.</param>
+/// <param name="Model">What it did it with.</param>
+/// <param name="DeterminismClass">As it was credited.</param>
+/// <param name="IsHubs">The hub itself had asked: a canary, judged when it was answered.</param>
+/// <param name="Beacon">The epoch's.</param>
+/// <param name="DrawnAt">When the beacon was revealed.</param>
+internal sealed record DrawnAudit(string ReceiptId, string NodeId, string JobId, string Model, string DeterminismClass, bool IsHubs, ImmutableArray<byte> Beacon, DateTimeOffset DrawnAt);
 
 /// <summary>The audits that are drawn, as the earnings have them.</summary>
 internal sealed class AuditQueue(HubDatabase database)
@@ -16,13 +25,14 @@ internal sealed class AuditQueue(HubDatabase database)
         {
             var rows = await connection.QueryAsync<Row>(
                 """
-                SELECT e.receipt_id AS ReceiptId, e.node_id AS NodeId, e.reference AS JobId, COALESCE(j.model, '') AS Model, e.dc AS Dc, p.beacon AS Beacon, COALESCE(p.revealed_at, e.credited_at) AS DrawnAt
+                SELECT e.receipt_id AS ReceiptId, e.node_id AS NodeId, e.reference AS JobId, COALESCE(j.model, '') AS Model, e.dc AS Dc, p.beacon AS Beacon, COALESCE(p.revealed_at, e.credited_at) AS DrawnAt,
+                  CASE WHEN j.account_id = @operator AND COALESCE(j.key_id, '') = '' THEN 1 ELSE 0 END AS IsHubs
                 FROM earnings e JOIN epochs p ON p.epoch = e.epoch LEFT JOIN jobs j ON j.id = e.reference
                 WHERE e.audit = 1 AND e.receipt_id IS NOT NULL
                 ORDER BY e.epoch, e.id LIMIT @limit
                 """,
-                new { limit });
-            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, row.Model, row.Dc, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();
+                new { limit, @operator = OperatorAccount.AccountId });
+            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, row.Model, row.Dc, row.IsHubs != 0, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();
         },
         cancellationToken);
 
@@ -37,6 +47,8 @@ internal sealed class AuditQueue(HubDatabase database)
         public required string Model { get; init; }
 
         public required string Dc { get; init; }
+
+        public required int IsHubs { get; init; }
 
         public required byte[] Beacon { get; init; }
 

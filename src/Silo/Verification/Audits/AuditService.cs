@@ -1,10 +1,6 @@
-using System.Collections.Concurrent;
-using System.Security.Cryptography;
-using System.Text;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
-using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Audits;
@@ -15,117 +11,97 @@ namespace Federation.Silo.Verification.Audits;
 /// </summary>
 internal sealed partial class AuditService(
     AuditQueue queue, AnswerBuffer answers, Auditor auditor, CanaryRunner canaries, HubDirectoryView directory, NodeSessions sessions, IGrainFactory grains,
-    IOptions<AuditOptions> options, TimeProvider time, ILogger<AuditService> logger) : BackgroundService
+    IOptions<AuditOptions> options, TimeProvider time, ILogger<AuditService> logger) : PeriodicService(options.Value.Period, time, logger)
 {
-    private readonly ConcurrentDictionary<string, byte> _running = new(StringComparer.Ordinal);
+    /// <inheritdoc/>
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => options.Value.Enabled ? base.ExecuteAsync(stoppingToken) : Task.CompletedTask;
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    /// <summary>Everything that is drawn and can be done here now, then the nodes whose quarantine only canaries can end.</summary>
+    protected override async Task LookAsync(CancellationToken cancellationToken)
     {
-        if (!options.Value.Enabled) return;
-        using var period = new PeriodicTimer(options.Value.Period, time);
-        while (await period.WaitForNextTickAsync(stoppingToken))
+        var drawn = await queue.ListDrawnAsync(options.Value.BatchSize, cancellationToken);
+        await ForEachAsync(drawn, audit => audit.ReceiptId, CarryOutAsync, cancellationToken);
+        var quarantined = (await directory.GetAsync(cancellationToken)).Nodes.Where(node => node is { Standing: Standing.Quarantined, Connected: true } && sessions.HasNode(node.NodeId));
+        await ForEachAsync(quarantined, node => node.NodeId, ClearAsync, cancellationToken);
+    }
+
+    /// <summary>A few at once; one that fails is told, keeps none of the others, and stays for the next look.</summary>
+    private Task ForEachAsync<T>(IEnumerable<T> items, Func<T, string> name, Func<T, CancellationToken, Task> carryOut, CancellationToken cancellationToken)
+        => Parallel.ForEachAsync(items, new ParallelOptions { MaxDegreeOfParallelism = options.Value.AtOnce, CancellationToken = cancellationToken }, async (item, stop) =>
         {
             try
             {
-                await RoundAsync(stoppingToken);
+                await carryOut(item, stop);
             }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
+            catch (Exception exception) when (exception is not OperationCanceledException)
             {
-                // What was not done stays drawn.
-                LogRoundFailed(exception);
+                LogAuditFailed(name(item), exception);
             }
-        }
-    }
-
-    /// <summary>One look: everything that is drawn and can be done here now, then the nodes whose quarantine only canaries can end.</summary>
-    internal async Task RoundAsync(CancellationToken cancellationToken)
-    {
-        var drawn = await queue.ListDrawnAsync(options.Value.BatchSize, cancellationToken);
-        var limits = new ParallelOptions { MaxDegreeOfParallelism = options.Value.AtOnce, CancellationToken = cancellationToken };
-        await Parallel.ForEachAsync(drawn, limits, async (audit, stop) => await DoOnceAsync(audit.ReceiptId, () => CarryOutAsync(audit, stop)));
-        var quarantined = (await directory.GetAsync(cancellationToken)).Nodes.Where(node => node is { Standing: Standing.Quarantined, Connected: true } && sessions.HasNode(node.NodeId));
-        await Parallel.ForEachAsync(quarantined, limits, async (node, stop) => await DoOnceAsync(node.NodeId, () => ClearAsync(node, stop)));
-    }
+        });
 
     private async Task CarryOutAsync(DrawnAudit audit, CancellationToken cancellationToken)
     {
-        var kept = answers.Find(audit.JobId);
-        var age = time.GetUtcNow() - audit.DrawnAt;
-        // Another silo may have the answer; it goes first.
-        if (kept is null && (!sessions.HasNode(audit.NodeId) || age < options.Value.Period * 2))
+        if (audit.IsHubs)
         {
-            if (age > options.Value.KeepFor) await RecordAsync(audit, "audit", Lapsed);
+            await RecordAsync(audit, "canary", JudgedAlready);
             return;
         }
-        if (await grains.GetGrain<INodeGrain>(audit.NodeId).GetView() is not { } worker) return;
-        var seed = Seed(audit);
-        var random = new Random(BitConverter.ToInt32(seed));
-        var verdict = kept is null || random.NextDouble() < options.Value.CanaryShare ? null : await auditor.AuditAsync(kept, worker, audit.DeterminismClass, seed, cancellationToken);
-        var kind = "audit";
-        // What says nothing, because it is short or of a kind that cannot be scored, gives way to a canary too.
-        if (verdict is null or { Outcome: AuditOutcome.Inconclusive } && await canaries.AskAsync(worker, audit.Model, random, cancellationToken) is { } canary)
+        var kept = answers.Find(audit.JobId);
+        var age = Time.GetUtcNow() - audit.DrawnAt;
+        // Another silo may have the answer; it goes first.
+        var isHere = kept is not null || (sessions.HasNode(audit.NodeId) && age >= options.Value.Period * 2);
+        var (kind, verdict) = isHere ? await JudgeAsync(audit, kept, cancellationToken) : ("audit", null);
+        verdict ??= age > options.Value.KeepFor ? Lapsed : null;
+        if (verdict is null) return;
+        await RecordAsync(audit, kind, verdict);
+        answers.Forget(audit.JobId);
+    }
+
+    /// <summary>Judges the answer, or a canary in its place; without a verdict, nobody can judge now.</summary>
+    private async Task<(string Kind, AuditVerdict? Verdict)> JudgeAsync(DrawnAudit audit, KeptAnswer? kept, CancellationToken cancellationToken)
+    {
+        if (await grains.GetGrain<INodeGrain>(audit.NodeId).GetView() is not { } worker) return ("audit", null);
+        var seed = AuditSeed.Of(audit);
+        var random = seed.ToRandom();
+        var isCanary = kept is not null && kept.Outcome.JobId != audit.JobId;
+        AuditVerdict? verdict = null;
+        if (kept is not null && (isCanary || random.NextDouble() >= options.Value.CanaryShare))
         {
-            kind = "canary";
-            verdict = await auditor.AuditAsync(canary, worker, audit.DeterminismClass, seed, cancellationToken);
+            verdict = await auditor.AuditAsync(kept, worker, audit.DeterminismClass, seed, cancellationToken);
+            // What says nothing, because it is short or of a kind that cannot be scored, gives way to a canary too.
+            if (isCanary || verdict is { Outcome: not AuditOutcome.Inconclusive }) return (isCanary ? "canary" : "audit", verdict);
         }
-        if (verdict is not null)
-        {
-            await RecordAsync(audit, kind, verdict);
-            answers.Forget(audit.JobId);
-        }
-        else if (age > options.Value.KeepFor)
-        {
-            await RecordAsync(audit, "audit", Lapsed);
-            answers.Forget(audit.JobId);
-        }
+        if (await canaries.AskAsync(worker, audit.Model, random, cancellationToken) is not { } canary) return ("audit", verdict);
+        // One is enough: if nobody has time to judge it now, it waits as an answer does.
+        answers.Keep(audit.JobId, canary);
+        return ("canary", await auditor.AuditAsync(canary, worker, audit.DeterminismClass, seed, cancellationToken) ?? verdict);
     }
 
     /// <summary>A canary for a node in quarantine.</summary>
     private async Task ClearAsync(NodeView node, CancellationToken cancellationToken)
     {
-        var seed = RandomNumberGenerator.GetBytes(SHA256.HashSizeInBytes);
-        if (await canaries.AskAsync(node, model: null, new Random(BitConverter.ToInt32(seed)), cancellationToken) is not { } answer) return;
+        var seed = AuditSeed.Fresh();
+        if (await canaries.AskAsync(node, model: null, seed.ToRandom(), cancellationToken) is not { } answer) return;
         if (await auditor.AuditAsync(answer, node, string.Empty, seed, cancellationToken) is not { } verdict) return;
-        var ruling = await grains.GetGrain<INodeGrain>(node.NodeId).RecordAudit(
-            new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, string.Empty, verdict.Finding, verdict.Evidence));
-        LogVerdict(node.NodeId, "canary", verdict.Outcome, ruling.Decision);
+        await RecordAsync(node.NodeId, new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, string.Empty, verdict.Finding, verdict.Evidence));
     }
 
-    private async Task RecordAsync(DrawnAudit audit, string kind, AuditVerdict verdict)
+    private Task RecordAsync(DrawnAudit audit, string kind, AuditVerdict verdict)
+        => RecordAsync(audit.NodeId, new AuditReport($"audit:{audit.ReceiptId}", kind, verdict.Outcome, audit.ReceiptId, audit.DeterminismClass, verdict.Finding, verdict.Evidence));
+
+    private async Task RecordAsync(string nodeId, AuditReport report)
     {
-        var ruling = await grains.GetGrain<INodeGrain>(audit.NodeId).RecordAudit(
-            new AuditReport($"audit:{audit.ReceiptId}", kind, verdict.Outcome, audit.ReceiptId, audit.DeterminismClass, verdict.Finding, verdict.Evidence));
-        LogVerdict(audit.NodeId, kind, verdict.Outcome, ruling.Decision);
+        var ruling = await grains.GetGrain<INodeGrain>(nodeId).RecordAudit(report);
+        LogVerdict(nodeId, report.Kind, report.Outcome, ruling.Decision);
     }
-
-    private async ValueTask DoOnceAsync(string name, Func<Task> work)
-    {
-        if (!_running.TryAdd(name, 0)) return;
-        try
-        {
-            await work();
-        }
-        catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
-        {
-            LogAuditFailed(name, exception);
-        }
-        finally
-        {
-            _running.TryRemove(name, out _);
-        }
-    }
-
-    /// <summary>From the epoch's beacon: unknown when the answer was given, and the same for whoever repeats the audit.</summary>
-    private static byte[] Seed(DrawnAudit audit) => HMACSHA256.HashData(audit.Beacon.AsSpan(), Encoding.UTF8.GetBytes($"cf1/audit-seed\0{audit.ReceiptId}"));
 
     private static AuditVerdict Lapsed { get; } = new(AuditOutcome.Inconclusive, "Nobody could judge the answer in time. It counts neither way.", string.Empty);
+
+    private static AuditVerdict JudgedAlready { get; } = new(AuditOutcome.Inconclusive, "It was a canary, and is judged already. It does not count twice.", string.Empty);
 
     [LoggerMessage(7000, LogLevel.Information, "Node {NodeId}: {Kind} {Outcome}. {Decision}")]
     private partial void LogVerdict(string nodeId, string kind, AuditOutcome outcome, string decision);
 
-    [LoggerMessage(7001, LogLevel.Warning, "Audits wait: they could not be looked up")]
-    private partial void LogRoundFailed(Exception exception);
-
-    [LoggerMessage(7002, LogLevel.Warning, "Audit {Name} could not be carried out now; it stays drawn")]
+    [LoggerMessage(7001, LogLevel.Warning, "The audit of {Name} could not be carried out now; it stays for the next look")]
     private partial void LogAuditFailed(string name, Exception exception);
 }

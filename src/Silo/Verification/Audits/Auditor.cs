@@ -22,18 +22,17 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     /// <param name="determinismClass">What it answered with.</param>
     /// <param name="seed">Of this audit: unpredictable to the worker, the same for whoever repeats the verdict.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, string determinismClass, ReadOnlyMemory<byte> seed, CancellationToken cancellationToken)
+    public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, string determinismClass, AuditSeed seed, CancellationToken cancellationToken)
     {
         if (!AnswerText.TryRead(kept.Answer, out var answer)) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
-        var random = new Random(BitConverter.ToInt32(seed.Span));
-        var candidates = await verifiers.FindAsync(kept.Outcome, worker.AccountId, random, cancellationToken);
+        var candidates = await verifiers.FindAsync(worker, kept.Outcome.Model, kept.Outcome.ModelDigest, seed.ToRandom(), cancellationToken);
 
         using var request = JsonDocument.Parse(kept.Request);
         var question = new Question(kept, answer, request.RootElement, RequestedSampling.Of(kept.Outcome.Kind, request.RootElement), seed);
         foreach (var verifier in candidates)
         {
             if (await ScoreAsync(verifier, question, cancellationToken) is not { } scored) continue;
-            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, determinismClass, cancellationToken), new Random(BitConverter.ToInt32(seed.Span)));
+            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, determinismClass, cancellationToken), seed.ToRandom());
             await histories.PutAsync(worker.NodeId, determinismClass, history, cancellationToken);
             return verdict.Outcome switch
             {
@@ -55,7 +54,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
             if (!escalation.MayArbitrate(arbiter.Node.NodeId)) continue;
             // An arbiter judges this answer alone: what is remembered of the node speaks neither for it nor against it.
             var word = await ScoreAsync(arbiter, question, cancellationToken) is { } again
-                ? judge.Judge(again, InferenceHistory.Empty, new Random(BitConverter.ToInt32(question.Seed.Span))).Verdict.Outcome
+                ? judge.Judge(again, InferenceHistory.Empty, question.Seed.ToRandom()).Verdict.Outcome
                 : InferenceOutcome.Inconclusive;
             escalation = escalation.Hear(arbiter.Node.NodeId, word);
         }
@@ -72,7 +71,6 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     private async Task<AuditedAnswer?> ScoreAsync(Verifier verifier, Question question, CancellationToken cancellationToken)
     {
         var (kept, answer, request, sampling, seed) = question;
-        var wholeText = verifier.Engine.Kind == "builtin";
         var ended = answer.FinishReason == "stop";
         var ask = new ScoreRequest
         {
@@ -81,7 +79,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
             Request = request,
             AnswerText = answer.Text,
             FinishReason = answer.FinishReason,
-            Offsets = wholeText ? null : AuditPlan.Offsets(answer.Text, ended, seed.Span, options.Value.Positions),
+            Offsets = verifier.ScoresWholeTexts ? null : AuditPlan.Offsets(answer.Text, ended, seed.Bytes.Span, options.Value.Positions),
         };
         if (await verifiers.ScoreAsync(verifier, ask, cancellationToken) is not { } score) return null;
         return new AuditedAnswer
@@ -103,7 +101,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>All that is asked of a verifier.</summary>
-    private sealed record Question(KeptAnswer Kept, AnswerText Answer, JsonElement Request, RequestedSampling Sampling, ReadOnlyMemory<byte> Seed);
+    private sealed record Question(KeptAnswer Kept, AnswerText Answer, JsonElement Request, RequestedSampling Sampling, AuditSeed Seed);
 }
 
 /// <summary>What an audit came to.</summary>

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using Federation.Contracts.Jobs;
-using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
@@ -12,9 +11,12 @@ namespace Federation.Silo.Verification.Audits;
 
 /// <summary>Sends canaries: the node sees a job like any other, signs its receipt, and is paid.</summary>
 internal sealed class CanaryRunner(
-    IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, IOptions<CanaryOptions> canaries, IOptions<AuditOptions> audits, IOptions<GatewayOptions> gateway, TimeProvider time)
+    DirectLeases leases, Verifiers verifiers, Settlements settlements, IOptions<CanaryOptions> canaries, IOptions<AuditOptions> audits, IOptions<GatewayOptions> gateway, TimeProvider time)
 {
-    /// <summary>Has the node answer a canary; <see langword="null"/> when it has no free slot now, or did not answer: no evidence either way.</summary>
+    /// <summary>
+    /// Has the node answer a canary; <see langword="null"/> when nobody could judge the answer, or the node has no free slot now or did not answer: no
+    /// evidence either way.
+    /// </summary>
     /// <param name="node">The node.</param>
     /// <param name="model">What it is to answer with; <see langword="null"/>: any model of its own that chats.</param>
     /// <param name="random">Unpredictable to the node.</param>
@@ -22,33 +24,19 @@ internal sealed class CanaryRunner(
     public async Task<KeptAnswer?> AskAsync(NodeView node, string? model, Random random, CancellationToken cancellationToken)
     {
         var choices = (node.Report?.Engines ?? []).SelectMany(engine => engine.Models.Where(candidate => Fits(candidate, model)).Select(candidate => (engine, candidate))).ToArray();
-        if (choices.Length == 0 || await grains.GetGrain<INodeGrain>(node.NodeId).GetConnection() is not { } connection) return null;
+        if (choices.Length == 0) return null;
         var (engine, chosen) = choices[random.Next(choices.Length)];
+        // The node is paid for its answer, so one that nobody can judge is not asked for.
+        if (!await verifiers.HasForAsync(node, chosen.Name, chosen.Digest, cancellationToken)) return null;
         var canary = Canary.Draw(chosen.Name, canaries.Value, random);
-        var jobId = $"job_{Guid.CreateVersion7():N}";
-        var member = new PoolMember(connection.SessionId, 0, node.NodeId, engine.Name, engine.Slots, engine.Slots, chosen, connection.Session);
         var isStream = RequestHead.TryRead(canary.Body.Span, canary.Kind, out var head, out _) && head.Stream;
-        var dispatchedAt = time.GetUtcNow();
-        var (status, lease) = await dispatcher.DispatchAsync(
-            member, new LeaseAssignment($"{jobId}.1", jobId, canary.Kind, chosen.Name, engine.Name, canary.Body, isStream, gateway.Value.AnswerTimeout, Attempt: 1));
-        if (status is not AssignStatus.Sent) return null;
-        await using (lease)
-        {
-            try
-            {
-                return await ReadAsync(lease!, jobId, canary, member, dispatchedAt, cancellationToken);
-            }
-            catch (TimeoutException)
-            {
-                // A node that is slow or gone is the gateway's business: clients' requests tell the same.
-                lease!.Cancel("deadline");
-                return null;
-            }
-        }
+        var lease = new DirectLease(node.NodeId, engine, chosen, $"job_{Guid.CreateVersion7():N}", canary.Kind, canary.Body, isStream, gateway.Value.AnswerTimeout);
+        return await leases.AskAsync(lease, stream => ReadAsync(lease, stream, cancellationToken));
     }
 
-    private async Task<KeptAnswer?> ReadAsync(LeaseStream lease, string jobId, Canary canary, PoolMember member, DateTimeOffset dispatchedAt, CancellationToken cancellationToken)
+    private async Task<KeptAnswer?> ReadAsync(DirectLease canary, LeaseStream lease, CancellationToken cancellationToken)
     {
+        var dispatchedAt = time.GetUtcNow();
         using var meter = new AnswerMeter(canary.Body.Length);
         var pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
         var bytes = 0L;
@@ -70,9 +58,9 @@ internal sealed class CanaryRunner(
                 case LeaseEvent.Done done when firstAt is { } first:
                     AddFacts(meter, pieces, audits.Value.MaxAnswerBytes);
                     meter.AddReport(done.PromptTokens, done.CompletionTokens, done.FinishReason);
-                    var outcome = OutcomeOf(jobId, canary, member, meter, dispatchedAt, first, lastAt);
+                    var outcome = OutcomeOf(canary, meter, dispatchedAt, first, lastAt);
                     await settlements.SettleAsync(outcome);
-                    return new KeptAnswer(outcome, member.Engine, canary.Body, pieces.ToImmutable());
+                    return new KeptAnswer(outcome, canary.Engine.Name, canary.Body, pieces.ToImmutable());
                 default:
                     return null;
             }
@@ -100,16 +88,16 @@ internal sealed class CanaryRunner(
         meter.AddFacts(whole.Facts);
     }
 
-    private static JobOutcome OutcomeOf(string jobId, Canary canary, PoolMember member, AnswerMeter meter, DateTimeOffset dispatchedAt, DateTimeOffset firstAt, DateTimeOffset lastAt) => new(
-        jobId,
+    private static JobOutcome OutcomeOf(DirectLease canary, AnswerMeter meter, DateTimeOffset dispatchedAt, DateTimeOffset firstAt, DateTimeOffset lastAt) => new(
+        canary.JobId,
         1,
         OperatorAccount.AccountId,
         string.Empty,
         canary.Kind,
-        member.Model.Name,
-        member.Model.Digest,
-        member.Model.SizeBytes,
-        member.NodeId,
+        canary.Model.Name,
+        canary.Model.Digest,
+        canary.Model.SizeBytes,
+        canary.NodeId,
         JobStatus.Succeeded,
         meter.FinishReason,
         meter.PromptTokens,

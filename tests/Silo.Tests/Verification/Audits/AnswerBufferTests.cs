@@ -65,6 +65,28 @@ public sealed class AnswerBufferTests
         Assert.Equal(once, buffer.Bytes);
     }
 
+    [Fact]
+    public void A_canary_takes_the_place_of_the_answer_it_is_asked_for()
+    {
+        var buffer = Buffer();
+        buffer.Keep(Answer("a", 100));
+        var once = buffer.Bytes;
+        buffer.Keep("a", Answer("canary", 100));
+        Assert.Equal("canary", buffer.Find("a")!.Outcome.JobId);
+        Assert.Equal(once, buffer.Bytes);
+        buffer.Forget("a");
+        Assert.Equal(0, buffer.Bytes);
+    }
+
+    [Fact]
+    public void Nothing_is_kept_where_nothing_is_audited()
+    {
+        _options.Enabled = false;
+        var buffer = Buffer();
+        buffer.Keep(Answer("a", 100));
+        Assert.Null(buffer.Find("a"));
+    }
+
     private AnswerBuffer Buffer() => new(Options.Create(_options), _clock);
 
     private static KeptAnswer Answer(string jobId, int bytes) => new(

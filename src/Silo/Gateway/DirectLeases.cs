@@ -1,0 +1,53 @@
+using Federation.Contracts.Models;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.OpenAi;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>What the hub asks of one certain node.</summary>
+/// <param name="NodeId">The node.</param>
+/// <param name="Engine">Which of its engines.</param>
+/// <param name="Model">Which of that engine's models.</param>
+/// <param name="JobId">The job; its one lease has this id and ".1".</param>
+/// <param name="Kind">What the body is.</param>
+/// <param name="Body">What the engine is asked.</param>
+/// <param name="Stream">Whether the body asks for a stream.</param>
+/// <param name="TimeLimit">For the whole answer.</param>
+internal sealed record DirectLease(string NodeId, EngineReport Engine, ModelReport Model, string JobId, JobKind Kind, ReadOnlyMemory<byte> Body, bool Stream, TimeSpan TimeLimit);
+
+/// <summary>
+/// Leases that go to one certain node past its pools: what the hub itself wants to know of it. They wait for nothing: a node without a free
+/// slot is not asked, since clients come first.
+/// </summary>
+internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher dispatcher, ILogger<DirectLeases> logger)
+{
+    /// <summary>Sends the lease and has its answer read.</summary>
+    /// <param name="lease">What is asked.</param>
+    /// <param name="read">Makes sense of the answer; may throw <see cref="TimeoutException"/> when the node falls silent.</param>
+    /// <returns>What <paramref name="read"/> made of it; <see langword="null"/> too when the node is away, has no free slot, or fell silent.</returns>
+    public async Task<T?> AskAsync<T>(DirectLease lease, Func<LeaseStream, Task<T?>> read)
+        where T : class
+    {
+        if (await grains.GetGrain<INodeGrain>(lease.NodeId).GetConnection() is not { } connection) return null;
+        var member = new PoolMember(connection.SessionId, 0, lease.NodeId, lease.Engine.Name, lease.Engine.Slots, lease.Engine.Slots, lease.Model, connection.Session);
+        var assignment = new LeaseAssignment($"{lease.JobId}.1", lease.JobId, lease.Kind, lease.Model.Name, lease.Engine.Name, lease.Body, lease.Stream, lease.TimeLimit, Attempt: 1);
+        var (status, stream) = await dispatcher.DispatchAsync(member, assignment);
+        if (status is not AssignStatus.Sent) return null;
+        await using (stream)
+        {
+            try
+            {
+                return await read(stream!);
+            }
+            catch (TimeoutException)
+            {
+                LogSilent(lease.NodeId, lease.JobId);
+                stream!.Cancel("deadline");
+                return null;
+            }
+        }
+    }
+
+    [LoggerMessage(4020, LogLevel.Information, "Node {NodeId} fell silent over {JobId}, which the hub itself had asked")]
+    private partial void LogSilent(string nodeId, string jobId);
+}
