@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
 namespace Federation.NodeAgent.Configuration;
@@ -6,7 +7,7 @@ namespace Federation.NodeAgent.Configuration;
 /// Writes files that only their owner may read. The mode is given at creation, never afterwards, so there is no moment in which
 /// another user could open the file. On Windows the access list of the user's profile does the same.
 /// </summary>
-internal static class PrivateFile
+internal static partial class PrivateFile
 {
     public const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
@@ -70,7 +71,11 @@ internal static class PrivateFile
                 file.Flush(flushToDisk: true);
             }
 
-            File.Move(temporary, path, overwrite);
+            // File.Move asks whether the file is there and then renames: of two at once, both would win. A hard link is refused by the file system itself.
+            if (overwrite || OperatingSystem.IsWindows() || Link(temporary, path) != 0)
+            {
+                File.Move(temporary, path, overwrite);
+            }
         }
         finally
         {
@@ -78,4 +83,8 @@ internal static class PrivateFile
             File.Delete(temporary);
         }
     }
+
+    // Fails where the file is there, and on file systems without hard links; File.Move then knows which.
+    [LibraryImport("libc", EntryPoint = "link", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Link(string existing, string created);
 }
