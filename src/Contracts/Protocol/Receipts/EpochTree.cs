@@ -11,40 +11,22 @@ namespace Federation.Protocol.Receipts;
 public readonly record struct EpochLeaf(ImmutableArray<byte> Id, int RateMillionths);
 
 /// <summary>
-/// The Merkle tree over the receipts of an epoch, in the order of their ids, hashed as in RFC 6962 §2.1: a leaf is
-/// <c>SHA-256(0 ‖ id ‖ rate as 4 bytes big-endian)</c>, a node <c>SHA-256(1 ‖ left ‖ right)</c>, the tree of nothing <c>SHA-256()</c>.
+/// The Merkle tree over the receipts of an epoch, in the order of their ids, hashed as in RFC 6962 §2.1: a leaf's content is the id, then the rate as 4 bytes
+/// big-endian.
 /// </summary>
-/// <remarks>A node without a sibling goes up as it is, which for a tree built from the left is the same as RFC 6962's split at a power of two.</remarks>
 public static class EpochTree
 {
-    private const int DigestBytes = SHA256.HashSizeInBytes;
+    private const int DigestBytes = MerkleTree.DigestBytes;
 
     /// <summary>The root.</summary>
     /// <exception cref="ArgumentException">The ids are not 32 bytes each, ascending, and all different.</exception>
-    public static byte[] Root(IReadOnlyList<EpochLeaf> leaves)
-    {
-        if (leaves.Count == 0) return SHA256.HashData([]);
-        var level = Leaves(leaves);
-        for (var width = leaves.Count; width > 1; width = (width + 1) / 2) Raise(level, width);
-        return level[..DigestBytes];
-    }
+    public static byte[] Root(IReadOnlyList<EpochLeaf> leaves) => MerkleTree.Root(Digests(leaves));
 
     /// <summary>The siblings on the way from a leaf to the root, the lowest first.</summary>
     /// <param name="leaves">All of them.</param>
     /// <param name="index">Which one.</param>
     /// <inheritdoc cref="Root" path="/exception"/>
-    public static ImmutableArray<byte[]> Path(IReadOnlyList<EpochLeaf> leaves, int index)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)leaves.Count, nameof(index));
-        var level = Leaves(leaves);
-        var path = ImmutableArray.CreateBuilder<byte[]>();
-        for (var width = leaves.Count; width > 1; width = (width + 1) / 2, index /= 2)
-        {
-            if ((index ^ 1) < width) path.Add(At(level, index ^ 1).ToArray());
-            Raise(level, width);
-        }
-        return path.ToImmutable();
-    }
+    public static ImmutableArray<byte[]> Path(IReadOnlyList<EpochLeaf> leaves, int index) => MerkleTree.Split(MerkleTree.Path(Digests(leaves), index));
 
     /// <summary>Whether a leaf stands at that place of the tree with this root.</summary>
     /// <param name="root">The root.</param>
@@ -54,19 +36,10 @@ public static class EpochTree
     /// <param name="path">Its path, the lowest first.</param>
     public static bool Contains(ReadOnlySpan<byte> root, int count, int index, EpochLeaf leaf, IReadOnlyList<byte[]> path)
     {
-        if ((uint)index >= (uint)count || leaf.Id.IsDefault || leaf.Id.Length != DigestBytes || leaf.RateMillionths is < 0 or > 1_000_000) return false;
+        if (leaf.Id.IsDefault || leaf.Id.Length != DigestBytes || leaf.RateMillionths is < 0 or > 1_000_000) return false;
         Span<byte> digest = stackalloc byte[DigestBytes];
         HashLeaf(leaf, digest);
-        var used = 0;
-        for (var width = count; width > 1; width = (width + 1) / 2, index /= 2)
-        {
-            if ((index ^ 1) >= width) continue;
-            if (used == path.Count || path[used].Length != DigestBytes) return false;
-            if ((index & 1) == 0) HashNode(digest, path[used], digest);
-            else HashNode(path[used], digest, digest);
-            used++;
-        }
-        return used == path.Count && digest.SequenceEqual(root);
+        return MerkleTree.TryClimb(count, index, path, digest) && digest.SequenceEqual(root);
     }
 
     /// <summary>What a hub signs when it closes an epoch: epoch and number of receipts as 8 bytes big-endian, then the commitment to the secret, then the root.</summary>
@@ -78,41 +51,24 @@ public static class EpochTree
         return SigningDomain.Epoch.Prefix([.. numbers, .. commitment, .. root]);
     }
 
-    private static byte[] Leaves(IReadOnlyList<EpochLeaf> leaves)
+    private static byte[] Digests(IReadOnlyList<EpochLeaf> leaves)
     {
-        var level = new byte[checked(leaves.Count * DigestBytes)];
+        var digests = new byte[checked(leaves.Count * DigestBytes)];
         for (var i = 0; i < leaves.Count; i++)
         {
             if (leaves[i].Id.Length != DigestBytes) throw new ArgumentException("An id is 32 bytes.", nameof(leaves));
             if (i > 0 && leaves[i - 1].Id.AsSpan().SequenceCompareTo(leaves[i].Id.AsSpan()) >= 0) throw new ArgumentException("The ids must ascend, and no two be the same.", nameof(leaves));
-            HashLeaf(leaves[i], At(level, i));
+            HashLeaf(leaves[i], MerkleTree.At(digests, i));
         }
-        return level;
+        return digests;
     }
-
-    private static void Raise(byte[] level, int width)
-    {
-        for (var i = 0; i + 1 < width; i += 2) HashNode(At(level, i), At(level, i + 1), At(level, i / 2));
-        if (width % 2 != 0) At(level, width - 1).CopyTo(At(level, width / 2));
-    }
-
-    private static Span<byte> At(byte[] level, int index) => level.AsSpan(index * DigestBytes, DigestBytes);
 
     private static void HashLeaf(EpochLeaf leaf, Span<byte> digest)
     {
         Span<byte> bytes = stackalloc byte[1 + DigestBytes + sizeof(int)];
-        bytes[0] = 0;
+        bytes[0] = MerkleTree.LeafPrefix;
         leaf.Id.AsSpan().CopyTo(bytes[1..]);
         BinaryPrimitives.WriteInt32BigEndian(bytes[(1 + DigestBytes)..], leaf.RateMillionths);
-        SHA256.HashData(bytes, digest);
-    }
-
-    private static void HashNode(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> digest)
-    {
-        Span<byte> bytes = stackalloc byte[1 + (2 * DigestBytes)];
-        bytes[0] = 1;
-        left.CopyTo(bytes[1..]);
-        right.CopyTo(bytes[(1 + DigestBytes)..]);
         SHA256.HashData(bytes, digest);
     }
 }

@@ -21,8 +21,7 @@ public sealed record CommittedToken(ReadOnlyMemory<byte> Token, short MilliNats,
 /// whether it will be audited. The numbers themselves leave the node only in an audit, whole or for some positions with their paths.
 /// </summary>
 /// <remarks>
-/// A Merkle tree as in RFC 6962 §2.1 (0x00 before a leaf, 0x01 before two hashes, so neither can pass for the other), and the root binds
-/// the number of tokens: an answer cannot be shortened behind its own proof.
+/// A Merkle tree as in RFC 6962 §2.1, and the root binds the number of tokens: an answer cannot be shortened behind its own proof.
 /// </remarks>
 public static class LogprobCommitment
 {
@@ -31,8 +30,6 @@ public static class LogprobCommitment
 
     /// <summary>Tokens one commitment covers at most.</summary>
     public const int TokensMax = 1 << 20;
-
-    private const int HashBytes = SHA256.HashSizeInBytes;
 
     /// <summary>Thousandths of a nat, as a receipt's integers: rounded, and no lower than -32.768 nats.</summary>
     public static short ToMilliNats(double logprob) =>
@@ -43,51 +40,20 @@ public static class LogprobCommitment
     public static byte[] Root(IReadOnlyList<CommittedToken> tokens)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens.Count, TokensMax);
-        return Bind(tokens.Count, Tree(Leaves(tokens)));
+        return Bind(tokens.Count, MerkleTree.Root(Leaves(tokens)));
     }
 
     /// <summary>The hashes beside the way from one token up to the root, lowest first.</summary>
-    public static ImmutableArray<byte[]> Prove(IReadOnlyList<CommittedToken> tokens, int index)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)tokens.Count);
-        var path = ImmutableArray.CreateBuilder<byte[]>();
-        Descend(Leaves(tokens), index, path);
-        return path.ToImmutable();
-    }
+    public static ImmutableArray<byte[]> Prove(IReadOnlyList<CommittedToken> tokens, int index) => MerkleTree.Split(MerkleTree.Path(Leaves(tokens), index));
 
     /// <summary>Whether a token is the one committed at <paramref name="index"/> of <paramref name="count"/>.</summary>
     public static bool Verify(ReadOnlySpan<byte> root, int count, int index, CommittedToken token, IReadOnlyList<byte[]> path)
     {
-        if (count < 1 || count > TokensMax || (uint)index >= (uint)count || path.Any(hash => hash.Length != HashBytes))
-        {
-            return false;
-        }
-
-        // The turns of the way down, then the same way up.
-        Span<bool> isRight = stackalloc bool[32];
-        var depth = 0;
-        for (var (size, at) = (count, index); size > 1; depth++)
-        {
-            var left = Split(size);
-            isRight[depth] = at >= left;
-            (size, at) = isRight[depth] ? (size - left, at - left) : (left, at);
-        }
-
-        if (path.Count != depth)
-        {
-            return false;
-        }
-
-        var hash = Leaf(token);
-        for (var i = 0; i < path.Count; i++)
-        {
-            hash = isRight[depth - 1 - i] ? Node(path[i], hash) : Node(hash, path[i]);
-        }
-
-        return CryptographicOperations.FixedTimeEquals(Bind(count, hash), root);
+        var digest = Leaf(token);
+        return count <= TokensMax && MerkleTree.TryClimb(count, index, path, digest) && CryptographicOperations.FixedTimeEquals(Bind(count, digest), root);
     }
 
-    private static byte[][] Leaves(IReadOnlyList<CommittedToken> tokens) => [.. tokens.Select(Leaf)];
+    private static byte[] Leaves(IReadOnlyList<CommittedToken> tokens) => [.. tokens.SelectMany(Leaf)];
 
     private static byte[] Leaf(CommittedToken token)
     {
@@ -106,44 +72,8 @@ public static class LogprobCommitment
 
         cbor.WriteEndArray();
         cbor.WriteEndArray();
-        return SHA256.HashData([0, .. cbor.Encode()]);
+        return SHA256.HashData([MerkleTree.LeafPrefix, .. cbor.Encode()]);
     }
-
-    private static byte[] Node(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right) => SHA256.HashData([1, .. left, .. right]);
-
-    private static byte[] Tree(ReadOnlySpan<byte[]> leaves)
-    {
-        if (leaves.Length <= 1)
-        {
-            return leaves.Length == 1 ? leaves[0] : SHA256.HashData([]);
-        }
-
-        var left = Split(leaves.Length);
-        return Node(Tree(leaves[..left]), Tree(leaves[left..]));
-    }
-
-    private static void Descend(ReadOnlySpan<byte[]> leaves, int index, ImmutableArray<byte[]>.Builder path)
-    {
-        if (leaves.Length == 1)
-        {
-            return;
-        }
-
-        var left = Split(leaves.Length);
-        if (index < left)
-        {
-            Descend(leaves[..left], index, path);
-            path.Add(Tree(leaves[left..]));
-        }
-        else
-        {
-            Descend(leaves[left..], index - left, path);
-            path.Add(Tree(leaves[..left]));
-        }
-    }
-
-    /// <summary>The largest power of two below a count of two or more.</summary>
-    private static int Split(int count) => (int)(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)count) / 2);
 
     private static byte[] Bind(int count, byte[] tree)
     {
