@@ -54,17 +54,16 @@ internal sealed class ChallengeSession
     /// <summary>What must be sent to the node, now: the clock runs.</summary>
     public ReadOnlyMemory<byte> StartMessage => _startMessage;
 
-    /// <summary>Issues a challenge.</summary>
+    /// <summary>Issues a challenge; <see langword="null"/> when the node had one of this kind in this slot.</summary>
     /// <param name="context">The hub's side of it.</param>
     /// <param name="plan">How much is asked for.</param>
     /// <param name="target">Who is asked.</param>
     /// <param name="draw">What makes this challenge this one.</param>
     /// <param name="now">Timestamp of the clock.</param>
-    /// <exception cref="InvalidOperationException">The node had a challenge of this kind in this slot.</exception>
-    public static ChallengeSession Issue(ChallengeContext context, ChallengePlan plan, ChallengeTarget target, ChallengeSeed draw, long now)
+    public static ChallengeSession? TryIssue(ChallengeContext context, ChallengePlan plan, ChallengeTarget target, ChallengeSeed draw, long now)
     {
         var node = NodeId.FromPublicKey(target.PublicKey.Span);
-        if (!context.Used.TryTakeSlot(node, plan.Parameters.Kind, draw.Slot)) throw new InvalidOperationException($"{node} had a challenge of kind {plan.Parameters.Kind} in slot {draw.Slot}.");
+        if (!context.Used.TryTakeSlot(node, plan.Parameters.Kind, draw.Slot)) return null;
         var start = new ChallengeStart
         {
             Id = draw.Id,

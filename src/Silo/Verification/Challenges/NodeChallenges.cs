@@ -239,15 +239,9 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
         {
             var (context, seed) = await room.DrawAsync(stop);
             var target = new ChallengeTarget(node.PublicKey.AsMemory(), _roundTrip.Shortest);
-            try
-            {
-                return ChallengeSession.Issue(context, plan, target, seed, room.Time.GetTimestamp());
-            }
-            catch (InvalidOperationException)
-            {
-                // One of a kind in a slot: the next one begins soon.
-                await Task.Delay(room.Schedule.Slot, room.Time, stop);
-            }
+            if (ChallengeSession.TryIssue(context, plan, target, seed, room.Time.GetTimestamp()) is { } challenge) return challenge;
+            // One of a kind in a slot: the next one begins soon.
+            await Task.Delay(room.Schedule.Slot, room.Time, stop);
         }
     }
 

@@ -170,12 +170,12 @@ public sealed class ChallengeSessionTests : IDisposable
     public void A_replayed_commitment_is_fraud_even_where_the_session_was_forgotten()
     {
         var seed = _hub.NextSeed();
-        var first = ChallengeSession.Issue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed, Now);
+        var first = ChallengeSession.TryIssue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed, Now)!;
         var commit = _node.Commit(_node.Compute(first.Start));
         first.TakeCommit(commit, Now);
 
         // The same id in another slot: a hub that restarted and drew badly.
-        var second = ChallengeSession.Issue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed with { Slot = 99 }, Now);
+        var second = ChallengeSession.TryIssue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed with { Slot = 99 }, Now)!;
         Assert.Contains("was answered before", AssertFraud(second.TakeCommit(commit, Now)), StringComparison.Ordinal);
     }
 
@@ -183,10 +183,9 @@ public sealed class ChallengeSessionTests : IDisposable
     public void A_node_has_one_challenge_of_a_kind_in_a_slot()
     {
         var seed = _hub.NextSeed();
-        ChallengeSession.Issue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed, Now);
-        ChallengeSession.Issue(_hub.Context, TestChallenges.Plan(SmallMemory), new ChallengeTarget(_node.PublicKey, default), seed, Now);
-        Assert.Throws<InvalidOperationException>(
-            () => ChallengeSession.Issue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed with { Id = new ChallengeId(77) }, Now));
+        Assert.NotNull(ChallengeSession.TryIssue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed, Now));
+        Assert.NotNull(ChallengeSession.TryIssue(_hub.Context, TestChallenges.Plan(SmallMemory), new ChallengeTarget(_node.PublicKey, default), seed, Now));
+        Assert.Null(ChallengeSession.TryIssue(_hub.Context, TestChallenges.Plan(Small), new ChallengeTarget(_node.PublicKey, default), seed with { Id = new ChallengeId(77) }, Now));
     }
 
     // ------------------------------------------------------------------------------------------------------- the deadlines

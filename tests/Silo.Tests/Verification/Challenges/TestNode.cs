@@ -91,7 +91,7 @@ internal sealed class TestChallenges : IDisposable
     public static Silo.Verification.HardwareClass Cpu => new() { Name = "cpu", MatrixTeraops = 0.3, GigabytesPerSecond = 40, GigamixesPerSecond = 1.5, MemoryGigabytes = 8 };
 
     public ChallengeSession Issue(TestNode node, ChallengePlan plan, TimeSpan roundTrip = default)
-        => ChallengeSession.Issue(Context, plan, new ChallengeTarget(node.PublicKey, roundTrip), NextSeed(), Context.Time.GetTimestamp());
+        => ChallengeSession.TryIssue(Context, plan, new ChallengeTarget(node.PublicKey, roundTrip), NextSeed(), Context.Time.GetTimestamp())!;
 
     public ChallengeSeed NextSeed()
     {
