@@ -46,7 +46,7 @@ compiler_server="federation-$$"
 # Says nothing unless the build fails; then what is wrong, once.
 build() {
   local output
-  if ! output=$(dotnet build "$@" --nologo --verbosity quiet -nodeReuse:false -p:SharedCompilationId="$compiler_server" 2>&1); then
+  if ! output=$(dotnet build "$@" --nologo --verbosity quiet -nodeReuse:false -p:UseSharedCompilation=true -p:SharedCompilationId="$compiler_server" 2>&1); then
     grep --extended-regexp '(error|warning) ' <<<"$output" | sort --unique | head --lines=50 >&2 || printf '%s\n' "$output" >&2
     return 1
   fi

@@ -9,6 +9,7 @@ namespace Federation.NodeAgent.Cli;
 internal static class StatusCommand
 {
     private const int NotRunning = 3;
+    private const int ModelsShown = 5;
 
     public static Command Create()
     {
@@ -29,8 +30,17 @@ internal static class StatusCommand
             return NotRunning;
         }
         Console.WriteLine($"Agent     running (process {status.ProcessId}), {(status.Connected ? "connected" : "not connected")}");
-        Console.WriteLine(status.WhyNoWork.Length > 0 ? $"Work      none: {status.WhyNoWork}" : $"Work      {status.RunningLeases} running");
+        foreach (var engine in status.Engines) Console.WriteLine($"Engine    {engine.Name}: {Words(engine)}");
+        var why = status.WhyNoWork.Length > 0 ? status.WhyNoWork : status.Engines.Any(engine => engine.Models.Count > 0) ? null : "no engine offers a model";
+        Console.WriteLine(why is null ? $"Work      {status.RunningLeases} running" : $"Work      none: {why}");
         Console.WriteLine($"Earned    {status.CreditedMicrocredits / 1_000_000m:0.000000} credits pending since it started");
         return status.Connected ? 0 : NotRunning;
+    }
+
+    private static string Words(EngineStatus engine)
+    {
+        if (!engine.IsThere) return "does not answer";
+        var more = engine.Models.Count - ModelsShown;
+        return engine.Models.Count == 0 ? "no models" : string.Join(", ", engine.Models.Take(ModelsShown)) + (more > 0 ? $" and {more} more" : string.Empty);
     }
 }

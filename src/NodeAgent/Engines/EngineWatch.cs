@@ -12,6 +12,9 @@ public sealed record EngineState(IEngine Engine, EngineInventory Inventory);
 /// <param name="Engines">Those that are there, in the order in which the watch was given them.</param>
 public sealed record EngineSnapshot(long Version, ImmutableArray<EngineState> Engines)
 {
+    /// <summary>Names of those that are configured, or looked for, and not there.</summary>
+    public ImmutableArray<string> Missing { get; init; } = [];
+
     /// <summary>The engine of that name, if it is there.</summary>
     public EngineState? Find(string name) => Engines.FirstOrDefault(state => state.Engine.Name == name);
 }
@@ -151,7 +154,10 @@ public sealed partial class EngineWatch
     {
         _current = new EngineSnapshot(
             _current.Version + 1,
-            [.. _engines.Zip(_found).Where(pair => pair.Second is not null).Select(pair => new EngineState(pair.First, pair.Second!))]);
+            [.. _engines.Zip(_found).Where(pair => pair.Second is not null).Select(pair => new EngineState(pair.First, pair.Second!))])
+        {
+            Missing = [.. _engines.Zip(_found).Where(pair => pair.Second is null).Select(pair => pair.First.Name)],
+        };
         var signal = _changed;
         _changed = NewSignal();
         signal.SetResult();

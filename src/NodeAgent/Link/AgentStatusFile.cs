@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Federation.NodeAgent.Configuration;
+using Federation.NodeAgent.Engines;
 using Microsoft.Extensions.Logging;
 
 namespace Federation.NodeAgent.Link;
@@ -14,11 +15,28 @@ namespace Federation.NodeAgent.Link;
 /// <param name="CreditedMicrocredits">Put on the owner's pending balance since it started, microcredits.</param>
 internal sealed record AgentStatus(string? HubId, string NodeId, bool Connected, int RunningLeases, string WhyNoWork, long CreditedMicrocredits)
 {
+    /// <summary>Its engines, those that are not there too.</summary>
+    public IReadOnlyList<EngineStatus> Engines { get; init; } = [];
+
     /// <summary>The agent's process.</summary>
     public int ProcessId { get; init; } = Environment.ProcessId;
 
     /// <summary>When this was written.</summary>
     public DateTimeOffset At { get; init; }
+}
+
+/// <summary>What one engine offers.</summary>
+/// <param name="Name">The engine.</param>
+/// <param name="IsThere">It answers.</param>
+/// <param name="Models">What it has of what its owner allows.</param>
+internal sealed record EngineStatus(string Name, bool IsThere, IReadOnlyList<string> Models)
+{
+    /// <summary>All engines of a moment.</summary>
+    public static IReadOnlyList<EngineStatus> Of(EngineSnapshot snapshot, ModelFilter allowed) =>
+    [
+        .. snapshot.Engines.Select(state => new EngineStatus(state.Engine.Name, IsThere: true, [.. state.Inventory.Models.Where(allowed.Allows).Select(model => model.Name)])),
+        .. snapshot.Missing.Select(name => new EngineStatus(name, IsThere: false, [])),
+    ];
 }
 
 /// <summary>The file through which one process shows another how it is. Replaced in one step, readable by its owner only.</summary>

@@ -61,15 +61,15 @@ internal sealed partial class Contribution(AgentPaths paths, AgentConfig config,
         catch (Exception exception) when (exception is AgentConfigException or IOException or UnauthorizedAccessException)
         {
             // Half-written or wrong: what was known stays in force.
-            LogNotRead(paths.ConfigFile, exception);
+            LogNotRead(paths.ConfigFile, exception.Message);
         }
     }
 
     /// <summary>Everything that is read once, at the start.</summary>
     private static string WithoutPolicy(AgentConfig config) => JsonSerializer.Serialize(config with { Policy = new PolicyConfig() }, AgentConfigJson.Default.AgentConfig);
 
-    [LoggerMessage(5300, LogLevel.Warning, "{Path} could not be read; the settings before it stay in force")]
-    private partial void LogNotRead(string path, Exception exception);
+    [LoggerMessage(5300, LogLevel.Warning, "{Path} could not be read, and the settings before it stay in force: {Problem}")]
+    private partial void LogNotRead(string path, string problem);
 
     [LoggerMessage(5301, LogLevel.Information, "The hub or the engines were changed in the settings; that takes a restart")]
     private partial void LogNeedsRestart();

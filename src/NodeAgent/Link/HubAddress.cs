@@ -32,7 +32,8 @@ internal sealed record HubAddress(HubId Id, Uri NodeLink, ImmutableArray<Uri> Ur
         }
         catch (Exception exception) when (exception is HttpRequestException or System.Text.Json.JsonException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
         {
-            throw new HubUnreachableException($"The hub at {hub} does not answer: {exception.Message}", exception);
+            // Of a failed handshake only the innermost says why.
+            throw new HubUnreachableException($"The hub at {hub} does not answer: {exception.GetBaseException().Message}", exception);
         }
     }
 

@@ -288,7 +288,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     }
 
     private void WriteStatus()
-        => agent.Status.Write(new AgentStatus(_hub.ToString(), agent.Key.NodeId, Connected: true, _leases.Count, _policy.PausedReason, agent.Receipts.CreditedMicrocredits));
+        => agent.Status.Write(new AgentStatus(_hub.ToString(), agent.Key.NodeId, Connected: true, _leases.Count, _policy.PausedReason, agent.Receipts.CreditedMicrocredits) { Engines = EngineStatus.Of(agent.Engines.Current, _models) });
 
     private async Task TellInventoryAsync(CancellationToken lost)
     {

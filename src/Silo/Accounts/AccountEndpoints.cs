@@ -122,9 +122,9 @@ internal static class AccountEndpoints
 
     internal sealed record NewKeyJson(string Id, string Key, string AccountId, string Name, string[] Scopes, DateTimeOffset? ExpiresAt);
 
-    internal sealed record KeyJson(string Id, string AccountId, string Name, string Prefix, string[] Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt)
+    internal sealed record KeyJson(string Id, string AccountId, string Name, string Prefix, string[] Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt, DateTimeOffset? LastUsedAt)
     {
-        public static KeyJson Of(ApiKeyRow row) => new(row.Id, row.AccountId, row.Name, row.Prefix, [.. row.Scopes], row.CreatedAt, row.ExpiresAt, row.RevokedAt);
+        public static KeyJson Of(ApiKeyRow row) => new(row.Id, row.AccountId, row.Name, row.Prefix, [.. row.Scopes], row.CreatedAt, row.ExpiresAt, row.RevokedAt, row.LastUsedAt);
     }
 
     internal sealed record AccountJson(string Id, string Name, string Tier, DateTimeOffset CreatedAt, DateTimeOffset? ClosedAt)

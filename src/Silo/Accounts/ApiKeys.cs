@@ -28,7 +28,7 @@ internal sealed record ApiCaller(string AccountId, string KeyId, ImmutableArray<
 
 /// <summary>One key's row; the key itself is nowhere.</summary>
 internal sealed record ApiKeyRow(
-    string Id, string AccountId, string Name, string Prefix, ImmutableArray<string> Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt);
+    string Id, string AccountId, string Name, string Prefix, ImmutableArray<string> Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt, DateTimeOffset? LastUsedAt);
 
 /// <summary>How keys are cached.</summary>
 internal sealed class ApiKeyOptions
@@ -45,6 +45,10 @@ internal sealed class ApiKeyOptions
     /// <summary>Keys remembered at once. Default 10 000.</summary>
     [Range(1, 10_000_000)]
     public int CacheMax { get; set; } = 10_000;
+
+    /// <summary>How often it is written down which keys were used: what a list of keys shows is at most so old. Default 1 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan UsePeriod { get; set; } = TimeSpan.FromMinutes(1);
 }
 
 [OptionsValidator]
@@ -60,6 +64,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
     private const int ShownCharacters = 8;
 
     private readonly ConcurrentDictionary<string, Cached> _cache = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, DateTimeOffset> _used = new(StringComparer.Ordinal);
     private long _revocations;
 
     /// <summary>Who holds this key; <see langword="null"/> when nobody does, or no longer.</summary>
@@ -90,7 +95,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
     {
         var key = Secrets.Create(KeyPrefix);
         var now = time.GetUtcNow();
-        var row = new ApiKeyRow($"key_{Guid.CreateVersion7():N}", accountId, name, key[..(KeyPrefix.Length + ShownCharacters)], scopes, now, now + lifetime, null);
+        var row = new ApiKeyRow($"key_{Guid.CreateVersion7():N}", accountId, name, key[..(KeyPrefix.Length + ShownCharacters)], scopes, now, now + lifetime, null, null);
         await database.WriteAsync(
             (connection, transaction) => connection.ExecuteAsync(
                 """
@@ -143,14 +148,34 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM api_keys WHERE sha256 = @hash", new { hash }))?.ToRow(),
         cancellationToken);
 
+    /// <summary>Writes down when the keys that were used since the last call were used.</summary>
+    public async Task WriteUsesAsync(CancellationToken cancellationToken)
+    {
+        var uses = _used.ToArray();
+        if (uses.Length == 0) return;
+        await database.WriteAsync(
+            (connection, transaction) => connection.ExecuteAsync(
+                "UPDATE api_keys SET last_used_at = @at WHERE id = @id AND (last_used_at IS NULL OR last_used_at < @at)",
+                uses.Select(use => new { id = use.Key, at = use.Value.ToUnixTimeMilliseconds() }),
+                transaction),
+            cancellationToken);
+        // Only what is written: whoever called meanwhile is in the next round.
+        foreach (var use in uses) _used.TryRemove(use);
+    }
+
     private ApiCaller? StillValid(ApiKeyRow row)
-        => row.RevokedAt is null && !(row.ExpiresAt <= time.GetUtcNow()) ? new ApiCaller(row.AccountId, row.Id, row.Scopes) : null;
+    {
+        var now = time.GetUtcNow();
+        if (row.RevokedAt is not null || row.ExpiresAt <= now) return null;
+        _used[row.Id] = now;
+        return new ApiCaller(row.AccountId, row.Id, row.Scopes);
+    }
 
     private sealed record Cached(ApiKeyRow Row, long FetchedAt);
 
     private sealed class Stored
     {
-        public const string Columns = "id, account_id, name, prefix, scopes, created_at, expires_at, revoked_at";
+        public const string Columns = "id, account_id, name, prefix, scopes, created_at, expires_at, revoked_at, last_used_at";
 
         public required string Id { get; init; }
 
@@ -168,8 +193,10 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
 
         public long? Revoked_at { get; init; }
 
+        public long? Last_used_at { get; init; }
+
         public ApiKeyRow ToRow() => new(
-            Id, Account_id, Name, Prefix, [.. Scopes.Split(' ')], Time(Created_at)!.Value, Time(Expires_at), Time(Revoked_at));
+            Id, Account_id, Name, Prefix, [.. Scopes.Split(' ')], Time(Created_at)!.Value, Time(Expires_at), Time(Revoked_at), Time(Last_used_at));
 
         private static DateTimeOffset? Time(long? unixMs) => unixMs is { } ms ? DateTimeOffset.FromUnixTimeMilliseconds(ms) : null;
     }

@@ -86,7 +86,9 @@ internal static class RunCommand
 
     private static async Task<int> RunAsync(WebApplication app, ListenSettings listen, CancellationToken cancellationToken)
     {
-        await app.Services.GetRequiredService<HubDatabase>().MigrateAsync(cancellationToken);
+        var database = app.Services.GetRequiredService<HubDatabase>();
+        await database.MigrateAsync(cancellationToken);
+        await app.Services.GetRequiredService<HubIdentity>().ClaimAsync(database, cancellationToken);
         await HubStack.PrepareAsync(app.Services.GetRequiredService<IOptions<StorageOptions>>().Value, cancellationToken);
         var operatorAccount = app.Services.GetRequiredService<OperatorAccount>();
         var newKey = await operatorAccount.EnsureAsync(cancellationToken);

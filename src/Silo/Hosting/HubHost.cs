@@ -81,6 +81,7 @@ internal static class HubHost
         builder.Services.AddValidated<ApiKeyOptions, ApiKeyOptionsValidator>(ApiKeyOptions.SectionName);
         builder.Services.AddSingleton<AccountStore>();
         builder.Services.AddSingleton<ApiKeys>();
+        builder.Services.AddHostedService<KeyUseService>();
         builder.Services.AddSingleton<OperatorAccount>();
     }
 
@@ -190,7 +191,9 @@ internal static class HubHost
     {
         try
         {
-            return builder.Configuration.GetSection(section).Get<TOptions>() ?? new TOptions();
+            var options = new TOptions();
+            Settings.Bind(builder.Configuration.GetSection(section), options);
+            return options;
         }
         catch (InvalidOperationException)
         {
@@ -211,6 +214,6 @@ internal static class HubHost
     {
         services.AddSingleton(SettingsSection.Of<TOptions, TValidator>(section));
         services.AddSingleton<IValidateOptions<TOptions>, TValidator>();
-        services.AddOptions<TOptions>().BindConfiguration(section).ValidateOnStart();
+        services.AddOptions<TOptions>().Configure<IConfiguration>((options, configuration) => Settings.Bind(configuration.GetSection(section), options)).ValidateOnStart();
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Options;
@@ -13,7 +14,7 @@ internal sealed record SettingsSection(string Name, Type Options, Func<IConfigur
         => new(name, typeof(TOptions), section =>
         {
             var options = new TOptions();
-            section.Bind(options);
+            Settings.Bind(section, options);
             return new TValidator().Validate(null, options);
         });
 }
@@ -24,6 +25,16 @@ internal static partial class Settings
     /// <summary>Names that no setting has, values that cannot be read and values that are out of bounds; each under the name it is set by.</summary>
     public static IEnumerable<string> Problems(IEnumerable<SettingsSection> sections, IConfiguration configuration)
         => sections.SelectMany(section => Problems(section, configuration.GetSection(section.Name)));
+
+    /// <summary>Reads a section. A list that is set takes the place of its default; the binder alone would add to it.</summary>
+    public static void Bind(IConfigurationSection section, object options)
+    {
+        foreach (var property in options.GetType().GetProperties())
+        {
+            if (property.GetValue(options) is IList { IsReadOnly: false } list && section.GetSection(property.Name).GetChildren().Any()) list.Clear();
+        }
+        section.Bind(options);
+    }
 
     private static IEnumerable<string> Problems(SettingsSection section, IConfigurationSection settings)
     {

@@ -1,4 +1,6 @@
+using Dapper;
 using Federation.Protocol.Identity;
+using Federation.Silo.Storage;
 
 namespace Federation.Silo.Hubs;
 
@@ -35,6 +37,21 @@ internal sealed class HubIdentity : IDisposable
             pem = SecretFile.TryRead(path) ?? throw new IOException($"The hub's key {path} vanished while it was made.");
         }
         return new HubIdentity(SigningKey.FromPem(pem));
+    }
+
+    /// <summary>Makes a new database this hub's, and makes sure that a used one is.</summary>
+    /// <exception cref="InvalidDataException">It belongs to a hub with another key.</exception>
+    public async Task ClaimAsync(HubDatabase database, CancellationToken cancellationToken)
+    {
+        var owner = await database.WriteAsync(
+            async (connection, transaction) =>
+            {
+                await connection.ExecuteAsync("INSERT INTO hub (one, id) VALUES (1, @id) ON CONFLICT DO NOTHING", new { id = Id.ToString() }, transaction);
+                return await connection.QuerySingleAsync<string>("SELECT id FROM hub", transaction: transaction);
+            },
+            cancellationToken);
+        if (owner != Id.ToString())
+            throw new InvalidDataException($"The database belongs to the hub {owner}, but hub.key in the data directory is {Id}'s. Every silo of a hub needs the same hub.key: copy it from a silo that runs, or give this hub a database of its own.");
     }
 
     public void Dispose() => _key.Dispose();

@@ -57,6 +57,8 @@ internal sealed partial class NodeGrain(
     private int _slots;
     private ChainHead? _head;
     private bool _booking;
+    private Task _offering = Task.CompletedTask;
+    private bool _offerAgain;
 
     private string Id => this.GetPrimaryKeyString();
 
@@ -122,7 +124,7 @@ internal sealed partial class NodeGrain(
         if (_connection.SessionId != sessionId) return ReportStatus.Superseded;
         Accept(report);
         await ReportToHubAsync();
-        await OfferUnansweredAsync();
+        OfferUnanswered();
         return ReportStatus.Taken;
     }
 
@@ -296,7 +298,7 @@ internal sealed partial class NodeGrain(
             {
                 if (_unanswered.Count < options.Value.MaxOfferedReceipts) _unanswered[Name(id)] = new Offer(payload, OfferedAt: null);
             }
-            await OfferUnansweredAsync();
+            OfferUnanswered();
         }
         catch (Exception exception)
         {
@@ -329,20 +331,32 @@ internal sealed partial class NodeGrain(
         ReferenceMicroseconds = classes.ReferenceMicroseconds(_hardwareClass, outcome.ModelSizeBytes, outcome.PromptTokens, outcome.CompletionTokens),
     };
 
-    /// <summary>Offers what was not offered yet, and what the node left unanswered for long: an answer, or the record of it, was lost.</summary>
+    /// <summary>
+    /// Offers what was not offered yet, and what the node left unanswered for long: an answer, or the record of it, was lost. Beside everything else, since
+    /// bookings wait for no node.
+    /// </summary>
+    private void OfferUnanswered()
+    {
+        _offerAgain = true;
+        if (_offering.IsCompleted) _offering = OfferUnansweredAsync();
+    }
+
     private async Task OfferUnansweredAsync()
     {
-        if (_connection is not { } connection) return;
-        var due = _unanswered.Where(entry => entry.Value.OfferedAt is not { } at || time.GetElapsedTime(at) > OfferAgainAfter).Take(OffersAtOnce).ToImmutableArray();
         try
         {
-            foreach (var (name, offer) in due)
+            while (_offerAgain && _connection is { } connection)
             {
-                _unanswered[name] = offer with { OfferedAt = time.GetTimestamp() };
-                await connection.Session.OfferReceipt(offer.Payload);
+                _offerAgain = false;
+                var due = _unanswered.Where(entry => entry.Value.OfferedAt is not { } at || time.GetElapsedTime(at) > OfferAgainAfter).Take(OffersAtOnce).ToImmutableArray();
+                foreach (var (name, offer) in due)
+                {
+                    _unanswered[name] = offer with { OfferedAt = time.GetTimestamp() };
+                    await connection.Session.OfferReceipt(offer.Payload);
+                }
             }
         }
-        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        catch (Exception exception)
         {
             LogOfferFailed(Id, exception);
         }

@@ -1,4 +1,5 @@
 using Federation.Contracts.Nodes;
+using Federation.Silo.Hosting;
 using Federation.Silo.Verification.Accrual;
 using Microsoft.Extensions.Options;
 

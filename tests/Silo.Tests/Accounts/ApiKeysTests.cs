@@ -47,6 +47,22 @@ public abstract class ApiKeysTests(TestDatabase database)
     public async Task A_text_of_any_length_opens_nothing() => Assert.Null(await AuthenticateAsync(Keys(), "fk_" + new string('A', 1_000_000)));
 
     [Fact]
+    public async Task When_a_key_was_last_used_is_written_down_and_a_refused_use_is_none()
+    {
+        var keys = Keys();
+        var (used, key) = await NewAsync(keys);
+        Assert.Null((await keys.ListAsync(used.AccountId, CancellationToken.None)).Single().LastUsedAt);
+        Assert.NotNull(await AuthenticateAsync(keys, key));
+        var usedAt = _clock.GetUtcNow();
+        await keys.WriteUsesAsync(CancellationToken.None);
+        _clock.Advance(TimeSpan.FromMinutes(1));
+        await keys.RevokeAsync(used.Id, used.AccountId, CancellationToken.None);
+        Assert.Null(await AuthenticateAsync(keys, key));
+        await keys.WriteUsesAsync(CancellationToken.None);
+        Assert.Equal(usedAt.ToUnixTimeMilliseconds(), (await keys.ListAsync(used.AccountId, CancellationToken.None)).Single().LastUsedAt!.Value.ToUnixTimeMilliseconds());
+    }
+
+    [Fact]
     public async Task A_revocation_counts_at_once_although_the_key_was_just_used()
     {
         var keys = Keys(age: TimeSpan.FromMinutes(5));

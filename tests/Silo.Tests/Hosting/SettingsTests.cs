@@ -2,6 +2,7 @@ using Federation.Silo.Gateway;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
+using Federation.Silo.Verification;
 using Microsoft.Extensions.Configuration;
 
 namespace Federation.Silo.Tests.Hosting;
@@ -18,6 +19,17 @@ public sealed class SettingsTests
 
     [Fact]
     public void The_defaults_are_good() => Assert.Empty(Problems());
+
+    [Fact]
+    public void A_list_that_is_set_takes_the_place_of_its_default_and_one_that_is_not_stays()
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection([new("HardwareClasses:Classes:0:Name", "ours")]).Build();
+        var (set, unset) = (new HardwareClassOptions(), new HardwareClassOptions());
+        Settings.Bind(configuration.GetSection("HardwareClasses"), set);
+        Settings.Bind(configuration.GetSection("Elsewhere"), unset);
+        Assert.Equal(["ours"], set.Classes.Select(hardwareClass => hardwareClass.Name));
+        Assert.NotEmpty(unset.Classes);
+    }
 
     [Fact]
     public void Good_values_are_good()

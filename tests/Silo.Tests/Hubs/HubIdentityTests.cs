@@ -2,6 +2,7 @@ using System.Runtime.Versioning;
 using System.Security.Cryptography;
 using Federation.Protocol.Identity;
 using Federation.Silo.Hubs;
+using Federation.Silo.Tests.Storage;
 
 namespace Federation.Silo.Tests.Hubs;
 
@@ -22,6 +23,21 @@ public sealed class HubIdentityTests : IDisposable
         Assert.Equal(made.Id, found.Id);
         Assert.Equal(HubId.FromPublicKey(made.PublicKey.Span), made.Id);
         Assert.True(PublicKeys.Verify(made.PublicKey.Span, "words"u8, found.Sign("words"u8)));
+    }
+
+    [Fact]
+    public async Task A_database_is_the_hubs_that_came_first_and_no_others()
+    {
+        var database = new SqliteTestDatabase();
+        await database.InitializeAsync();
+        using var first = HubIdentity.LoadOrCreate(_directory);
+        await first.ClaimAsync(database.Database, CancellationToken.None);
+        await first.ClaimAsync(database.Database, CancellationToken.None);
+        File.Delete(KeyFile);
+        using var second = HubIdentity.LoadOrCreate(_directory);
+        var refused = await Assert.ThrowsAsync<InvalidDataException>(() => second.ClaimAsync(database.Database, CancellationToken.None));
+        Assert.Contains(first.Id.ToString(), refused.Message, StringComparison.Ordinal);
+        await database.DisposeAsync();
     }
 
     [Fact]

@@ -39,7 +39,7 @@ internal sealed class NodeAccrual(string nodeId, EarningStore store, AccrualOpti
     /// <param name="referenceMicroseconds">What it claims.</param>
     /// <param name="dispatchMs">When it began, hub's clock.</param>
     /// <param name="lastMs">When it ended.</param>
-    /// <param name="slots">How many leases the node runs at once; 0 when nobody knows, and then nothing overlaps.</param>
+    /// <param name="slots">How many leases the node runs at once; 0 when nobody knows any more: then nothing is refused for it.</param>
     public PaidWork Take(long hour, long referenceMicroseconds, long dispatchMs, long lastMs, int slots)
     {
         if (!_intervals!.TryAdd(dispatchMs, lastMs, slots > 0 ? slots : int.MaxValue)) return new PaidWork(0, "it ran while all the node's slots were credited to other work");

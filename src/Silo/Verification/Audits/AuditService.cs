@@ -1,4 +1,5 @@
 using Federation.Contracts.Nodes;
+using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
 using Microsoft.Extensions.Options;

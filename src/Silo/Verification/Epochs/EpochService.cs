@@ -1,3 +1,4 @@
+using Federation.Silo.Hosting;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Epochs;

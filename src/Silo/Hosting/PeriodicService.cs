@@ -1,6 +1,6 @@
 using Federation.Silo.Storage;
 
-namespace Federation.Silo.Verification;
+namespace Federation.Silo.Hosting;
 
 /// <summary>Does one thing again and again, the first time at once. A round that fails is told and made up for by the next.</summary>
 internal abstract partial class PeriodicService(TimeSpan period, TimeProvider time, ILogger logger) : BackgroundService
