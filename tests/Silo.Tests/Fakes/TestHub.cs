@@ -133,7 +133,8 @@ internal sealed class TestHub : IAsyncDisposable
 /// <summary>A node with its key, and the far end of its connections.</summary>
 internal sealed class TestNode(TestHub hub, string accountId, SigningKey? key = null)
 {
-    private int _sessions;
+    // A grain's reference to an observer is weak: a line that nobody holds would answer nothing.
+    private readonly List<TestLine> _lines = [];
 
     public SigningKey Key { get; } = key ?? SigningKey.Create();
 
@@ -148,7 +149,8 @@ internal sealed class TestNode(TestHub hub, string accountId, SigningKey? key = 
     /// <summary>Connects; what the hub then says is kept in the line.</summary>
     public async Task<TestLine> ConnectAsync()
     {
-        var line = new TestLine($"ns_{Id}_{++_sessions}");
+        var line = new TestLine($"ns_{Id}_{_lines.Count + 1}");
+        _lines.Add(line);
         var reference = hub.Grains.CreateObjectReference<INodeSession>(line);
         line.Status = await Grain.Connect(new NodeConnection(line.SessionId, reference, ScriptedSession.ReportOf(2, ScriptedSession.Model)));
         return line;
@@ -168,10 +170,13 @@ internal sealed class TestLine(string sessionId) : INodeSession
 
     public ConcurrentQueue<string> Pulls { get; } = new();
 
+    /// <summary>When the far end has taken in an offer.</summary>
+    public Task Takes { get; set; } = Task.CompletedTask;
+
     public Task OfferReceipt(ImmutableArray<byte> payload)
     {
         Offers.Enqueue([.. payload]);
-        return Task.CompletedTask;
+        return Takes;
     }
 
     public ConcurrentQueue<Standing> Standings { get; } = new();

@@ -306,6 +306,22 @@ public abstract class NodeGrainTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task A_line_that_takes_no_offer_holds_up_no_booking()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        var line = await node.ConnectAsync();
+        var taken = new TaskCompletionSource();
+        line.Takes = taken.Task;
+        await node.Grain.Book(OutcomeOf(node, "first"));
+        await Eventually.TrueAsync(() => line.Offers.Count == 1, "the offer");
+        await node.Grain.Book(OutcomeOf(node, "second"));
+        Assert.Equal(2, (await AssertChainAsync(hub, node)).Length);
+        taken.SetResult();
+        await Eventually.TrueAsync(() => line.Offers.Count == 2, "the second offer");
+    }
+
+    [Fact]
     public async Task No_more_receipts_are_kept_ready_than_allowed()
     {
         await using var hub = await TestHub.StartAsync(database, options => options.MaxOfferedReceipts = 3);
