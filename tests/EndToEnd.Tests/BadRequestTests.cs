@@ -108,13 +108,13 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
     }
 
     [Theory]
-    [InlineData("GET", "/v1/nothing", HttpStatusCode.NotFound)]
-    [InlineData("GET", Chat, HttpStatusCode.MethodNotAllowed)]
-    [InlineData("DELETE", "/v1/hub", HttpStatusCode.MethodNotAllowed)]
-    public async Task An_unknown_URL_or_method_is_an_error_in_the_same_shape(string method, string path, HttpStatusCode status)
+    [InlineData("GET", "/v1/nothing", HttpStatusCode.NotFound, "unknown_url", "Invalid URL (GET /v1/nothing)")]
+    [InlineData("GET", Chat, HttpStatusCode.MethodNotAllowed, "method_not_supported", $"{Chat} does not take GET, but POST.")]
+    [InlineData("DELETE", "/v1/hub", HttpStatusCode.MethodNotAllowed, "method_not_supported", "/v1/hub does not take DELETE, but GET.")]
+    public async Task An_unknown_URL_or_method_is_an_error_in_the_same_shape(string method, string path, HttpStatusCode status, string code, string words)
     {
         using var client = Hub.Client();
-        (await client.SendAsync(new HttpMethod(method), path)).ExpectError(status, "unknown_url", $"Invalid URL ({method} {path})");
+        (await client.SendAsync(new HttpMethod(method), path)).ExpectError(status, code, words);
     }
 
     [Theory]

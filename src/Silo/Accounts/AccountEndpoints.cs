@@ -15,13 +15,20 @@ internal static class AccountEndpoints
     public static void MapAccounts(this IEndpointRouteBuilder app)
     {
         var accounts = app.MapGroup("/v1").WithTags("accounts");
-        accounts.MapGet("/account", GetOwnAsync).RequireScope(Scopes.Inference).WithName("get_account").Produces<AccountJson>();
-        accounts.MapGet("/account/statement", GetStatementAsync).RequireScope(Scopes.Inference).WithName("get_statement").Produces<StatementJson>();
-        accounts.MapPost("/accounts", CreateAsync).RequireScope(Scopes.Admin).WithName("create_account").TakesJson<CreateAccountJson>().Produces<AccountJson>(201);
-        accounts.MapGet("/accounts", ListAsync).RequireScope(Scopes.Admin).WithName("list_accounts").Produces<ListJson<AccountJson>>();
-        accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference).WithName("create_key").TakesJson<CreateKeyJson>().Produces<NewKeyJson>(201);
-        accounts.MapGet("/keys", ListKeysAsync).RequireScope(Scopes.Inference).WithName("list_keys").Produces<ListJson<KeyJson>>();
-        accounts.MapDelete("/keys/{id}", RevokeKeyAsync).RequireScope(Scopes.Inference).WithName("revoke_key").Produces(204);
+        accounts.MapGet("/account", GetOwnAsync).RequireScope(Scopes.Inference)
+            .WithName("get_account").WithSummary("The caller's account and its balance.").Produces<AccountJson>();
+        accounts.MapGet("/account/statement", GetStatementAsync).RequireScope(Scopes.Inference)
+            .WithName("get_statement").WithSummary("Every movement of the account's credits, the newest first; JSON or CSV.").Produces<StatementJson>();
+        accounts.MapPost("/accounts", CreateAsync).RequireScope(Scopes.Admin)
+            .WithName("create_account").WithSummary("Makes an account.").TakesJson<CreateAccountJson>().Produces<AccountJson>(201);
+        accounts.MapGet("/accounts", ListAsync).RequireScope(Scopes.Admin)
+            .WithName("list_accounts").WithSummary("The hub's accounts.").Produces<ListJson<AccountJson>>();
+        accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference)
+            .WithName("create_key").WithSummary("Makes an API key, which is shown this once.").TakesJson<CreateKeyJson>().Produces<NewKeyJson>(201);
+        accounts.MapGet("/keys", ListKeysAsync).RequireScope(Scopes.Inference)
+            .WithName("list_keys").WithSummary("An account's keys, without the keys themselves.").Produces<ListJson<KeyJson>>();
+        accounts.MapDelete("/keys/{id}", RevokeKeyAsync).RequireScope(Scopes.Inference)
+            .WithName("revoke_key").WithSummary("Revokes a key for good.").Produces(204);
     }
 
     private static async Task<IResult> GetOwnAsync(HttpContext http, AccountStore store, IGrainFactory grains, string? account)

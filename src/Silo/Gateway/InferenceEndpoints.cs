@@ -18,6 +18,7 @@ internal static class InferenceEndpoints
             app.MapPost(kind.Path(), (HttpContext http, InferenceGate gate) => gate.HandleAsync(http, kind))
                 .RequireScope(Scopes.Inference)
                 .WithName($"create_{kind.Word()}")
+                .WithSummary("As OpenAI's endpoint of this name; a node's engine answers, in its own bytes.")
                 .WithTags("inference");
         }
     }

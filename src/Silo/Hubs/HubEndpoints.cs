@@ -13,7 +13,8 @@ internal static class HubEndpoints
 {
     public static void MapHub(this IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/hub", GetAsync).WithName("get_hub").WithTags("hub").Produces<HubJson>();
+        app.MapGet("/v1/hub", GetAsync)
+            .WithName("get_hub").WithSummary("Who this hub is, where nodes dial it, and what it can do now.").WithTags("hub").Produces<HubJson>();
         app.MapGet("/healthz", () => Results.Text("ok\n")).ExcludeFromDescription();
         app.MapGet("/readyz", IsReadyAsync).ExcludeFromDescription();
     }

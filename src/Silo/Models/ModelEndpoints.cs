@@ -10,9 +10,11 @@ internal static class ModelEndpoints
 {
     public static void MapModels(this IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/models", ListAsync).RequireScope(Scopes.Inference).WithName("list_models").WithTags("models").Produces<ListJson<ModelJson>>();
+        app.MapGet("/v1/models", ListAsync).RequireScope(Scopes.Inference)
+            .WithName("list_models").WithSummary("The models that can be asked now, and how many nodes serve each.").WithTags("models").Produces<ListJson<ModelJson>>();
         // A model's name may hold slashes: "mistralai/Mistral-7B".
-        app.MapGet("/v1/models/{**name}", GetAsync).RequireScope(Scopes.Inference).WithName("get_model").WithTags("models").Produces<ModelJson>();
+        app.MapGet("/v1/models/{**name}", GetAsync).RequireScope(Scopes.Inference)
+            .WithName("get_model").WithSummary("One model.").WithTags("models").Produces<ModelJson>();
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, HubDirectoryView directory)

@@ -17,12 +17,18 @@ internal static class NodeEndpoints
     public static void MapNodes(this IEndpointRouteBuilder app)
     {
         var nodes = app.MapGroup("/v1").WithTags("nodes");
-        nodes.MapPost("/contributor/register", RegisterAsync).RequireScope(Scopes.Contribute).WithName("register_contributor").TakesJson<RegisterJson>().Produces<JoinTokenJson>(201);
-        nodes.MapPost("/join-tokens", CreateTokenAsync).RequireScope(Scopes.Contribute).WithName("create_join_token").TakesJson<CreateTokenJson>().Produces<JoinTokenJson>(201);
-        nodes.MapGet("/nodes", ListAsync).RequireScope(Scopes.Contribute).WithName("list_nodes").Produces<ListJson<NodeJson>>();
-        nodes.MapGet("/nodes/{id}", GetAsync).RequireScope(Scopes.Contribute).WithName("get_node").Produces<NodeJson>();
-        nodes.MapPost("/nodes/{id}/pull", PullAsync).RequireScope(Scopes.Contribute).WithName("pull_model").TakesJson<PullJson>().Produces(202);
-        nodes.MapPost("/nodes/{id}/standing", SetStandingAsync).RequireScope(Scopes.Admin).WithName("set_standing").TakesJson<StandingJson>().Produces(204);
+        nodes.MapPost("/contributor/register", RegisterAsync).RequireScope(Scopes.Contribute)
+            .WithName("register_contributor").WithSummary("Says what a machine would contribute; answers with a token that it joins with.").TakesJson<RegisterJson>().Produces<JoinTokenJson>(201);
+        nodes.MapPost("/join-tokens", CreateTokenAsync).RequireScope(Scopes.Contribute)
+            .WithName("create_join_token").WithSummary("Makes a token that one node can join with once.").TakesJson<CreateTokenJson>().Produces<JoinTokenJson>(201);
+        nodes.MapGet("/nodes", ListAsync).RequireScope(Scopes.Contribute)
+            .WithName("list_nodes").WithSummary("The caller's nodes; an operator sees all.").Produces<ListJson<NodeJson>>();
+        nodes.MapGet("/nodes/{id}", GetAsync).RequireScope(Scopes.Contribute)
+            .WithName("get_node").WithSummary("One node: its hardware, engines, models and standing, and why it has no work.").Produces<NodeJson>();
+        nodes.MapPost("/nodes/{id}/pull", PullAsync).RequireScope(Scopes.Contribute)
+            .WithName("pull_model").WithSummary("Has one of a node's engines fetch a model.").TakesJson<PullJson>().Produces(202);
+        nodes.MapPost("/nodes/{id}/standing", SetStandingAsync).RequireScope(Scopes.Admin)
+            .WithName("set_standing").WithSummary("Sets a node's standing by hand.").TakesJson<StandingJson>().Produces(204);
     }
 
     /// <summary>What the contributor says of the machine is kept beside the token: a claim, which the node's own report and later checks replace.</summary>
@@ -56,17 +62,17 @@ internal static class NodeEndpoints
         }
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, NodeStore store, HubDirectoryView directory, string? after, int? limit)
+    private static async Task<IResult> ListAsync(HttpContext http, NodeStore store, HubDirectoryView directory, TimeProvider time, string? after, int? limit)
     {
         if (limit is < 1 or > NodeStore.ListMax) return Answers.Error(OpenAiError.BadRequest($"'limit' must be 1 to {NodeStore.ListMax}.", "limit"));
         var caller = http.Caller();
         var rows = await store.ListAsync(caller.IsAdmin ? null : caller.AccountId, after ?? string.Empty, limit ?? 100, http.RequestAborted);
         var connected = (await directory.GetAsync(http.RequestAborted)).Nodes.ToDictionary(node => node.NodeId, StringComparer.Ordinal);
-        return Answers.Json(new ListJson<NodeJson>([.. rows.Select(row => connected.TryGetValue(row.Id, out var view) ? NodeJson.Of(view) : NodeJson.Of(row))]));
+        return Answers.Json(new ListJson<NodeJson>([.. rows.Select(row => connected.TryGetValue(row.Id, out var view) ? NodeJson.Of(view, time.GetUtcNow()) : NodeJson.Of(row))]));
     }
 
-    private static async Task<IResult> GetAsync(HttpContext http, IGrainFactory grains, string id)
-        => await FindAsync(http, grains, id) is { } view ? Answers.Json(NodeJson.Of(view)) : Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
+    private static async Task<IResult> GetAsync(HttpContext http, IGrainFactory grains, TimeProvider time, string id)
+        => await FindAsync(http, grains, id) is { } view ? Answers.Json(NodeJson.Of(view, time.GetUtcNow())) : Answers.Error(OpenAiError.NotFound($"There is no node '{id}'."));
 
     /// <summary>The node, if there is one that the caller may see.</summary>
     internal static async Task<NodeView?> FindAsync(HttpContext http, IGrainFactory grains, string id)
@@ -150,13 +156,13 @@ internal static class NodeEndpoints
         public static NodeJson Of(NodeRow row) => new(
             row.Id, row.AccountId, row.DisplayName, NodeStore.Word(row.Standing), Connected: false, row.LastSeenAt, null, null, null, null);
 
-        public static NodeJson Of(NodeView view) => new(
+        public static NodeJson Of(NodeView view, DateTimeOffset now) => new(
             view.NodeId,
             view.AccountId,
             view.DisplayName,
             NodeStore.Word(view.Standing),
             view.Connected,
-            view.LastSeen,
+            view.Connected ? now : view.LastSeen,
             view.HardwareClass.Length > 0 ? view.HardwareClass : null,
             view.Report?.AcceptsWork,
             view.Report is { WhyNot.Length: > 0 } report ? report.WhyNot : null,

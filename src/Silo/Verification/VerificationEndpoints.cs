@@ -21,10 +21,14 @@ internal static class VerificationEndpoints
     public static void MapVerification(this IEndpointRouteBuilder app)
     {
         var nodes = app.MapGroup("/v1").WithTags("verification");
-        nodes.MapGet("/nodes/{id}/verification", GetAsync).RequireScope(Scopes.Contribute).WithName("get_verification").Produces<VerificationJson>();
-        nodes.MapPost("/nodes/{id}/appeals", AppealAsync).RequireScope(Scopes.Contribute).WithName("create_appeal").TakesJson<AppealTextJson>().Produces<AppealAnswerJson>(201);
-        nodes.MapPost("/nodes/{id}/appeals/{appealId}", DecideAsync).RequireScope(Scopes.Admin).WithName("decide_appeal").TakesJson<AppealDecisionJson>().Produces<AppealAnswerJson>();
-        nodes.MapGet("/receipts/{id}", GetReceiptAsync).RequireScope(Scopes.Contribute).WithName("get_receipt");
+        nodes.MapGet("/nodes/{id}/verification", GetAsync).RequireScope(Scopes.Contribute)
+            .WithName("get_verification").WithSummary("What was checked about a node, what was decided and why, and why credits are held.").Produces<VerificationJson>();
+        nodes.MapPost("/nodes/{id}/appeals", AppealAsync).RequireScope(Scopes.Contribute)
+            .WithName("create_appeal").WithSummary("Asks an operator to look again at the last decision against a node.").TakesJson<AppealTextJson>().Produces<AppealAnswerJson>(201);
+        nodes.MapPost("/nodes/{id}/appeals/{appealId}", DecideAsync).RequireScope(Scopes.Admin)
+            .WithName("decide_appeal").WithSummary("Grants an appeal, which pays back what the decision took, or refuses it.").TakesJson<AppealDecisionJson>().Produces<AppealAnswerJson>();
+        nodes.MapGet("/receipts/{id}", GetReceiptAsync).RequireScope(Scopes.Contribute)
+            .WithName("get_receipt").WithSummary("One receipt: readable, or as the signed bytes that anyone can check.");
     }
 
     private static async Task<IResult> GetAsync(

@@ -14,10 +14,14 @@ internal static class EpochEndpoints
     public static void MapEpochs(this IEndpointRouteBuilder app)
     {
         var epochs = app.MapGroup("/v1/epochs").WithTags("verification");
-        epochs.MapGet("", ListAsync).WithName("list_epochs").Produces<ListJson<EpochJson>>();
-        epochs.MapGet("/{epoch:long}", GetAsync).WithName("get_epoch").Produces<EpochJson>();
-        epochs.MapGet("/{epoch:long}/receipts", ListReceiptsAsync).WithName("list_epoch_receipts").Produces<ListJson<EpochReceiptJson>>();
-        epochs.MapGet("/{epoch:long}/receipts/{id}", GetReceiptAsync).WithName("get_epoch_receipt").Produces<MerklePathJson>();
+        epochs.MapGet("", ListAsync)
+            .WithName("list_epochs").WithSummary("The epochs, the newest first: each hour's root over its receipts, and its beacon.").Produces<ListJson<EpochJson>>();
+        epochs.MapGet("/{epoch:long}", GetAsync)
+            .WithName("get_epoch").WithSummary("One epoch, as the hub has signed it.").Produces<EpochJson>();
+        epochs.MapGet("/{epoch:long}/receipts", ListReceiptsAsync)
+            .WithName("list_epoch_receipts").WithSummary("The receipts under an epoch's root, with their audit rates.").Produces<ListJson<EpochReceiptJson>>();
+        epochs.MapGet("/{epoch:long}/receipts/{id}", GetReceiptAsync)
+            .WithName("get_epoch_receipt").WithSummary("One receipt's place under its epoch's root, with its path.").Produces<MerklePathJson>();
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, EpochStore store, HubIdentity hub, long? before, int? limit)
