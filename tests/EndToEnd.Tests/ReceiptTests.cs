@@ -140,6 +140,27 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
     }
 
     [Fact]
+    public async Task An_old_signature_under_a_new_receipt_bans_the_node_and_takes_all_that_was_pending()
+    {
+        var worker = await WorkerAsync();
+        await WorkAsync(worker);
+        var first = await OfferAsync(worker);
+        var (old, issued) = await SignAsync(worker, first);
+        Assert.Equal(issued.CreditedMicrocredits, await worker.Owner.PendingAsync());
+        await WorkAsync(worker);
+        await SayAsync(worker, await OfferAsync(worker), old);
+        await worker.Line.ExpectEndAsync(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
+
+        Assert.Equal(0, await worker.Owner.PendingAsync());
+        var seen = (await worker.Owner.GetAsync($"/v1/nodes/{worker.Node.Id}/verification")).Expect(HttpStatusCode.OK).Json;
+        Assert.Equal(("banned", issued.CreditedMicrocredits), (seen["standing"]!.ToString(), seen["earnings"]!["forfeited_microcredits"]!.GetValue<long>()));
+        var happened = Assert.Single(seen["events"]!.AsArray())!;
+        Assert.Equal(("receipt", "fraud"), (happened["kind"]!.ToString(), happened["evidence"]!.ToString()));
+        Assert.Equal($"The node answered a receipt with its old signature of another one, {Convert.ToHexStringLower(ReceiptCodec.IdOf(first).AsSpan())}.", happened["finding"]!.ToString());
+        Assert.Equal(Convert.ToHexStringLower(old), happened["details"]!["signature"]!.ToString());
+    }
+
+    [Fact]
     public async Task A_signature_made_for_another_purpose_ends_the_connection()
     {
         var worker = await WorkerAsync();

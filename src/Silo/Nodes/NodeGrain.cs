@@ -233,9 +233,15 @@ internal sealed partial class NodeGrain(
             await ledger.SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(receiptId, objection)] });
             return Signing(ReceiptSigningStatus.Disputed);
         }
-        var payload = stored.Payload.AsSpan();
-        if (!PublicKeys.Verify(_node.PublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(payload), signature.AsSpan())) return Signing(ReceiptSigningStatus.WrongSignature);
-        var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(payload, signature.AsSpan()));
+        // Whoever is banned is paid for nothing more, also not for what it had not signed yet.
+        if (Verification.Standing is Standing.Banned) return Signing(ReceiptSigningStatus.Unknown);
+        if (!PublicKeys.Verify(_node.PublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(stored.Payload.AsSpan()), signature.AsSpan()))
+        {
+            var replayed = await receipts.FindSignedAsync(Id, signature, CancellationToken.None);
+            await ApplyAsync(await Verification.RecordForgeryAsync(Name(receiptId), signature, replayed));
+            return Signing(ReceiptSigningStatus.WrongSignature);
+        }
+        var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(stored.Payload.AsSpan(), signature.AsSpan()));
         var receipt = ReceiptCodec.Decode(stored.Payload.ToArray());
         await Verification.CreditAsync(
             receipt, receiptId, stored.DeterminismClass, new Microcredits(stored.CreditedMicrocredits), ReceiptStore.Issue(receiptId, [.. signature], hubSignature, time.GetUtcNow()));

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json.Nodes;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.Receipts;
 using Federation.Silo.Accounts.Ledger;
@@ -147,6 +148,20 @@ internal sealed partial class NodeVerification(
             new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteAudits(node.Id, determinismClass, after)]);
         Keep(determinismClass, after);
         return ruling;
+    });
+
+    /// <summary>The node answered a receipt that it was offered with a signature that its key did not make over it.</summary>
+    /// <param name="receiptId">The receipt.</param>
+    /// <param name="signature">What it answered with.</param>
+    /// <param name="replayed">The receipt that this is its signature of; <see langword="null"/>: of none.</param>
+    public Task<Ruling> RecordForgeryAsync(string receiptId, ImmutableArray<byte> signature, string? replayed) => JudgeAsync($"forgery:{receiptId}", () =>
+    {
+        var decision = StandingRules.Decide(_standing!.Standing, Evidence.Fraud, standingOptions, time.GetUtcNow());
+        var finding = replayed is null
+            ? "The node answered a receipt with a signature that its key did not make over it."
+            : $"The node answered a receipt with its old signature of another one, {replayed}.";
+        var details = new JsonObject { ["signature"] = Convert.ToHexStringLower(signature.AsSpan()) };
+        return CommitAsync(new Report($"forgery:{receiptId}", "receipt", null, receiptId, finding, details.ToJsonString()), decision, Row(_standing!, decision), []);
     });
 
     /// <summary>Takes in what became of a standby probe. Only a missed one is kept as an event; an answered one shows in what it earns.</summary>

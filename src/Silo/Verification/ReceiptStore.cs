@@ -78,6 +78,12 @@ internal sealed class ReceiptStore(HubDatabase database)
         async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE r.id = @id", new { id }))?.ToReceipt(),
         cancellationToken);
 
+    /// <summary>The receipt that the node answered with this signature; <see langword="null"/> if none.</summary>
+    public Task<string?> FindSignedAsync(string nodeId, ImmutableArray<byte> signature, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => await connection.QueryFirstOrDefaultAsync<string>(
+            "SELECT id FROM receipts WHERE node_id = @nodeId AND node_signature = @signature LIMIT 1", new { nodeId, signature = signature.ToArray() }),
+        cancellationToken);
+
     /// <summary>What the node was offered and has not answered, the oldest first.</summary>
     public Task<ImmutableArray<StoredReceipt>> ListOfferedAsync(string nodeId, int limit, CancellationToken cancellationToken) => database.ReadAsync(
         async connection =>

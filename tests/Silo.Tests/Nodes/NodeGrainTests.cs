@@ -212,23 +212,47 @@ public abstract class NodeGrainTests(TestDatabase database)
         Assert.True((await hub.Ledger.AuditAsync()).IsSound);
     }
 
-    [Fact]
-    public async Task A_signature_that_is_not_the_nodes_earns_nothing_and_the_right_one_still_does()
+    [Theory]
+    [InlineData("zeros")]
+    [InlineData("thiefs")]
+    [InlineData("domainless")]
+    [InlineData("hubs")]
+    [InlineData("others")]
+    public async Task A_signature_that_is_not_the_nodes_bans_it_and_earns_nothing_any_more(string wrong)
     {
         await using var hub = await TestHub.StartAsync(database);
-        var (node, payload) = await BookedAsync(hub, "forged");
+        var (node, payload) = await BookedAsync(hub, $"forged_{wrong}");
         using var thief = SigningKey.Create();
-        byte[][] wrong =
-        [
-            new byte[64],
-            thief.Sign(ReceiptCodec.NodeSigningBytes(payload)),
-            node.Key.Sign(payload),
-            node.Key.Sign(ReceiptCodec.HubSigningBytes(payload, [])),
-            node.Key.Sign(ReceiptCodec.NodeSigningBytes([.. payload, 0])),
-        ];
-        foreach (var signature in wrong) Assert.Equal(ReceiptSigningStatus.WrongSignature, (await SignAsync(node, payload, signature)).Status);
+        var signature = wrong switch
+        {
+            "zeros" => new byte[64],
+            "thiefs" => thief.Sign(ReceiptCodec.NodeSigningBytes(payload)),
+            "domainless" => node.Key.Sign(payload),
+            "hubs" => node.Key.Sign(ReceiptCodec.HubSigningBytes(payload, [])),
+            _ => node.Key.Sign(ReceiptCodec.NodeSigningBytes([.. payload, 0])),
+        };
+        Assert.Equal(ReceiptSigningStatus.WrongSignature, (await SignAsync(node, payload, signature)).Status);
+        Assert.Equal(Standing.Banned, (await node.Grain.GetView())!.Standing);
+        Assert.Equal(ReceiptSigningStatus.Unknown, (await SignAsync(node, payload, Sign(node, payload))).Status);
         Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
-        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
+    }
+
+    [Fact]
+    public async Task An_old_signature_under_a_new_receipt_forfeits_what_is_pending()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, first) = await BookedAsync(hub, "replayed_1");
+        var signature = Sign(node, first);
+        await SignAsync(node, first, signature);
+        Assert.True(await hub.PendingOfAsync(node.AccountId) > 0);
+        await node.Grain.Book(OutcomeOf(node, "replayed_2"));
+        var second = ReceiptCodec.Encode((await AssertChainAsync(hub, node))[^1]);
+        Assert.Equal(ReceiptSigningStatus.WrongSignature, (await SignAsync(node, second, signature)).Status);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        // The same one again says what it said before.
+        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, first, signature)).Status);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
     }
 
     [Fact]

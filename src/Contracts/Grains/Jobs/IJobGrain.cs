@@ -80,6 +80,6 @@ public enum ReceiptSigningStatus
     /// <summary>No such receipt was offered to this node.</summary>
     Unknown = 2,
 
-    /// <summary>The signature is not this node's over this receipt.</summary>
+    /// <summary>The signature is not this node's over this receipt: no honest node sends one, so its key is banned.</summary>
     WrongSignature = 3,
 }
