@@ -21,9 +21,13 @@ internal sealed record MeasuredHardware(double MatrixTeraops, double GigabytesPe
 
 /// <summary>Where a measured device belongs.</summary>
 /// <param name="Class">The best class that it passes on every axis.</param>
-/// <param name="FormulaCreditsPerHour">What <see cref="HardwareRate.CreditsPerHour"/> gives for it; the class's price is what is paid.</param>
+/// <param name="FormulaCreditsPerHour">What <see cref="HardwareRate.CreditsPerHour"/> gives for it; the class's price is what is paid. 0: nothing was measured.</param>
 /// <param name="Sentence">What kept it from the next better class, in words.</param>
-internal sealed record HardwarePlacement(HardwareClass Class, double FormulaCreditsPerHour, string Sentence);
+internal sealed record HardwarePlacement(HardwareClass Class, double FormulaCreditsPerHour, string Sentence)
+{
+    /// <summary>Whether it rests on challenges that were answered, and not on their absence.</summary>
+    public bool IsMeasured => FormulaCreditsPerHour > 0;
+}
 
 /// <summary>From measurements to classes and rates.</summary>
 internal sealed class HardwareRate(HardwareClassOptions classes, ChallengeOptions options)

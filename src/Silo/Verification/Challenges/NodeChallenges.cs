@@ -73,6 +73,8 @@ internal sealed class ChallengeRoom(
 /// </summary>
 internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession session, NodeIdentity node)
 {
+    private static readonly TimeSpan LeastWait = TimeSpan.FromMilliseconds(10);
+
     private readonly ILogger _logger = room.Logger;
     private readonly RoundTrip _roundTrip = new();
     private uint _pings;
@@ -136,21 +138,22 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
         }
         var decided = BestOfTwo(attempts);
         var slower = current is not null && decided.Class.CreditsPerHour < CreditsOf(current);
+        var found = decided.IsMeasured ? $"The hardware was measured as {decided.Class.Name}" : $"Nothing was measured, which leaves the class {decided.Class.Name}";
         await ReportAsync(
-            slower ? Contracts.Nodes.ChallengeOutcome.TooSlow : Contracts.Nodes.ChallengeOutcome.Passed,
+            slower || !decided.IsMeasured ? Contracts.Nodes.ChallengeOutcome.TooSlow : Contracts.Nodes.ChallengeOutcome.Passed,
             decided.Class.Name,
-            string.Create(CultureInfo.InvariantCulture, $"The hardware was measured as {decided.Class.Name}, in {attempts.Count} rounds. {decided.Sentence}"),
+            string.Create(CultureInfo.InvariantCulture, $"{found}, in {attempts.Count} rounds. {decided.Sentence}"),
             details);
         return true;
     }
 
     /// <summary>Whoever keeps the class needs no second round; a better or a lesser class needs two that agree, or all three.</summary>
     internal static bool IsDecided(IReadOnlyList<HardwarePlacement> attempts, string current)
-        => attempts.Count == 1 ? attempts[0].Class.Name == current : attempts.DistinctBy(attempt => attempt.Class.Name).Count() < attempts.Count;
+        => attempts.Count == 1 ? attempts[0].IsMeasured && attempts[0].Class.Name == current : attempts.DistinctBy(attempt => attempt.Class.Name).Count() < attempts.Count;
 
     /// <summary>The best class that two rounds reach: one busy moment costs no class, and one lucky one wins none.</summary>
     internal static HardwarePlacement BestOfTwo(IReadOnlyList<HardwarePlacement> attempts)
-        => attempts.OrderByDescending(attempt => attempt.Class.CreditsPerHour).ElementAt(Math.Min(1, attempts.Count - 1));
+        => attempts.OrderByDescending(attempt => attempt.Class.CreditsPerHour).ThenByDescending(attempt => attempt.IsMeasured).ElementAt(Math.Min(1, attempts.Count - 1));
 
     /// <summary>One round: the placement that it measured, or the verdict that forbids one, or neither when it came to nothing.</summary>
     private async Task<(HardwarePlacement? Placement, ChallengeVerdict? Evidence)> RoundAsync(string className, CancellationToken stop)
@@ -203,13 +206,12 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
     {
         var challenge = await IssueAsync(plan, stop);
         session.Send(new HubMessage { ChallengeStart = new Signed { Message = UnsafeByteOperations.UnsafeWrap(challenge.StartMessage) } });
-        var deadline = plan.Deadline + room.Rules.MaxRoundTrip;
+        var (since, window) = (room.Time.GetTimestamp(), plan.Deadline + room.Rules.MaxRoundTrip);
         while (true)
         {
-            if (await NextAsync(deadline, stop) is not { } said)
+            if (await NextAsync(since, window, stop) is not { } said)
             {
                 if (challenge.Expire(room.Time.GetTimestamp()) is { Verdict: { } late }) return Tell(late);
-                deadline = TimeSpan.FromMilliseconds(50);
                 continue;
             }
             var step = said.Message.MessageCase switch
@@ -227,9 +229,14 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             }
             if (step.Verdict is { } verdict) return Tell(verdict);
             if (step.Refusal is { } refusal) LogRefused(session.NodeId, refusal);
-            if (step.Reply.IsEmpty) continue;
+            if (step.Reply.IsEmpty)
+            {
+                // Whoever talks of other things does not stop the clock.
+                if (challenge.Expire(said.At) is { Verdict: { } late }) return Tell(late);
+                continue;
+            }
             session.Send(new HubMessage { ChallengeOpen = new Signed { Message = UnsafeByteOperations.UnsafeWrap(step.Reply) } });
-            deadline = room.Rules.ProofWindow;
+            (since, window) = (said.At, room.Rules.ProofWindow);
         }
     }
 
@@ -260,7 +267,7 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             var number = ++_pings;
             var sentAt = room.Time.GetTimestamp();
             session.Send(new HubMessage { Ping = new Ping { Number = number } });
-            while (await NextAsync(room.Schedule.PingTimeout, stop) is { } said)
+            while (await NextAsync(sentAt, room.Schedule.PingTimeout, stop) is { } said && room.Time.GetElapsedTime(sentAt, said.At) <= room.Schedule.PingTimeout)
             {
                 if (said.Message.Pong?.Number != number) continue;
                 _roundTrip.Add(room.Time.GetElapsedTime(sentAt, said.At));
@@ -269,10 +276,13 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
         }
     }
 
-    /// <summary>The node's next word; <see langword="null"/> when none came in time.</summary>
-    private async ValueTask<CheckMessage?> NextAsync(TimeSpan within, CancellationToken stop)
+    /// <summary>The node's next word; <see langword="null"/> when none came in the <paramref name="window"/> that began at <paramref name="since"/>.</summary>
+    private async ValueTask<CheckMessage?> NextAsync(long since, TimeSpan window, CancellationToken stop)
     {
         if (session.Checks.TryRead(out var ready)) return ready;
+        var left = window - room.Time.GetElapsedTime(since);
+        // At least a moment, so that a clock that stands still is waited for.
+        var within = left > LeastWait ? left : LeastWait;
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(stop);
         using var timeout = new CancellationTokenSource(within, room.Time);
         using var registration = timeout.Token.Register(patience.Cancel);

@@ -6,7 +6,7 @@ internal enum Evidence
     /// <summary>A hardware challenge was answered rightly and in time.</summary>
     ChallengePassed = 1,
 
-    /// <summary>A hardware challenge was answered rightly, but too slowly for the class, in two of three attempts.</summary>
+    /// <summary>A hardware challenge was answered too slowly for the class, or not at all, in two of three attempts.</summary>
     ChallengeTooSlow = 2,
 
     /// <summary>What no honest node does: a wrong opening, a forged signature, two receipts for one place in the chain.</summary>

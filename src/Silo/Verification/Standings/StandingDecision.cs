@@ -29,7 +29,7 @@ internal readonly record struct StandingDecision(
         Evidence.ChallengePassed when ChangesStanding => "The node passed a hardware challenge, the last thing probation waited for: it is trusted now.",
         Evidence.ChallengePassed => "The node passed a hardware challenge.",
         Evidence.ChallengeTooSlow =>
-            "The node answered a hardware challenge rightly but too slowly for its class, in two of three attempts. It is paid as the class that was measured, since the last challenge it passed. This is no mark of fraud.",
+            "The node answered hardware challenges too slowly for its class, or not at all, in two of three attempts. It is paid as the class that was measured, since the last challenge it passed. This is no mark of fraud.",
         Evidence.Fraud => "The node sent what no honest node sends. Its key is banned and every credit that had not matured is forfeited.",
         Evidence.AuditPassed when ChangesStanding && After.Standing is Standing.Trusted => Format($"{Progress} audits passed in a row: the node is trusted now."),
         Evidence.AuditPassed when ChangesStanding => Format($"{Progress} audits passed in a row since the confirmed mismatch: the quarantine ends, the node is on probation again."),

@@ -26,5 +26,14 @@ public sealed class NodeChallengesTests
         Assert.Equal(decided, NodeChallenges.BestOfTwo(attempts).Class.Name);
     }
 
-    private static HardwarePlacement Placed(string name) => new(new HardwareClass { Name = name, CreditsPerHour = name[0] }, 0, string.Empty);
+    [Fact]
+    public void One_round_that_measured_nothing_decides_nothing()
+    {
+        var (nothing, slow) = (Placed("a", creditsPerHour: 0), Placed("a"));
+        Assert.False(NodeChallenges.IsDecided([nothing], "a"));
+        Assert.True(NodeChallenges.BestOfTwo([nothing, slow, slow]).IsMeasured);
+        Assert.False(NodeChallenges.BestOfTwo([nothing, nothing, slow]).IsMeasured);
+    }
+
+    private static HardwarePlacement Placed(string name, double creditsPerHour = 1) => new(new HardwareClass { Name = name, CreditsPerHour = name[0] }, creditsPerHour, string.Empty);
 }

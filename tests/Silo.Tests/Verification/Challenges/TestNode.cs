@@ -1,16 +1,18 @@
 using System.Collections.Immutable;
 using Federation.Protocol.Challenges;
 using Federation.Protocol.Identity;
-using Federation.Silo.Verification.Challenges;
 
 namespace Federation.Silo.Tests.Verification.Challenges;
 
 /// <summary>A node that answers challenges the plain way, and may be told to lie.</summary>
-internal sealed class TestNode : IDisposable
+internal sealed class TestNode(SigningKey key) : IDisposable
 {
-    private readonly SigningKey _key = SigningKey.Create();
+    public TestNode()
+        : this(SigningKey.Create())
+    {
+    }
 
-    public ReadOnlyMemory<byte> PublicKey => _key.PublicKey;
+    public ReadOnlyMemory<byte> PublicKey => key.PublicKey;
 
     /// <summary>Computes all rounds.</summary>
     /// <param name="start">The challenge.</param>
@@ -46,9 +48,9 @@ internal sealed class TestNode : IDisposable
 
     public byte[] Prove(TestWork work, ImmutableArray<ChallengeCell> cells) => Sign(ChallengeMessage.Proof, ChallengeCodec.Encode(work.Prove(cells)));
 
-    public byte[] Sign(ChallengeMessage kind, byte[] payload) => ChallengeCodec.Sign(payload, kind, bytes => _key.Sign(bytes));
+    public byte[] Sign(ChallengeMessage kind, byte[] payload) => ChallengeCodec.Sign(payload, kind, bytes => key.Sign(bytes));
 
-    public void Dispose() => _key.Dispose();
+    public void Dispose() => key.Dispose();
 }
 
 /// <summary>A node's results of one challenge.</summary>
@@ -64,40 +66,4 @@ internal sealed record TestWork(ChallengeStart Start, ImmutableArray<ulong[]> Ro
         var leaves = Rounds[cell.Round];
         return new ChallengeOpening([.. leaves.AsSpan(block * LeafTree.BlockLeaves, LeafTree.BlockLength(leaves.Length, block))], [.. LeafTree.Path(leaves, block)]);
     }
-}
-
-/// <summary>A hub that issues small challenges.</summary>
-internal sealed class TestChallenges : IDisposable
-{
-    private readonly SigningKey _key = SigningKey.Create();
-    private long _slot;
-
-    public TestChallenges(TimeProvider time, ChallengeOptions? options = null)
-    {
-        Options = options ?? new ChallengeOptions();
-        Context = new ChallengeContext(
-            HubId.FromPublicKey(_key.PublicKey.Span), bytes => _key.Sign(bytes), new byte[32], new UsedChallenges(1_000), Options, time);
-    }
-
-    public ChallengeOptions Options { get; }
-
-    public ChallengeContext Context { get; }
-
-    public ReadOnlyMemory<byte> PublicKey => _key.PublicKey;
-
-    /// <summary>A plan that takes its class's reference 5 s.</summary>
-    public static ChallengePlan Plan(ChallengeParameters parameters, int cells = 4) => new(parameters, Cpu, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(30), cells);
-
-    public static Silo.Verification.HardwareClass Cpu => new() { Name = "cpu", MatrixTeraops = 0.3, GigabytesPerSecond = 40, GigamixesPerSecond = 1.5, MemoryGigabytes = 8 };
-
-    public ChallengeSession Issue(TestNode node, ChallengePlan plan, TimeSpan roundTrip = default)
-        => ChallengeSession.TryIssue(Context, plan, new ChallengeTarget(node.PublicKey, roundTrip), NextSeed(), Context.Time.GetTimestamp())!;
-
-    public ChallengeSeed NextSeed()
-    {
-        _slot++;
-        return new ChallengeSeed(new ChallengeId((UInt128)_slot), _slot, Epoch: 1, [.. Enumerable.Repeat((byte)_slot, 32)], [.. Enumerable.Repeat((byte)(_slot + 1), 32)]);
-    }
-
-    public void Dispose() => _key.Dispose();
 }
