@@ -19,6 +19,7 @@ internal sealed class NodeLine : IAsyncDisposable
     private readonly Task _reading;
     private Task _beating = Task.CompletedTask;
     private Task _serving = Task.CompletedTask;
+    private Task _ponging = Task.CompletedTask;
 
     public NodeLine(FakeNode node, AsyncDuplexStreamingCall<byte[], byte[]> call)
     {
@@ -41,6 +42,15 @@ internal sealed class NodeLine : IAsyncDisposable
     public async Task<ReceiptOffer> NextReceiptOfferAsync() => (await NextAsync(HubMessage.MessageOneofCase.ReceiptOffer)).ReceiptOffer;
 
     public async Task<ReceiptIssued> NextReceiptIssuedAsync() => (await NextAsync(HubMessage.MessageOneofCase.ReceiptIssued)).ReceiptIssued;
+
+    /// <summary>The hub's next request to prove the hardware, as it travelled.</summary>
+    public async Task<ReadOnlyMemory<byte>> NextChallengeStartAsync() => (await NextAsync(HubMessage.MessageOneofCase.ChallengeStart)).ChallengeStart.Message.Memory;
+
+    /// <summary>What the hub wants to see of a challenge, as it travelled.</summary>
+    public async Task<ReadOnlyMemory<byte>> NextChallengeOpenAsync() => (await NextAsync(HubMessage.MessageOneofCase.ChallengeOpen)).ChallengeOpen.Message.Memory;
+
+    /// <summary>The hub's verdict on a challenge, as it travelled.</summary>
+    public async Task<ReadOnlyMemory<byte>> NextChallengeResultAsync() => (await NextAsync(HubMessage.MessageOneofCase.ChallengeResult)).ChallengeResult.Message.Memory;
 
     /// <summary>The welcome; from then on heartbeats are sent as it asks.</summary>
     public async Task<Welcome> WelcomeAsync()
@@ -140,11 +150,14 @@ internal sealed class NodeLine : IAsyncDisposable
     /// <summary>Answers every lease with this text from now on.</summary>
     public void Serve(string text) => _serving = ServeAsync(text);
 
+    /// <summary>Answers every ping from now on.</summary>
+    public void AnswerPings() => _ponging = PongAsync();
+
     public async ValueTask DisposeAsync()
     {
         await _disposed.CancelAsync();
         _call.Dispose();
-        await Task.WhenAll(_reading, _beating, _serving).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_reading, _beating, _serving, _ponging).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _disposed.Dispose();
         _writing.Dispose();
     }
@@ -183,6 +196,12 @@ internal sealed class NodeLine : IAsyncDisposable
         while (await timer.WaitForNextTickAsync(_disposed.Token) && await TrySendAsync(new NodeMessage { Heartbeat = new Heartbeat { FreeSlots = 1 } }))
         {
         }
+    }
+
+    private async Task PongAsync()
+    {
+        while (!_disposed.IsCancellationRequested)
+            await TrySendAsync(new NodeMessage { Pong = new Pong { Number = (await NextAsync(HubMessage.MessageOneofCase.Ping)).Ping.Number } });
     }
 
     private async Task ServeAsync(string text)
