@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Federation.Silo.Verification.Audits;
 using Federation.Silo.Verification.Inference;
 
 namespace Federation.Simulation;
@@ -51,8 +52,8 @@ internal sealed record Experiment
     /// <summary>The power of audits of whole answers of 256 tokens.</summary>
     public required ImmutableDictionary<(FakeAnswer Answer, Drawing Drawing), AnswerPower> WholeAnswers { get; init; }
 
-    /// <summary>Mean audits of the sum until it alarms: honest, and shifted by half a deviation.</summary>
-    public required (double Honest, double Shifted) Cusum { get; init; }
+    /// <summary>The sum over many audits and its alarms, by shift and by how much of a score is the worker's own.</summary>
+    public required ImmutableArray<CusumStudy> Alarms { get; init; }
 
     /// <summary>Class errors: a 3060 and a 4080 as a 4090, and honest cards that are put too low.</summary>
     public required (ClassError Far, ClassError Near, double HonestRejected) Classes { get; init; }
@@ -62,6 +63,15 @@ internal sealed record Experiment
 
     /// <summary>The same with one thing changed.</summary>
     public required ImmutableArray<WhatIf> WhatIfs { get; init; }
+
+    /// <summary>What the sum is studied with.</summary>
+    public static ImmutableArray<double> Shifts { get; } = [0, 0.25, 0.5, 1, 2];
+
+    /// <inheritdoc cref="Shifts"/>
+    public static ImmutableArray<double> Shares { get; } = [0, 0.5, 1];
+
+    /// <summary>The sum at a shift, when half of a score's variance is the worker's own.</summary>
+    public CusumStudy Alarm(double shift) => Alarms.Single(study => study.Shift == shift && study.Shared == 0.5);
 
     /// <summary>Runs it.</summary>
     /// <param name="scenario">What to simulate.</param>
@@ -96,7 +106,7 @@ internal sealed record Experiment
             WholeAnswers = new[] { FakeAnswer.None, FakeAnswer.SmallerModel, FakeAnswer.SmallerModelRescored, FakeAnswer.QuantisationStep }
                 .SelectMany(answer => new[] { Drawing.Greedy, Drawing.Sampled }.Select(drawing => (answer, drawing)))
                 .ToImmutableDictionary(pair => pair, pair => AnswerPowers.Measure(pair.answer, pair.drawing, Math.Max(20, effort.Audits / 4), 256, seeds[0])),
-            Cusum = (CusumStudy.MeanAudits(0, effort.Alarms, draws), CusumStudy.MeanAudits(0.5, effort.Alarms, draws)),
+            Alarms = [.. Shifts.SelectMany(_ => Shares, (shift, shared) => CusumStudy.Run(shift, shared, effort.Alarms, draws))],
             Classes = (
                 ClassError.Of("rtx-3060-12gb", "rtx-4090-24gb", effort.Enrolments, scenario, draws),
                 ClassError.Of("rtx-4080-16gb", "rtx-4090-24gb", effort.Enrolments, scenario, draws),
@@ -109,7 +119,8 @@ internal sealed record Experiment
     private static ImmutableArray<(string Name, Scenario Scenario)> Changes(Scenario scenario) =>
     [
         ("nothing", scenario),
-        ("arbiters re-score what an alarm rests on: they uphold 90 % of those of a shifted node, 30 % of an honest one's", scenario with { UpheldAlarms = (0.9, 0.3) }),
+        ("arbiters score an answer exactly as the verifier did: all of a score is the worker's own", scenario with { SharedDeviation = 1 }),
+        ("answers behind an alarm are kept for two hours, not seven days", scenario with { Audits = new AuditOptions { AlarmKeepFor = TimeSpan.FromHours(2) } }),
         ("1 % of honest audits disagree, not 0.2 %", scenario with { SoftMismatches = 0.01 }),
         ("no drift, and arbiters repeat 1 % of a verifier's errors, not 10 %", scenario with { Drift = (0, 0, 0), ArbiterErrors = 0.01 }),
         ("nodes give up one job in 300, not one in 5 000", scenario with { AbandonedUnits = 1.0 / 300 }),

@@ -43,14 +43,14 @@ internal static class Figures
             / seed.Lives.Sum(life => life.Credited);
 
     /// <summary>Confirmed forfeitures of honest nodes a node-year, and of those only that are older than 30 days.</summary>
-    public static double HonestForfeitures(SeedResult seed) => Honest(seed).Sum(life => life.Forfeitures) / NodeYears(seed);
+    public static double HonestForfeitures(SeedResult seed) => Honest(seed).Sum(life => life.Forfeitures) / HonestNodeYears(seed);
 
     /// <inheritdoc cref="HonestForfeitures"/>
     public static double HonestLateForfeitures(SeedResult seed) =>
         Honest(seed).Sum(life => life.LateForfeitures) / (Honest(seed).Sum(life => Math.Max(0, life.EndHour - life.EnrolledHour - Life.SettledHours)) / HoursPerYear);
 
     /// <summary>Bans of honest nodes a node-year.</summary>
-    public static double HonestBans(SeedResult seed) => Honest(seed).Count(life => life.BannedHour is not null) / NodeYears(seed);
+    public static double HonestBans(SeedResult seed) => Honest(seed).Count(life => life.BannedHour is not null) / HonestNodeYears(seed);
 
     /// <summary>Share of what honest nodes earned, and of what they would have in quarantine, that they lost.</summary>
     public static double HonestLost(SeedResult seed) => seed.Statistics.HonestLost()[^1];
@@ -109,7 +109,8 @@ internal static class Figures
 
     private static IEnumerable<Life> Honest(SeedResult seed) => seed.Lives.Where(life => life.Strategy.IsHonest);
 
-    private static double NodeYears(SeedResult seed) => Honest(seed).Sum(life => life.EndHour - life.EnrolledHour) / HoursPerYear;
+    /// <summary>Years that honest nodes were known, all together.</summary>
+    public static double HonestNodeYears(SeedResult seed) => Honest(seed).Sum(life => life.EndHour - life.EnrolledHour) / HoursPerYear;
 
     private static double Mean(IEnumerable<Life> lives, Func<Life, double> value) => lives.Select(value).DefaultIfEmpty(double.NaN).Average();
 

@@ -66,12 +66,13 @@ internal sealed class ResultsPage(Experiment experiment)
         }
 
         page.AppendLine();
+        AppendAlarms(page);
         AppendWhatIf(page);
         page.AppendLine("""
             ## What is real here and what is modelled
 
             Real, the hub's own classes: `Reputation`, `StandingRules`, `AuditRate`, `AuditDraw`, `EpochSecret`, `PendingEarning`, `AccrualRules`, `Standby`,
-            `HardwareClasses`, `HardwareRate`, `Payout`, `LedgerState`, `Cusum`, `Escalation`, `InferenceJudge`. Every audit, probe and movement of credits goes
+            `HardwareClasses`, `HardwareRate`, `Payout`, `LedgerState`, `Cusum`, `AlarmReview`, `Escalation`, `InferenceJudge`. Every audit, probe and movement of credits goes
             through them; a node's work of an hour is one earning, and how many of its units are faked or drawn is sampled from the binomial distribution at the
             rate of the hour. The ledger's sum is checked to be zero at the end of every seed.
 
@@ -170,6 +171,20 @@ internal sealed class ResultsPage(Experiment experiment)
     private static string Power(AnswerPower power) => string.Create(Culture, $"{power.Verifier:0.0000} / {power.Arbiter:0.0000}");
 
     private string Whole(FakeAnswer answer, Drawing drawing) => experiment.WholeAnswers.TryGetValue((answer, drawing), out var power) ? Power(power) : "–";
+
+    private void AppendAlarms(StringBuilder page)
+    {
+        var rules = new InferenceCheckOptions();
+        page.AppendLine("## What an alarm comes to").AppendLine();
+        page.AppendLine("The sum over many audits on normal scores. Behind an alarm, two arbiters each score the same answers anew, and both must find them");
+        page.AppendLine(Culture, $"{rules.AlarmReviewScore:0.00} standard deviations off. The more of a score is the worker's own, the more of an honest node's bad luck comes back;");
+        page.AppendLine(Culture, $"the population has {100 * experiment.Scenario.SharedDeviation:0} % [uncalibrated].").AppendLine();
+        page.AppendLine(Culture, $"| shift of every audit, σ | audits until an alarm | {string.Join(" | ", Experiment.Shares.Select(share => string.Create(Culture, $"confirmed, {100 * share:0} % the worker's")))} |");
+        page.AppendLine(Culture, $"| --- | --- |{string.Concat(Experiment.Shares.Select(_ => " --- |"))}");
+        foreach (var shift in experiment.Alarms.GroupBy(study => study.Shift))
+            page.AppendLine(Culture, $"| {(shift.Key == 0 ? "0, an honest node" : shift.Key)} | {shift.Average(study => study.Audits):#,0} | {string.Join(" | ", shift.Select(study => Percent(study.Upheld)))} |");
+        page.AppendLine();
+    }
 
     private void AppendWhatIf(StringBuilder page)
     {

@@ -1,4 +1,5 @@
 using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Audits;
 using Federation.Silo.Verification.Standings;
 
 namespace Federation.Simulation;
@@ -52,10 +53,13 @@ internal sealed record Scenario
     public double ArbiterErrors { get; init; } = 0.1;
 
     /// <summary>
-    /// Chance that an arbiter upholds an alarm of the sum over many audits, of a shifted node and of an honest one. Default 0 and 0, as the hub stands: it shows arbiters the
-    /// last answer alone, and one answer of many that are a little off looks honest.
+    /// Share of the variance of an honest answer's score that is the worker's own, and so comes back when an arbiter scores the answer anew; the rest is the scorer's. Half, when worker and
+    /// scorers are equally noisy. [uncalibrated]
     /// </summary>
-    public (double Shifted, double Honest) UpheldAlarms { get; init; }
+    public double SharedDeviation { get; init; } = 0.5;
+
+    /// <summary>The hub's bounds of what it keeps for arbiters.</summary>
+    public AuditOptions Audits { get; init; } = new();
 
     /// <summary>A model drifts: on these days, in one determinism class, this share of honest audits disagrees. [uncalibrated]</summary>
     public (int FromDay, int ToDay, double SoftMismatches) Drift { get; init; } = (20, 23, 0.01);

@@ -10,7 +10,7 @@ namespace Federation.Simulation;
 
 /// <summary>
 /// One node: how it behaves, and what the hub holds of it. The hub's part is the hub's code: <see cref="Reputation"/>, <see cref="StandingRules"/>,
-/// <see cref="PendingEarning"/>, <see cref="AccrualRules"/>, <see cref="Standby"/>, <see cref="Cusum"/>, <see cref="Escalation"/> and the ledger.
+/// <see cref="PendingEarning"/>, <see cref="AccrualRules"/>, <see cref="Standby"/>, <see cref="Cusum"/>, <see cref="AlarmReview"/>, <see cref="Escalation"/> and the ledger.
 /// </summary>
 internal sealed class SimulatedNode
 {
@@ -45,6 +45,7 @@ internal sealed class SimulatedNode
     private HardwareClass? _class;
     private NodeStanding _standing;
     private Reputation _reputation;
+    private readonly Queue<(double Score, DateTimeOffset At)> _alarmAnswers = new();
     private Cusum _cusum = Cusum.Zero;
     private Standby _standby = Standby.Fresh;
     private double _nextProbe;
@@ -314,10 +315,10 @@ internal sealed class SimulatedNode
         if (_strategy.OwnTraffic > 0) PayForOwnTraffic(now, peers);
 
         // The beacon is revealed when the hour is over: what was drawn is audited then.
-        var escalations = Audit(audited, end);
+        var rescored = Audit(audited, end);
         for (var i = _draws.Binomial(verifications, KnownBadShare); i > 0 && !IsBanned; i--) Take(Evidence.AuditMismatch, end);
         checks += (audited.Honest + audited.Faked) * MinutesPerHour * ((_scenario.Canaries * (1 + _scenario.Scoring)) + ((1 - _scenario.Canaries) * _scenario.Scoring));
-        checks += escalations * Escalation.ArbitersNeeded * MinutesPerHour * _scenario.Scoring;
+        checks += rescored * MinutesPerHour * _scenario.Scoring;
         CountEffort(hour, units * MinutesPerHour, checks);
     }
 
@@ -366,23 +367,24 @@ internal sealed class SimulatedNode
 
     // ---------------------------------------------------------------------------------------------------------- audits
 
-    /// <summary>Audits in random order; how many of them went to arbiters.</summary>
+    /// <summary>Audits in random order; how many answers arbiters scored.</summary>
     private int Audit((int Honest, int Faked) units, DateTimeOffset now, bool untilCleared = false)
     {
-        var escalations = 0;
+        var rescored = 0;
         while (units.Honest + units.Faked > 0 && !IsBanned && (!untilCleared || _standing.Standing is Standing.Quarantined))
         {
             var isFaked = _draws.Below(units.Honest + units.Faked) < units.Faked;
             units = isFaked ? (units.Honest, units.Faked - 1) : (units.Honest - 1, units.Faked);
-            var evidence = Verify(isFaked, now);
-            if (evidence is not Evidence.AuditPassed) escalations++;
+            var (evidence, answers) = Verify(isFaked, now);
+            rescored += answers;
             Take(evidence, now);
         }
 
-        return escalations;
+        return rescored;
     }
 
-    private Evidence Verify(bool isFaked, DateTimeOffset now)
+    /// <summary>One audit, and how many answers arbiters scored because of it.</summary>
+    private (Evidence Evidence, int Rescored) Verify(bool isFaked, DateTimeOffset now)
     {
         var answer = isFaked ? _strategy.Answer : FakeAnswer.None;
         var power = _world.Powers.Draw(answer, _draws);
@@ -391,30 +393,53 @@ internal sealed class SimulatedNode
         var verifierIsRing = _draws.Happens(ring);
         var accused = !_strategy.IsRing && verifierIsRing && _draws.Happens(RingAccusations);
 
-        var score = Math.Clamp(power.Shift + _draws.Normal(), -_world.InferenceChecks.CusumClip, _world.InferenceChecks.CusumClip);
-        _cusum = _cusum.Add(score, _world.InferenceChecks.CusumAllowance);
+        // What is the worker's in the score stays with the answer; what is the scorer's is drawn anew each time.
+        var own = power.Shift + (Math.Sqrt(_scenario.SharedDeviation) * _draws.Normal());
+        _cusum = _cusum.Add(Score(own), _world.InferenceChecks.CusumAllowance);
         var alarm = _cusum.Sum >= _world.InferenceChecks.CusumAlarm;
+        Keep(own, now);
+        var behind = alarm ? _alarmAnswers.Select(kept => kept.Score).ToArray() : [];
         if (alarm)
         {
             _cusum = Cusum.Zero;
+            _alarmAnswers.Clear();
             Life.CusumAlarms++;
         }
 
-        var disagrees = alarm || accused || _draws.Happens(isFaked ? power.Verifier : softMismatches);
-        if (_strategy.IsRing && verifierIsRing) disagrees = false;
-        if (!disagrees) return Evidence.AuditPassed;
+        var disagrees = accused || _draws.Happens(isFaked ? power.Verifier : softMismatches);
+        if (_strategy.IsRing && verifierIsRing) (disagrees, alarm) = (false, false);
+        if (!disagrees && !alarm) return (Evidence.AuditPassed, 0);
 
-        var escalation = Escalation.Begin("worker", "verifier");
-        for (var i = 0; escalation.Status is EscalationStatus.Open; i++)
+        var rescored = 0;
+        var isConfirmed = disagrees && Arbitrate(1, () => _draws.Happens(isFaked ? power.Arbiter : accused ? softMismatches : _scenario.ArbiterErrors));
+        if (!isConfirmed && alarm && behind.Length >= _world.InferenceChecks.AlarmReviewAuditsMin)
+            isConfirmed = Arbitrate(behind.Length, () => AlarmReview.Of(AuditSum.Margin, [.. behind.Select(Score)], _world.InferenceChecks).Outcome is InferenceOutcome.SoftMismatch);
+        return (isConfirmed ? Evidence.AuditMismatch : Evidence.AuditUnconfirmed, rescored);
+
+        bool Arbitrate(int answers, Func<bool> disagreesToo)
         {
-            var chance = isFaked ? power.Arbiter : accused || alarm ? softMismatches : _scenario.ArbiterErrors;
-            if (alarm) chance = Math.Max(chance, power.Shift > 0 ? _scenario.UpheldAlarms.Shifted : _scenario.UpheldAlarms.Honest);
-            var says = _draws.Happens(chance);
-            if (_draws.Happens(ring)) says = accused || (says && !_strategy.IsRing);
-            escalation = escalation.Hear($"arbiter {i}", says ? InferenceOutcome.SoftMismatch : InferenceOutcome.Ok);
-        }
+            var escalation = Escalation.Begin("worker", "verifier");
+            for (var i = 0; escalation.Status is EscalationStatus.Open; i++)
+            {
+                rescored += answers;
+                var says = disagreesToo();
+                if (_draws.Happens(ring)) says = accused || (says && !_strategy.IsRing);
+                escalation = escalation.Hear($"arbiter {i}", says ? InferenceOutcome.SoftMismatch : InferenceOutcome.Ok);
+            }
 
-        return escalation.Status is EscalationStatus.Confirmed ? Evidence.AuditMismatch : Evidence.AuditUnconfirmed;
+            return escalation.Status is EscalationStatus.Confirmed;
+        }
+    }
+
+    /// <summary>What a scorer finds in an answer, in standard deviations as the hub's sum takes them.</summary>
+    private double Score(double own)
+        => Math.Clamp(own + (Math.Sqrt(1 - _scenario.SharedDeviation) * _draws.Normal()), -_world.InferenceChecks.CusumClip, _world.InferenceChecks.CusumClip);
+
+    /// <summary>Keeps the answers the sum rests on, as long and as many as the hub does.</summary>
+    private void Keep(double own, DateTimeOffset now)
+    {
+        _alarmAnswers.Enqueue((own, now));
+        while (_alarmAnswers.Count > Math.Min(_cusum.Audits, _scenario.Audits.AlarmAnswers) || (_alarmAnswers.TryPeek(out var oldest) && now - oldest.At > _scenario.Audits.AlarmKeepFor)) _alarmAnswers.Dequeue();
     }
 
     // -------------------------------------------------------------------------------------------- the hub's book of it

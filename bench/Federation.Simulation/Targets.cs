@@ -28,9 +28,7 @@ internal static class Targets
     private static readonly CultureInfo Culture = CultureInfo.InvariantCulture;
 
     private const string Shifted =
-        "Nearly all of it is the nearly lossless change (T5). Its sum over many audits alarms on time, but the hub shows arbiters the last answer alone; "
-        + "they clear it, the sum begins anew, and nothing is ever confirmed. "
-        + "An alarm would have to go to arbiters with the audits it rests on (`Cusum.Audits` says how many): see *What if*.";
+        "What is cashed before the first audit meets a cheat, and what a nearly lossless change (T5) cashes until arbiters have confirmed two alarms of its sum; see *What an alarm comes to*.";
 
     private const string Scattered =
         "Identities with nothing in common are challenged at different moments, so on a card with little work most of their standby probes and challenges "
@@ -38,7 +36,7 @@ internal static class Targets
         + "Simultaneous slots catch those that share an account or a network; random pairs are too rare to meet. A busy card makes sharing a loss.";
 
     private const string Absence =
-        "T5: see above. T3: a missed probe voids the two gaps beside it and nothing else. That makes absence cost more than it brings, whatever its length (§2.6), but ten times only "
+        "T5, nearly lossless: all of its work is cheated, so there is hardly anything honest to forfeit; what it cashes is less than its first two days, until arbiters have confirmed two alarms. T3: a missed probe voids the two gaps beside it and nothing else. That makes absence cost more than it brings, whatever its length (§2.6), but ten times only "
         + "when absences are long and rare; what it brings is a tenth of the rate, and there is no penalty because honest nodes lose probes, too.";
 
     private const string Forfeited =
@@ -66,7 +64,7 @@ internal static class Targets
             AtMost("Cheated hours cashed, of hours credited", 0.001, Over(Figures.CashedShare), Percent, Shifted),
             AtMost("the same, without the nearly lossless change", 0.001, Over(Figures.CashedShareWithoutShift), Percent, ""),
             LossToGain(summaries),
-            AtMost("Honest nodes banned wrongly, a node-year", 0.001, Over(Figures.HonestBans), Percent, "A second confirmed mismatch within 30 days bans, and chance alone brings some about."),
+            AtMost("Honest nodes banned wrongly, a node-year", 0.001, Over(Figures.HonestBans), Percent, Bans(experiment)),
             AtMost("Honest forfeitures, a node-year, over all days", 0.1, Over(Figures.HonestForfeitures), Number, Forfeited),
             AtMost("the same, of nodes older than 30 days", 0.1, Over(Figures.HonestLateForfeitures), Number, Forfeited),
             AtMost("Honest income lost", 0.002, Over(Figures.HonestLost), Percent, "Forfeitures and re-ratings of honest nodes on busy hosts."),
@@ -78,8 +76,8 @@ internal static class Targets
             AtMost("the same, with work for less than half of the time", 1.05, Over(seed => Figures.IdentityIncome(seed, HardwareTrick.SharesCardScattered, 0, 0.5)), Number, Scattered),
             AtMost("Overhead, honest nodes after 30 days", 0.02, Over(seed => Figures.Overhead(seed, life => life.Mature)), Percent, ""),
             AtMost("Overhead, honest nodes in their first week", 0.05, Over(seed => Figures.Overhead(seed, life => life.FirstWeek)), Percent, ""),
-            AtMost("Audits until a shift of 0.5 σ alarms", 100, One(experiment.Cusum.Shifted), Count, ""),
-            AtLeast("Audits until an honest node alarms", 30_000, One(experiment.Cusum.Honest), Count, ""),
+            AtMost("Audits until a shift of 0.5 σ alarms", 100, One(experiment.Alarm(0.5).Audits), Count, ""),
+            AtLeast("Audits until an honest node alarms", 30_000, One(experiment.Alarm(0).Audits), Count, ""),
             AtLeast("Hub inventing 1 % of 10 000 receipts caught in a day, p_h 5 %", 0.99, One(experiment.Hubs.AtFive.CaughtInADay), Percent, "1 − 0.95^100 = 99.4 %: the sample of hubs is small."),
             AtLeast("the same, p_h 1 %", 0.63, One(experiment.Hubs.AtOne.CaughtInADay), Percent, "1 − 0.99^100 = 63.4 %: the sample of hubs is small."),
             AtLeast("Audit power at 256 tokens, smaller model", 0.99, Weaker(FakeAnswer.SmallerModel), Percent, ""),
@@ -87,6 +85,14 @@ internal static class Targets
             AtLeast("the same, scored by the right model afterwards, drawn", 0.99, One(Whole(FakeAnswer.SmallerModelRescored, Drawing.Sampled).Verifier), Percent, Rescored),
             AtLeast("Audit power at 256 tokens, one quantisation step", 0.95, Weaker(FakeAnswer.QuantisationStep), Percent, ""),
         ];
+    }
+
+    private static string Bans(Experiment experiment)
+    {
+        var honest = experiment.Seeds.Select(seed => (Years: Figures.HonestNodeYears(seed), Rate: Figures.HonestBans(seed))).ToArray();
+        return string.Create(
+            Culture,
+            $"{honest.Sum(seed => seed.Years * seed.Rate):0} bans in {honest.Sum(seed => seed.Years):0} node-years, too few to measure a rate of one in a thousand. A second confirmed mismatch within 30 days bans, and chance alone brings some about.");
     }
 
     private static TargetRow LossToGain(IReadOnlyList<StrategySummary> summaries)

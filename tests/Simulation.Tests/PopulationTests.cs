@@ -86,8 +86,8 @@ public sealed class PopulationTests(SmallExperiment small, ITestOutputHelper out
         Assert.True(experiment.Classes.Far.Worst < 1e-6);
         Assert.True(experiment.Classes.Near.Worst < 1e-3);
         Assert.InRange(experiment.Classes.HonestRejected, 0, 0.005);
-        Assert.InRange(experiment.Cusum.Shifted, 20, 100);
-        Assert.True(experiment.Cusum.Honest > 10_000, $"{experiment.Cusum.Honest}");
+        Assert.InRange(experiment.Alarm(0.5).Audits, 20, 100);
+        Assert.True(experiment.Alarm(0).Audits > 10_000, $"{experiment.Alarm(0).Audits}");
         // 1 − 0.95^100 and 1 − 0.99^100, within four standard deviations of 200 hubs.
         Assert.InRange(experiment.Hubs.AtFive.CaughtInADay, 0.97, 1);
         Assert.InRange(experiment.Hubs.AtOne.CaughtInADay, 0.634 - 0.14, 0.634 + 0.14);

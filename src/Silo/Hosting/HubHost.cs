@@ -123,6 +123,7 @@ internal static class HubHost
         builder.Services.AddValidated<InferenceCheckOptions, InferenceCheckOptionsValidator>(InferenceCheckOptions.SectionName);
         builder.Services.AddSingleton(services => new InferenceJudge(services.GetRequiredService<IOptions<InferenceCheckOptions>>().Value));
         builder.Services.AddSingleton<AnswerBuffer>();
+        builder.Services.AddSingleton<AuditTrail>();
         builder.Services.AddSingleton<AuditQueue>();
         builder.Services.AddSingleton<InferenceHistories>();
         builder.Services.AddSingleton<Verifiers>();

@@ -23,6 +23,21 @@ internal sealed class AuditOptions
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan KeepFor { get; set; } = TimeSpan.FromHours(2);
 
+    /// <summary>
+    /// Audited answers kept for one sum of one node and determinism class: the latest of those the sum rests on, for arbiters to score anew should it alarm. A shift of half a standard deviation alarms
+    /// after some sixty. Default 128; 0: none, and no alarm is ever confirmed.
+    /// </summary>
+    [Range(0, 10_000)]
+    public int AlarmAnswers { get; set; } = 128;
+
+    /// <summary>Memory for them, bytes per silo; the oldest go first. Default 128 MiB.</summary>
+    [Range(0, 1L << 40)]
+    public long AlarmBufferBytes { get; set; } = 128L << 20;
+
+    /// <summary>How long one is kept. Sixty audits of a node that is audited once in a hundred units take some hundred hours. Default 7 days.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "60.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan AlarmKeepFor { get; set; } = TimeSpan.FromDays(7);
+
     /// <summary>How often a silo looks for audits to do. Default 30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Period { get; set; } = TimeSpan.FromSeconds(30);

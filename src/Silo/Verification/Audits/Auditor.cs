@@ -12,10 +12,13 @@ namespace Federation.Silo.Verification.Audits;
 
 /// <summary>
 /// Audits one answer: another node says how likely the model finds it, the judge decides, and what looks wrong goes before two
-/// arbiters, each alone with the answer.
+/// arbiters: an answer alone, an alarm of a sum over many audits with all the answers it rests on that are still kept.
 /// </summary>
-internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories, InferenceJudge judge, IOptions<InferenceCheckOptions> options)
+internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories, AuditTrail trail, InferenceJudge judge, IOptions<InferenceCheckOptions> options)
 {
+    /// <summary>An arbiter that has failed to score so many answers of a series is asked for no more of it.</summary>
+    private const int MissesMax = 3;
+
     /// <summary>What is found; <see langword="null"/> when nobody can judge now. Never throws for what a node says.</summary>
     /// <param name="kept">Request and answer.</param>
     /// <param name="worker">The node that answered, as it is seen now.</param>
@@ -24,62 +27,122 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     /// <param name="cancellationToken">Stops it.</param>
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, string determinismClass, AuditSeed seed, CancellationToken cancellationToken)
     {
-        if (!AnswerText.TryRead(kept.Answer, out var answer)) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
+        var work = new AuditedWork(kept, seed);
+        if (Question.Of(work) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome.Model, kept.Outcome.ModelDigest, seed.ToRandom(), cancellationToken);
-
-        using var request = JsonDocument.Parse(kept.Request);
-        var question = new Question(kept, answer, request.RootElement, RequestedSampling.Of(kept.Outcome.Kind, request.RootElement), seed);
         foreach (var verifier in candidates)
         {
             if (await ScoreAsync(verifier, question, cancellationToken) is not { } scored) continue;
-            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, determinismClass, cancellationToken), seed.ToRandom());
+            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, determinismClass, cancellationToken), question.Work.Seed.ToRandom());
             await histories.PutAsync(worker.NodeId, determinismClass, history, cancellationToken);
+            var alarms = Remember(work, worker.NodeId, determinismClass, verdict, history);
             return verdict.Outcome switch
             {
-                InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(verifier, verdict, null)),
-                InferenceOutcome.Inconclusive => new AuditVerdict(AuditOutcome.Inconclusive, string.Join(' ', verdict.Reasons), Evidence(verifier, verdict, null)),
-                InferenceOutcome.SoftMismatch => await EscalateAsync(question, verifier, verdict, candidates, worker, cancellationToken),
+                InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(verifier, verdict, [])),
+                InferenceOutcome.Inconclusive => new AuditVerdict(AuditOutcome.Inconclusive, verdict.Words, Evidence(verifier, verdict, [])),
+                InferenceOutcome.SoftMismatch => await EscalateAsync(question, verifier, verdict, alarms, candidates, worker, cancellationToken),
                 _ => throw new InvalidOperationException($"Outcome {verdict.Outcome} is not handled."),
             };
         }
         return null;
     }
 
-    private async Task<AuditVerdict> EscalateAsync(Question question, Verifier verifier, InferenceVerdict verdict, ImmutableArray<Verifier> candidates, NodeView worker, CancellationToken cancellationToken)
+    /// <summary>Keeps the answer for the sums it went into, and gives the answers behind those that alarm.</summary>
+    private ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> Remember(AuditedWork work, string nodeId, string determinismClass, InferenceVerdict verdict, InferenceHistory history)
     {
-        var escalation = Escalation.Begin(worker.NodeId, verifier.Node.NodeId);
+        foreach (var (sum, score, after) in new[] { (AuditSum.Margin, verdict.Figures.MarginScore, history.Margin), (AuditSum.Delta, verdict.Figures.DeltaScore, history.Delta) })
+        {
+            // The history of an alarm is 0 again.
+            if (score is not null) trail.Keep(new SumKey(nodeId, determinismClass, sum), work, verdict.Alarms.FirstOrDefault(alarm => alarm.Sum == sum)?.Audits ?? after.Audits);
+        }
+        return [.. verdict.Alarms.Select(alarm => (alarm, trail.Take(new SumKey(nodeId, determinismClass, alarm.Sum))))];
+    }
+
+    private async Task<AuditVerdict> EscalateAsync(
+        Question question, Verifier verifier, InferenceVerdict verdict, ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> alarms, ImmutableArray<Verifier> candidates, NodeView worker,
+        CancellationToken cancellationToken)
+    {
+        var findings = new List<string>();
+        var escalations = ImmutableArray.CreateBuilder<Escalation>();
+        if (!verdict.Reasons.IsEmpty)
+        {
+            // An arbiter judges this answer alone: what is remembered of the node speaks neither for it nor against it.
+            var escalation = await HearAsync(
+                Escalation.Begin(worker.NodeId, verifier.Node.NodeId), candidates,
+                async arbiter => (await ScoreAsync(arbiter, question, cancellationToken) is { } again ? Alone(again, question).Outcome : InferenceOutcome.Inconclusive, null));
+            escalations.Add(escalation);
+            findings.Add($"{string.Join(' ', verdict.Reasons)} {Words(escalation, "found the same", "found the answer right")}");
+        }
+        foreach (var (alarm, works) in alarms)
+        {
+            if (works.Length < options.Value.AlarmReviewAuditsMin)
+            {
+                findings.Add(Format($"{alarm.Words} Of these answers {works.Length} are still kept and an alarm is looked into with {options.Value.AlarmReviewAuditsMin} or more, so it stays unconfirmed."));
+                continue;
+            }
+            var escalation = await HearAsync(
+                Escalation.Begin(worker.NodeId, verifier.Node.NodeId), candidates,
+                async arbiter => await ReviewAsync(arbiter, alarm.Sum, works, cancellationToken) is var review ? (review.Outcome, review) : default);
+            escalations.Add(escalation);
+            findings.Add($"{alarm.Words} {Words(escalation, Format($"scored {works.Length} of these answers anew and found the same"), Format($"scored {works.Length} of these answers anew and found them right"))}");
+        }
+        var outcome = escalations.Any(escalation => escalation.Status is EscalationStatus.Confirmed) ? AuditOutcome.Mismatch : AuditOutcome.Unconfirmed;
+        return new AuditVerdict(outcome, string.Join(' ', findings), Evidence(verifier, verdict, escalations.ToImmutable()));
+    }
+
+    private static async Task<Escalation> HearAsync(Escalation escalation, ImmutableArray<Verifier> candidates, Func<Verifier, Task<(InferenceOutcome Outcome, AlarmReview? Review)>> ask)
+    {
         foreach (var arbiter in candidates)
         {
             if (escalation.Status is not EscalationStatus.Open) break;
             if (!escalation.MayArbitrate(arbiter.Node.NodeId)) continue;
-            // An arbiter judges this answer alone: what is remembered of the node speaks neither for it nor against it.
-            var word = await ScoreAsync(arbiter, question, cancellationToken) is { } again
-                ? judge.Judge(again, InferenceHistory.Empty, question.Seed.ToRandom()).Verdict.Outcome
-                : InferenceOutcome.Inconclusive;
-            escalation = escalation.Hear(arbiter.Node.NodeId, word);
+            var (outcome, review) = await ask(arbiter);
+            escalation = escalation.Hear(arbiter.Node.NodeId, outcome, review);
         }
-        var reasons = string.Join(' ', verdict.Reasons);
-        var evidence = Evidence(verifier, verdict, escalation);
-        return escalation.Status switch
-        {
-            EscalationStatus.Confirmed => new AuditVerdict(AuditOutcome.Mismatch, $"{reasons} Two arbiters found the same.", evidence),
-            EscalationStatus.Cleared => new AuditVerdict(AuditOutcome.Unconfirmed, $"{reasons} An arbiter found the answer right.", evidence),
-            _ => new AuditVerdict(AuditOutcome.Unconfirmed, Format($"{reasons} Only {escalation.Words.Length} arbiters could be asked; it takes {Escalation.ArbitersNeeded} to confirm."), evidence),
-        };
+        return escalation;
     }
+
+    /// <summary>An arbiter scores everything that is left of what an alarm rests on.</summary>
+    private async Task<AlarmReview> ReviewAsync(Verifier arbiter, AuditSum sum, ImmutableArray<AuditedWork> works, CancellationToken cancellationToken)
+    {
+        var scores = new List<double>(works.Length);
+        var misses = 0;
+        foreach (var work in works)
+        {
+            if (Question.Of(work) is not { } question) continue;
+            if (await ScoreAsync(arbiter, question, cancellationToken) is not { } again)
+            {
+                if (++misses == MissesMax) break;
+                continue;
+            }
+            var figures = Alone(again, question).Figures;
+            if ((sum is AuditSum.Margin ? figures.MarginScore : figures.DeltaScore) is { } score) scores.Add(score);
+        }
+        return AlarmReview.Of(sum, scores, options.Value);
+    }
+
+    private InferenceVerdict Alone(AuditedAnswer answer, Question question) => judge.Judge(answer, InferenceHistory.Empty, question.Work.Seed.ToRandom()).Verdict;
+
+    private static string Words(Escalation escalation, string same, string right) => escalation.Status switch
+    {
+        EscalationStatus.Confirmed => $"Two arbiters {same}.",
+        EscalationStatus.Cleared => $"An arbiter {right}.",
+        _ => Format($"Only {escalation.Words.Count(word => word.Outcome is not InferenceOutcome.Inconclusive)} arbiters had an answer; it takes {Escalation.ArbitersNeeded} to confirm."),
+    };
 
     private async Task<AuditedAnswer?> ScoreAsync(Verifier verifier, Question question, CancellationToken cancellationToken)
     {
-        var (kept, answer, request, sampling, seed) = question;
+        var (work, answer, request, sampling) = question;
+        var outcome = work.Kept.Outcome;
         var ended = answer.FinishReason == "stop";
         var ask = new ScoreRequest
         {
-            Kind = kept.Outcome.Kind.Word(),
+            Kind = outcome.Kind.Word(),
             Model = verifier.Model.Name,
             Request = request,
             AnswerText = answer.Text,
             FinishReason = answer.FinishReason,
-            Offsets = verifier.ScoresWholeTexts ? null : AuditPlan.Offsets(answer.Text, ended, seed.Bytes.Span, options.Value.Positions),
+            Offsets = verifier.ScoresWholeTexts ? null : AuditPlan.Offsets(answer.Text, ended, work.Seed.Bytes.Span, options.Value.Positions),
         };
         if (await verifiers.ScoreAsync(verifier, ask, cancellationToken) is not { } score) return null;
         return new AuditedAnswer
@@ -87,7 +150,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
             Drawing = sampling.Drawing,
             Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, worker: []),
             FinishReason = answer.FinishReason,
-            CompletionTokens = kept.Outcome.CompletionTokens,
+            CompletionTokens = outcome.CompletionTokens,
             CompletionTokensMax = sampling.CompletionTokensMax,
             PromptTokensCounted = score.PromptTokens,
             CompletionTokensCounted = score.AnswerTokens,
@@ -95,13 +158,24 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
         };
     }
 
-    private static string Evidence(Verifier verifier, InferenceVerdict verdict, Escalation? escalation)
-        => JsonSerializer.Serialize(new AuditEvidence(verifier.Node.NodeId, verdict, escalation?.Words ?? [], escalation?.Status), AuditJson.Default.AuditEvidence);
+    private static string Evidence(Verifier verifier, InferenceVerdict verdict, ImmutableArray<Escalation> escalations)
+        => JsonSerializer.Serialize(
+            new AuditEvidence(verifier.Node.NodeId, verdict, [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>All that is asked of a verifier.</summary>
-    private sealed record Question(KeptAnswer Kept, AnswerText Answer, JsonElement Request, RequestedSampling Sampling, AuditSeed Seed);
+    private sealed record Question(AuditedWork Work, AnswerText Answer, JsonElement Request, RequestedSampling Sampling)
+    {
+        /// <summary><see langword="null"/> for an answer that cannot be scored.</summary>
+        public static Question? Of(AuditedWork work)
+        {
+            if (!AnswerText.TryRead(work.Kept.Answer, out var answer)) return null;
+            using var request = JsonDocument.Parse(work.Kept.Request);
+            var root = request.RootElement.Clone();
+            return new Question(work, answer, root, RequestedSampling.Of(work.Kept.Outcome.Kind, root));
+        }
+    }
 }
 
 /// <summary>What an audit came to.</summary>
@@ -111,7 +185,13 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
 internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string Evidence);
 
 /// <summary>What stays on record of an audit.</summary>
-internal sealed record AuditEvidence(string Verifier, InferenceVerdict Verdict, ImmutableArray<ArbiterWord> Arbiters, EscalationStatus? Escalation);
+/// <param name="Verifier">Who scored the answer first.</param>
+/// <param name="Verdict">The judge's, of that score.</param>
+/// <param name="Escalations">Of the answer itself, and of each alarm that arbiters looked into.</param>
+internal sealed record AuditEvidence(string Verifier, InferenceVerdict Verdict, ImmutableArray<EscalationEvidence> Escalations);
+
+/// <summary>What arbiters said, one by one, and what that came to.</summary>
+internal sealed record EscalationEvidence(ImmutableArray<ArbiterWord> Arbiters, EscalationStatus Status);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, UseStringEnumConverter = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(AuditEvidence))]

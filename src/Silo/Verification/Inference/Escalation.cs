@@ -21,11 +21,12 @@ internal enum EscalationStatus
 /// <summary>One arbiter's word.</summary>
 /// <param name="Arbiter">Its node id.</param>
 /// <param name="Outcome"><see cref="InferenceOutcome.Inconclusive"/>: it gave no answer, or one that says nothing.</param>
-internal sealed record ArbiterWord(string Arbiter, InferenceOutcome Outcome);
+/// <param name="Review">What it found in the answers behind an alarm; null where it judged the one answer.</param>
+internal sealed record ArbiterWord(string Arbiter, InferenceOutcome Outcome, AlarmReview? Review = null);
 
 /// <summary>
-/// A soft mismatch before two arbiters of the same determinism class (verification.md §2.5). Each scores the answer anew and alone; only when
-/// both find the mismatch too is it confirmed. Convicting an honest worker thus needs two wrong arbiters; f² for a colluding share f.
+/// A soft mismatch before two arbiters of the same determinism class (verification.md §2.5). Each scores the answer anew and alone, or all the answers that
+/// an alarm rests on (<see cref="AlarmReview"/>); only when both find the mismatch too is it confirmed. Convicting an honest worker thus needs two wrong arbiters; f² for a colluding share f.
 /// </summary>
 /// <param name="Worker">Whose answer it is.</param>
 /// <param name="Verifier">Who found the mismatch; it is no arbiter.</param>
@@ -54,6 +55,6 @@ internal sealed record Escalation(string Worker, string Verifier, ImmutableArray
     public bool MayArbitrate(string node) => node != Worker && node != Verifier && Words.All(word => word.Arbiter != node);
 
     /// <summary>Takes an arbiter's word. A word after the end, a second one, or a party's changes nothing.</summary>
-    public Escalation Hear(string arbiter, InferenceOutcome outcome) =>
-        Status == EscalationStatus.Open && MayArbitrate(arbiter) ? this with { Words = Words.Add(new ArbiterWord(arbiter, outcome)) } : this;
+    public Escalation Hear(string arbiter, InferenceOutcome outcome, AlarmReview? review = null) =>
+        Status == EscalationStatus.Open && MayArbitrate(arbiter) ? this with { Words = Words.Add(new ArbiterWord(arbiter, outcome, review)) } : this;
 }

@@ -78,6 +78,17 @@ internal sealed class InferenceCheckOptions
     [Range(0.5, 100.0)]
     public double CusumClip { get; set; } = 3;
 
+    /// <summary>
+    /// What an arbiter's own scores of the answers behind an alarm must come to, standard deviations of their sum, for it to uphold the alarm (<see cref="AlarmReview"/>). Default 3.09, one honest
+    /// series in a thousand [uncalibrated].
+    /// </summary>
+    [Range(0.5, 100.0)]
+    public double AlarmReviewScore { get; set; } = 3.09;
+
+    /// <summary>Fewer answers than this are no series to review; an alarm itself takes no fewer. Default 6.</summary>
+    [Range(2, 1000)]
+    public int AlarmReviewAuditsMin { get; set; } = 6;
+
     /// <summary>What honest greedy audits look like. Default: for noise of 0.05 nat [uncalibrated].</summary>
     [ValidateObjectMembers]
     public HonestAudits Greedy { get; set; } = new() { DeltaMean = 0.016, DeltaDeviation = 0.019 };

@@ -26,24 +26,26 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
             DeltaSum = history.Delta.Sum,
         };
         var reasons = new List<string>();
+        var alarms = ImmutableArray.CreateBuilder<SumAlarm>();
         CheckCount(answer, reasons);
         CheckLength(answer, reasons);
         if (counted.Length < options.PositionsMin)
         {
             return reasons.Count > 0
-                ? (new InferenceVerdict(InferenceOutcome.SoftMismatch, [.. reasons], figures), history)
-                : (new InferenceVerdict(InferenceOutcome.Inconclusive, [Text($"Only {counted.Length} positions could be scored; a verdict needs {options.PositionsMin}.")], figures), history);
+                ? (new InferenceVerdict(InferenceOutcome.SoftMismatch, [.. reasons], figures, []), history)
+                : (new InferenceVerdict(InferenceOutcome.Inconclusive, [Text($"Only {counted.Length} positions could be scored; a verdict needs {options.PositionsMin}.")], figures, []), history);
         }
 
-        if (answer.Drawing == Drawing.Greedy) (figures, history) = CheckMargins(counted, figures, history, reasons);
+        if (answer.Drawing == Drawing.Greedy) (figures, history) = CheckMargins(counted, figures, history, reasons, alarms);
         if (answer.Drawing == Drawing.Sampled) (figures, history) = CheckDraws(counted, figures, history, random, reasons);
-        (figures, history) = CheckDeltas(counted, answer.Drawing == Drawing.Sampled ? options.Drawn : options.Greedy, figures, history, reasons);
+        (figures, history) = CheckDeltas(counted, answer.Drawing == Drawing.Sampled ? options.Drawn : options.Greedy, figures, history, reasons, alarms);
         figures = CheckEnd(answer.Drawing, counted, figures, reasons);
-        return (new InferenceVerdict(reasons.Count == 0 ? InferenceOutcome.Ok : InferenceOutcome.SoftMismatch, [.. reasons], figures), history);
+        var isFine = reasons.Count == 0 && alarms.Count == 0;
+        return (new InferenceVerdict(isFine ? InferenceOutcome.Ok : InferenceOutcome.SoftMismatch, [.. reasons], figures, alarms.ToImmutable()), history);
     }
 
     private (InferenceFigures, InferenceHistory) CheckMargins(
-        ImmutableArray<ScoredPosition> counted, InferenceFigures figures, InferenceHistory history, List<string> reasons)
+        ImmutableArray<ScoredPosition> counted, InferenceFigures figures, InferenceHistory history, List<string> reasons, ImmutableArray<SumAlarm>.Builder alarms)
     {
         // A log-probability carries a rounding of a thousandth or less; a tie is no difference.
         var margins = counted.Select(position => Math.Min(position.Margin ?? options.MarginClipNats, options.MarginClipNats)).ToArray();
@@ -72,7 +74,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
 
         if (sum.Sum >= options.CusumAlarm)
         {
-            reasons.Add(Text($"Over the last {sum.Audits} audits the tokens lay further below the model's choices than an honest node's do: sum {sum.Sum:0.0}, alarm at {options.CusumAlarm:0.0}."));
+            alarms.Add(Alarm(AuditSum.Margin, sum, "the tokens lay further below the model's choices than an honest node's do"));
         }
 
         return (figures with
@@ -88,7 +90,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
     }
 
     private (InferenceFigures, InferenceHistory) CheckDeltas(
-        ImmutableArray<ScoredPosition> counted, HonestAudits honest, InferenceFigures figures, InferenceHistory history, List<string> reasons)
+        ImmutableArray<ScoredPosition> counted, HonestAudits honest, InferenceFigures figures, InferenceHistory history, List<string> reasons, ImmutableArray<SumAlarm>.Builder alarms)
     {
         var deltas = counted.Select(position => position.Delta).OfType<double>().Select(delta => Math.Min(delta, options.MarginClipNats)).Order().ToArray();
         if (deltas.Length < options.PositionsMin) return (figures with { Compared = deltas.Length }, history);
@@ -108,7 +110,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
 
         if (sum.Sum >= options.CusumAlarm)
         {
-            reasons.Add(Text($"Over the last {sum.Audits} audits the node's log-probabilities lay further from the model's than an honest node's do: sum {sum.Sum:0.0}, alarm at {options.CusumAlarm:0.0}."));
+            alarms.Add(Alarm(AuditSum.Delta, sum, "the node's log-probabilities lay further from the model's than an honest node's do"));
         }
 
         return (figures with { Compared = deltas.Length, MeanDelta = mean, MedianDelta = median, DeltaScore = score, DeltaSum = sum.Sum }, history with { Delta = AfterAlarm(sum) });
@@ -183,6 +185,8 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         var z = Math.Clamp((mean - honestMean) / (honestDeviation / Math.Sqrt(tokens)), -options.CusumClip, options.CusumClip);
         return (z, sum.Add(z, options.CusumAllowance));
     }
+
+    private SumAlarm Alarm(AuditSum which, Cusum sum, string what) => new(which, sum.Audits, Text($"Over the last {sum.Audits} audits {what}: sum {sum.Sum:0.0}, alarm at {options.CusumAlarm:0.0}."));
 
     /// <summary>An alarm is told once; arbiters look into it while the sum begins anew.</summary>
     private Cusum AfterAlarm(Cusum sum) => sum.Sum >= options.CusumAlarm ? Cusum.Zero : sum;

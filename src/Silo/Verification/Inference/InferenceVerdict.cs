@@ -75,9 +75,14 @@ internal sealed record InferenceFigures
 
 /// <summary>The verdict on one answer: what, why in plain words, and the figures.</summary>
 /// <param name="Outcome">What it comes to.</param>
-/// <param name="Reasons">One sentence for each test that failed, or why there is no verdict; empty when all is well.</param>
+/// <param name="Reasons">One sentence for each test that this answer failed, or why there is no verdict; empty when nothing is wrong with it.</param>
 /// <param name="Figures">All that was worked out.</param>
-internal sealed record InferenceVerdict(InferenceOutcome Outcome, ImmutableArray<string> Reasons, InferenceFigures Figures);
+/// <param name="Alarms">Sums that have reached their alarm with this answer; it may well look honest itself.</param>
+internal sealed record InferenceVerdict(InferenceOutcome Outcome, ImmutableArray<string> Reasons, InferenceFigures Figures, ImmutableArray<SumAlarm> Alarms)
+{
+    /// <summary>All that speaks against the node, or why there is no verdict.</summary>
+    public string Words => string.Join(' ', [.. Reasons, .. Alarms.Select(alarm => alarm.Words)]);
+}
 
 /// <summary>What is remembered of a node in one determinism class from audit to audit.</summary>
 /// <param name="Draws">Drawn tokens that wait for the distribution test.</param>

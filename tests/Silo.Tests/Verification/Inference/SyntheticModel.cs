@@ -32,26 +32,37 @@ internal sealed class SyntheticModel(Random random)
     private double _divergence;
     private int _tokens;
 
-    public AuditedAnswer Answer(int tokens, Drawing drawing)
-    {
-        var positions = ImmutableArray.CreateBuilder<ScoredPosition>(tokens);
-        for (var i = 0; i < tokens; i++)
-        {
-            positions.Add(Position(i, drawing));
-        }
+    public AuditedAnswer Answer(int tokens, Drawing drawing) => Answer(tokens, drawing, scorers: 1)[0];
 
-        return new AuditedAnswer { Drawing = drawing, Positions = positions.ToImmutable(), FinishReason = "stop", CompletionTokens = tokens };
+    /// <summary>One answer as several nodes score it, each with noise of its own.</summary>
+    public ImmutableArray<AuditedAnswer> Answer(int tokens, Drawing drawing, int scorers)
+    {
+        var positions = Enumerable.Range(0, tokens).Select(i => Position(i, drawing, scorers)).ToArray();
+        return
+        [
+            .. Enumerable.Range(0, scorers).Select(scorer => new AuditedAnswer
+            {
+                Drawing = drawing, Positions = [.. positions.Select(position => position[scorer])], FinishReason = "stop", CompletionTokens = tokens,
+            }),
+        ];
     }
 
-    private ScoredPosition Position(int offset, Drawing drawing)
+    private ScoredPosition[] Position(int offset, Drawing drawing, int scorers)
     {
         var spread = Spreads[random.Next(Spreads.Length)];
         var truth = Enumerable.Range(0, Vocabulary).Select(_ => spread * Normal()).ToArray();
-        var verifier = Normalised([.. truth.Select(logit => logit + (HonestNoise / Math.Sqrt(2) * Normal()))]);
+        var verifier = Noisy(truth);
         var worker = Normalised([.. truth.Select(logit => (logit + (HonestNoise / Math.Sqrt(2) * Normal()) + (Bend * Normal())) / Sharpness)]);
         _divergence += verifier.Zip(worker, (v, w) => Math.Exp(v) * (v - w)).Sum();
         _tokens++;
         var token = drawing == Drawing.Greedy ? Array.IndexOf(worker, worker.Max()) : Draw(worker);
+        return [Scored(offset, token, worker, verifier), .. Enumerable.Range(1, scorers - 1).Select(_ => Scored(offset, token, worker, Noisy(truth)))];
+    }
+
+    private double[] Noisy(double[] truth) => Normalised([.. truth.Select(logit => logit + (HonestNoise / Math.Sqrt(2) * Normal()))]);
+
+    private ScoredPosition Scored(int offset, int token, double[] worker, double[] verifier)
+    {
         var likelier = verifier.Where(logprob => logprob > verifier[token]).ToArray();
         return new ScoredPosition(
             offset,
