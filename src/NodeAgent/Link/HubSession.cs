@@ -168,7 +168,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, logger);
         lock (_slots)
         {
-            if (_leases.Values.Count(running => running.Engine == engine.Engine) < engine.Engine.Slots && _leases.TryAdd(assign.LeaseId, lease)) return (lease, default);
+            if (_leases.Values.Count(running => running.Engine == engine.Engine && !running.IsCancelled) < engine.Engine.Slots && _leases.TryAdd(assign.LeaseId, lease)) return (lease, default);
         }
         lease.Dispose();
         return (null, RefuseReason.NoSlot);

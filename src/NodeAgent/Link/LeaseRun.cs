@@ -26,6 +26,9 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
 
     public IEngine Engine => engine;
 
+    /// <summary>The hub wants no more of it: its slot is as good as free.</summary>
+    public bool IsCancelled => _cancelled.IsCancellationRequested;
+
     public void Grant(uint bytes) => _window.Grant(bytes);
 
     /// <summary>The hub wants no more of it.</summary>

@@ -13,7 +13,11 @@ namespace Federation.Silo.Gateway;
 /// <param name="Body">What the engine is asked.</param>
 /// <param name="Stream">Whether the body asks for a stream.</param>
 /// <param name="TimeLimit">For the whole answer.</param>
-internal sealed record DirectLease(string NodeId, EngineReport Engine, ModelReport Model, string JobId, JobKind Kind, ReadOnlyMemory<byte> Body, bool Stream, TimeSpan TimeLimit);
+internal sealed record DirectLease(string NodeId, EngineReport Engine, ModelReport Model, string JobId, JobKind Kind, ReadOnlyMemory<byte> Body, bool Stream, TimeSpan TimeLimit)
+{
+    /// <inheritdoc cref="LeaseAssignment.Yields"/>
+    public bool Yields { get; init; }
+}
 
 /// <summary>
 /// Leases that go to one certain node past its pools: what the hub itself wants to know of it. They wait for nothing: a node without a free
@@ -30,7 +34,7 @@ internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher
     {
         if (await grains.GetGrain<INodeGrain>(lease.NodeId).GetConnection() is not { } connection) return null;
         var member = new PoolMember(connection.SessionId, 0, lease.NodeId, lease.Engine.Name, lease.Engine.Slots, lease.Engine.Slots, lease.Model, connection.Session);
-        var assignment = new LeaseAssignment($"{lease.JobId}.1", lease.JobId, lease.Kind, lease.Model.Name, lease.Engine.Name, lease.Body, lease.Stream, lease.TimeLimit, Attempt: 1);
+        var assignment = new LeaseAssignment($"{lease.JobId}.1", lease.JobId, lease.Kind, lease.Model.Name, lease.Engine.Name, lease.Body, lease.Stream, lease.TimeLimit, Attempt: 1, lease.Yields);
         var (status, stream) = await dispatcher.DispatchAsync(member, assignment);
         if (status is not AssignStatus.Sent) return null;
         await using (stream)

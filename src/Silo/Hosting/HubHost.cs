@@ -13,6 +13,7 @@ using Federation.Silo.Verification.Audits;
 using Federation.Silo.Verification.Challenges;
 using Federation.Silo.Verification.Epochs;
 using Federation.Silo.Verification.Inference;
+using Federation.Silo.Verification.Probes;
 using Federation.Silo.Verification.Standings;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
@@ -118,6 +119,8 @@ internal static class HubHost
         builder.Services.AddValidated<ChallengeScheduleOptions, ChallengeScheduleOptionsValidator>(ChallengeScheduleOptions.SectionName);
         builder.Services.AddSingleton<VerificationThread>();
         builder.Services.AddSingleton<ChallengeRoom>();
+        builder.Services.AddValidated<ProbeOptions, ProbeOptionsValidator>(ProbeOptions.SectionName);
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ProbeRoom>(services, new UnforeseeableRandom()));
         builder.Services.AddValidated<AuditOptions, AuditOptionsValidator>(AuditOptions.SectionName);
         builder.Services.AddValidated<CanaryOptions, CanaryOptionsValidator>(CanaryOptions.SectionName);
         builder.Services.AddValidated<InferenceCheckOptions, InferenceCheckOptionsValidator>(InferenceCheckOptions.SectionName);

@@ -99,6 +99,9 @@ internal sealed partial class NodeGrain(
         var before = _connection;
         _connection = connection;
         Accept(connection.Report);
+        // A session that this activation has not seen may have begun long after the one before ended.
+        await Verification.LeaveStandbyAsync("the node connected anew before the next probe", _hardwareClass);
+        await StandByAsync();
         if (before is not null) await CloseQuietlyAsync(before.Session, SessionEnd.Superseded);
         await store.RememberAsync(Id, connection.Report.AgentVersion, HardwareJson(connection.Report.Hardware), CancellationToken.None);
         _unanswered.Clear();
@@ -113,7 +116,7 @@ internal sealed partial class NodeGrain(
         _connection = null;
         _report = null;
         _lastSeen = time.GetUtcNow();
-        _verification?.LeaveStandby();
+        await Verification.LeaveStandbyAsync("the node left before the next probe", _hardwareClass);
         await GrainFactory.GetGrain<IHubGrain>(0).RemoveNode(Id);
         await store.SetLastSeenAsync(Id, _lastSeen.Value, CancellationToken.None);
     }
@@ -123,6 +126,7 @@ internal sealed partial class NodeGrain(
         if (_connection is null) return ReportStatus.NotConnected;
         if (_connection.SessionId != sessionId) return ReportStatus.Superseded;
         Accept(report);
+        await StandByAsync();
         await ReportToHubAsync();
         OfferUnanswered();
         return ReportStatus.Taken;
@@ -177,9 +181,9 @@ internal sealed partial class NodeGrain(
 
     public async Task<Ruling> RecordAudit(AuditReport report) => _node is null ? Unknown() : await ApplyAsync(await Verification.RecordAuditAsync(report));
 
-    public async Task<ProbeFollowUp> RecordProbe(ProbeReport report) => _node is null
-        ? throw new ArgumentException($"There is no node {Id}.", nameof(report))
-        : await Verification.RecordProbeAsync(report, _hardwareClass, await EarningMultiplierAsync());
+    public async Task<ProbeFollowUp> RecordProbe(string sessionId, ProbeReport report) => _connection?.SessionId == sessionId
+        ? await Verification.RecordProbeAsync(report, _hardwareClass, await EarningMultiplierAsync())
+        : new ProbeFollowUp(null, 0);
 
     public async Task<int> SettleEarnings() => _node is null ? 0 : await Verification.SettleAsync();
 
@@ -193,6 +197,15 @@ internal sealed partial class NodeGrain(
         return decided;
     }
 
+    /// <summary>Standby goes on while the node takes work and is let; it ends with either, and begins again from nothing.</summary>
+    private Task StandByAsync()
+    {
+        if (_report is not { AcceptsWork: true } report) return Verification.LeaveStandbyAsync($"the node took no work from then on{(_report is { WhyNot.Length: > 0 } paused ? $" ({paused.WhyNot})" : string.Empty)}", _hardwareClass);
+        if (Verification.Standing is Standing.Quarantined or Standing.Banned) return Verification.LeaveStandbyAsync("the node is given no work while it is quarantined or banned", _hardwareClass);
+        Verification.BeginStandby();
+        return Task.CompletedTask;
+    }
+
     /// <summary>What the node's grain has to do about a ruling: a banned node is hung up on.</summary>
     private async Task<Ruling> ApplyAsync(Ruling ruling)
     {
@@ -200,6 +213,7 @@ internal sealed partial class NodeGrain(
         LogStanding(Id, _node.Standing, ruling.Standing);
         _node = _node with { Standing = ruling.Standing };
         if (_connection is not { } connection) return ruling;
+        await StandByAsync();
         if (ruling.Standing is Standing.Banned) await CloseQuietlyAsync(connection.Session, SessionEnd.Banned);
         else await TellStandingAsync(connection.Session, ruling.Standing);
         await ReportToHubAsync();

@@ -5,6 +5,7 @@ using Federation.Protocol.V1;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Challenges;
+using Federation.Silo.Verification.Probes;
 using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.Extensions.Options;
@@ -19,6 +20,7 @@ internal sealed partial class NodeLinkService(
     SessionGrains grains,
     HubDrain drain,
     ChallengeRoom challenges,
+    ProbeRoom probes,
     IOptions<NodeLinkOptions> options,
     TimeProvider time,
     ILoggerFactory loggers,
@@ -110,7 +112,7 @@ internal sealed partial class NodeLinkService(
     {
         var reference = grains.ReferenceTo(session);
         session.Reference = reference;
-        var challenging = Task.CompletedTask;
+        var checking = Task.CompletedTask;
         try
         {
             session.Send(new HubMessage
@@ -125,12 +127,12 @@ internal sealed partial class NodeLinkService(
             var status = await grains.ConnectAsync(session.NodeId, new NodeConnection(session.SessionId, reference, session.Report));
             if (status is not ConnectionStatus.Connected) throw Refusal(StatusCode.PermissionDenied, $"the node may not connect: {status}");
             LogConnected(session.NodeId, hello.AgentVersion.Length > 0 ? Printable.Of(hello.AgentVersion, 64) : "unknown", session.Report.Engines.Sum(engine => engine.Models.Length));
-            challenging = challenges.For(session, node).RunAsync(session.Ended);
+            checking = Task.WhenAll(challenges.For(session, node).RunAsync(session.Ended), probes.For(session).RunAsync(session.Ended));
             await session.RunAsync(inbound, outbound, aborted);
         }
         finally
         {
-            await challenging.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await checking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             sessions.Remove(session);
             LogDisconnected(session.NodeId, session.EndStatus?.Detail ?? "the node hung up");
             await DisconnectAsync(session);

@@ -42,7 +42,11 @@ internal sealed partial class NodeSession : INodeSession
     private long _lastHeard;
     private volatile bool _draining;
     private volatile bool _quarantined;
+    private volatile bool _challenged;
     private long _leasesBegun;
+    private int _working;
+    private long _workingSince;
+    private TimeSpan _worked;
 
     public NodeSession(
         string nodeId,
@@ -94,6 +98,25 @@ internal sealed partial class NodeSession : INodeSession
     /// <summary>Leases given to the node so far: while it stays the same, none has begun.</summary>
     public long LeasesBegun => Interlocked.Read(ref _leasesBegun);
 
+    /// <summary>The node computes for a challenge: whatever is measured of it meanwhile says nothing.</summary>
+    public bool IsChallenged
+    {
+        get => _challenged;
+        set => _challenged = value;
+    }
+
+    /// <summary>The node takes work and has none: what it may be paid standby for.</summary>
+    public bool StandsBy => _report.AcceptsWork && !_draining && !_quarantined && !_challenged && _leases.IsEmpty && !_ended.IsCancellationRequested;
+
+    /// <summary>How long, in all, the node had a lease to work on, one or several at once; those that yield do not count. By the hub's clock.</summary>
+    public TimeSpan Worked
+    {
+        get
+        {
+            lock (_slotGate) return _working > 0 ? _worked + _time.GetElapsedTime(_workingSince) : _worked;
+        }
+    }
+
     /// <summary>The node's words in challenges, in order, each with the moment at which it came.</summary>
     public ChannelReader<CheckMessage> Checks => _checks.Reader;
 
@@ -116,18 +139,24 @@ internal sealed partial class NodeSession : INodeSession
     public AssignStatus TryAssign(LeaseAssignment assignment, out Lease? lease)
     {
         lease = null;
+        Lease? yielding;
         lock (_slotGate)
         {
             if (_draining || _ended.IsCancellationRequested) return AssignStatus.Gone;
+            if (assignment.Yields && !StandsBy) return AssignStatus.NoSlot;
             if (FreeSlots(assignment.Engine) <= 0)
             {
-                _starvedModels.TryAdd(assignment.Model, 0);
+                if (!assignment.Yields) _starvedModels.TryAdd(assignment.Model, 0);
                 return AssignStatus.NoSlot;
             }
-            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes);
+            yielding = _leases.Values.FirstOrDefault(running => running.Yields);
+            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields);
             Interlocked.Increment(ref _leasesBegun);
             if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
+            if (!lease.Yields && _working++ == 0) _workingSince = _time.GetTimestamp();
         }
+        // The node hears of it first, so that the slot is free when the work comes.
+        if (yielding is not null) Cancel(yielding.LeaseId, "work has come");
         var sent = Send(new HubMessage
         {
             Assign = new Assign
@@ -507,7 +536,10 @@ internal sealed partial class NodeSession : INodeSession
     {
         if (lease is null) return;
         _endedLeases.Add(lease.LeaseId, lease.WindowLeft);
-        _leases.TryRemove(lease.LeaseId, out _);
+        lock (_slotGate)
+        {
+            if (_leases.TryRemove(lease.LeaseId, out _) && !lease.Yields && --_working == 0) _worked += _time.GetElapsedTime(_workingSince);
+        }
         lease.TryEnd(last);
         if (!_starvedModels.IsEmpty) _ = AnnounceStarvedAsync();
     }
@@ -539,7 +571,7 @@ internal sealed partial class NodeSession : INodeSession
     private int FreeSlots(string engine)
     {
         var slots = _report.Engines.FirstOrDefault(candidate => candidate.Name == engine)?.Slots ?? 0;
-        return _report.AcceptsWork ? slots - _leases.Values.Count(lease => lease.Engine == engine) : 0;
+        return _report.AcceptsWork ? slots - _leases.Values.Count(lease => lease.Engine == engine && !lease.Yields) : 0;
     }
 
     private async Task AnnounceAsync(CancellationToken stop)

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using Dapper;
 using Federation.Protocol.Receipts;
 using Federation.Silo.Accounts.Ledger;
@@ -64,6 +65,24 @@ internal sealed record EarningRow(
 /// <summary>What a pay was worked out from.</summary>
 internal readonly record struct EarnedWork(string HardwareClass, long ModelBytes, long PromptTokens, long CompletionTokens, long ReferenceMicroseconds, long PayableMicroseconds, int Multiplier);
 
+/// <summary>Time on standby between two probes, or between a probe and what ended it.</summary>
+/// <param name="From">When it began.</param>
+/// <param name="To">When it ended.</param>
+/// <param name="Credited">What it earned.</param>
+/// <param name="Unpaid">Why it, or a part of it, is not paid; null when all of it is.</param>
+internal sealed record StandbyGap(DateTimeOffset From, DateTimeOffset To, Microcredits Credited, string? Unpaid)
+{
+    /// <summary>What became of it, for the owner, in a sentence.</summary>
+    public string Words => (Credited.IsPositive, Unpaid) switch
+    {
+        (true, null) => Format($"Paid from {From:u} to {To:u}: both probes were answered."),
+        (true, _) => Format($"Paid from {From:u} to {To:u}: both probes were answered; {Unpaid}."),
+        _ => Format($"Not paid from {From:u} to {To:u}: {Unpaid}."),
+    };
+
+    private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
+
 /// <summary>Sums of earnings, microcredits.</summary>
 internal readonly record struct EarningSums(long Minted, long Pending, long Matured, long Forfeited);
 
@@ -127,11 +146,11 @@ internal sealed class EarningStore(HubDatabase database)
     /// <summary>Standby: credited at once, without a receipt.</summary>
     public static SqlStatement CreditStandby(
         string id, string nodeId, string accountId, string determinismClass, Microcredits amount, DateTimeOffset from, DateTimeOffset to, string hardwareClass, int multiplier,
-        DateTimeOffset now, DateTimeOffset maturesAt, long auditsBefore, int auditsNeeded) => new(
+        DateTimeOffset now, DateTimeOffset maturesAt, long auditsBefore, int auditsNeeded, string? unpaid) => new(
         """
-        INSERT INTO earnings (id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, hour, dispatch_ms, last_ms,
+        INSERT INTO earnings (id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
                               hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at)
-        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, 1, @Amount, @Amount, 0, 0, @Hour, @FromMs, @ToMs,
+        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, 1, @Amount, @Amount, 0, 0, @Unpaid, @Hour, @FromMs, @ToMs,
                 @HardwareClass, 0, 0, 0, @Multiplier, 0, 0, @AuditsBefore, @AuditsNeeded, @Now, @MaturesAt)
         ON CONFLICT (id) DO NOTHING
         """,
@@ -142,6 +161,7 @@ internal sealed class EarningStore(HubDatabase database)
             AccountId = accountId,
             DeterminismClass = determinismClass,
             Amount = amount.Value,
+            Unpaid = unpaid,
             Hour = Ms(to) / 3_600_000,
             FromMs = Ms(from),
             ToMs = Ms(to),
@@ -151,6 +171,28 @@ internal sealed class EarningStore(HubDatabase database)
             AuditsNeeded = auditsNeeded,
             Now = Ms(now),
             MaturesAt = Ms(maturesAt),
+        });
+
+    /// <summary>Standby that earned nothing, and why: for the record. There is nothing to wait for, so it has ended.</summary>
+    public static SqlStatement LeaveUnpaid(
+        string id, string nodeId, string accountId, string determinismClass, DateTimeOffset from, DateTimeOffset to, string hardwareClass, string why) => new(
+        """
+        INSERT INTO earnings (id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
+                              hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, ended_at)
+        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, 2, 0, 0, 0, 0, @Why, @Hour, @FromMs, @ToMs, @HardwareClass, 0, 0, 0, 1, 0, 0, 0, 0, @ToMs)
+        ON CONFLICT (id) DO NOTHING
+        """,
+        new
+        {
+            Id = id,
+            NodeId = nodeId,
+            AccountId = accountId,
+            DeterminismClass = determinismClass,
+            Why = why,
+            Hour = Ms(to) / 3_600_000,
+            FromMs = Ms(from),
+            ToMs = Ms(to),
+            HardwareClass = hardwareClass,
         });
 
     /// <summary>Decided: every earning of the node that has not matured is forfeited by this event. Carried out step by step.</summary>
@@ -204,6 +246,15 @@ internal sealed class EarningStore(HubDatabase database)
     /// <summary>A node's pending earnings, the next to mature first.</summary>
     public Task<ImmutableArray<EarningRow>> ListPendingAsync(string nodeId, int limit, CancellationToken cancellationToken)
         => ListAsync("e.node_id = @nodeId AND e.state = 1 ORDER BY e.matures_at, e.id LIMIT @limit", new { nodeId, limit }, cancellationToken);
+
+    /// <summary>A node's standby that ended within the last so many hours, paid or not, the latest first.</summary>
+    public Task<ImmutableArray<StandbyGap>> ListStandbyAsync(string nodeId, DateTimeOffset since, int limit, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<(long From, long To, long Credited, string? Unpaid)>(
+            // By hour, since that is indexed.
+            "SELECT dispatch_ms, last_ms, credited, unpaid FROM earnings WHERE node_id = @nodeId AND hour >= @hour AND receipt_id IS NULL ORDER BY last_ms DESC, id LIMIT @limit",
+            new { nodeId, hour = Ms(since) / 3_600_000, limit }))
+            .Select(row => new StandbyGap(DateTimeOffset.FromUnixTimeMilliseconds(row.From), DateTimeOffset.FromUnixTimeMilliseconds(row.To), new Microcredits(row.Credited), row.Unpaid)).ToImmutableArray(),
+        cancellationToken);
 
     /// <summary>The earning of a receipt; null when there is none.</summary>
     public async Task<EarningRow?> FindAsync(string receiptId, CancellationToken cancellationToken)

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -26,16 +27,13 @@ internal sealed class NodeVerifications(
     ILogger<NodeVerification> logger)
 {
     /// <summary>The verification of one node; keep one only, with the one activation of its grain.</summary>
-    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, standing.Value, accrual.Value, time, Uniform, logger);
+    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, standing.Value, accrual.Value, time, logger);
 
     /// <summary>What caps the pay of one node's work.</summary>
     public NodeAccrual AccrualOf(string nodeId) => new(nodeId, earnings, accrual.Value);
 
     /// <summary>The rules of pay.</summary>
     public AccrualOptions Accrual => accrual.Value;
-
-    // Nodes must not foresee their probes, so this is not the kind of randomness that a seed gives away.
-    private static double Uniform() => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) / 18_446_744_073_709_551_616.0;
 }
 
 /// <summary>
@@ -56,7 +54,6 @@ internal sealed partial class NodeVerification(
     StandingOptions standingOptions,
     AccrualOptions accrualOptions,
     TimeProvider time,
-    Func<double> uniform,
     ILogger<NodeVerification> logger)
 {
     // One transfer and one row for each.
@@ -79,7 +76,9 @@ internal sealed partial class NodeVerification(
     private StandingRow? _standing;
     private Task _turn = Task.CompletedTask;
     private Standby _standby;
-    private TimeSpan _workedSinceProbe;
+    private UnpaidStandby? _unpaid;
+    // The probe that waits for its retry, in words.
+    private string? _failure;
 
     /// <summary>The standing, once loaded; until then the node row's.</summary>
     public Standing Standing => _standing?.Standing.Standing ?? node.Standing;
@@ -164,44 +163,106 @@ internal sealed partial class NodeVerification(
         return CommitAsync(new Report($"forgery:{receiptId}", "receipt", null, receiptId, finding, details.ToJsonString()), decision, Row(_standing!, decision), []);
     });
 
-    /// <summary>Takes in what became of a standby probe. Only a missed one is kept as an event; an answered one shows in what it earns.</summary>
+    /// <summary>Takes in what became of a standby probe. A missed one is kept as an event; every gap, paid or not and why not, shows among the earnings.</summary>
     /// <param name="report">The probe.</param>
     /// <param name="hardwareClass">What the node is paid as.</param>
     /// <param name="multiplier">The owner's tier's.</param>
     public async Task<ProbeFollowUp> RecordProbeAsync(ProbeReport report, string hardwareClass, int multiplier)
     {
         using var turn = await TurnAsync();
-        var step = _standby.After(report.Passed, report.SentAt, _workedSinceProbe, accrualOptions);
-        var amount = Standby.Pay(step.Paid, classes.CreditsPerHour(hardwareClass), multiplier, accrualOptions);
+        var (standby, unpaid, failure) = (_standby, _unpaid, _failure);
+        // Until what follows is on disk. If that fails nobody knows what is paid, and to be sure that nothing is paid twice standby begins again from nothing.
+        (_standby, _unpaid, _failure) = (Standby.Fresh, new UnpaidStandby(report.SentAt, "the hub lost its record of the probe before"), null);
+        var said = failure is null ? Format($"the probe at {report.SentAt:u} {report.Finding}") : Format($"{failure}, and its retry at {report.SentAt:u} {report.Finding}");
+        var step = report.Outcome is ProbeOutcome.Void ? StandbyStep.Void : standby.After(report.Outcome is ProbeOutcome.Passed, report.SentAt, report.Worked, accrualOptions);
+        if (step.RetryAt is { } retryAt)
+        {
+            (_standby, _unpaid, _failure) = (step.After, unpaid, said);
+            return new ProbeFollowUp(retryAt, 0);
+        }
+        if (report.Outcome is ProbeOutcome.Passed)
+        {
+            var paid = standby.PassedAt is { } from
+                ? await PayStandbyAsync(report, from, step.Paid, hardwareClass, multiplier)
+                : await EndUnpaidAsync(report, unpaid?.Since, unpaid?.Why ?? string.Empty, hardwareClass);
+            (_standby, _unpaid) = (step.After, null);
+            return new ProbeFollowUp(null, paid.Value);
+        }
+        var gap = standby.PassedAt ?? unpaid?.Since;
         if (step.Missed)
         {
             var decision = StandingRules.Decide(_standing!.Standing, Evidence.ProbeMissed, standingOptions, time.GetUtcNow());
-            await CommitAsync(new Report(report.ReportId, "probe", NullIfEmpty(report.DeterminismClass), null, report.Finding, null), decision, Row(_standing!, decision), []);
+            var finding = $"T{said.AsSpan(1)}.";
+            await CommitAsync(
+                new Report(report.ReportId, "probe", NullIfEmpty(report.DeterminismClass), null, finding, null), decision, Row(_standing!, decision), Unpaid(report, gap, said, hardwareClass));
         }
-        else if (amount.IsPositive && Standing is not Standing.Banned)
+        else
         {
-            var id = $"sb_{report.ReportId}";
-            var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(report.DeterminismClass));
-            var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(report.DeterminismClass), accrualOptions, standingOptions);
-            await SubmitAsync(new LedgerUnit
+            // Nobody can say anything about an earlier gap that this one does not end.
+            await EndUnpaidAsync(report, standby.PassedAt, said, hardwareClass);
+            if (standby.PassedAt is null && unpaid is not null)
             {
-                Open = [_pending],
-                Transfers = [Transfer.Post(TransferId.Of($"earn:{id}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Standby, id)],
-                Rows =
-                [
-                    EarningStore.CreditStandby(
-                        id, node.Id, node.AccountId, report.DeterminismClass, amount, report.SentAt - step.Paid, report.SentAt, hardwareClass, multiplier, now, maturesAt,
-                        reputation.AuditsPassed, standingOptions.AuditsToMature),
-                ],
-            });
+                _unpaid = unpaid;
+                return new ProbeFollowUp(null, 0);
+            }
         }
-        _standby = step.After;
-        _workedSinceProbe = TimeSpan.Zero;
-        return new ProbeFollowUp(step.RetryAt ?? report.SentAt + Standby.Wait(uniform(), accrualOptions), step.Missed ? 0 : amount.Value);
+        _unpaid = new UnpaidStandby(report.SentAt, said);
+        return new ProbeFollowUp(null, 0);
     }
 
-    /// <summary>The node left: what it is not there for is not paid.</summary>
-    public void LeaveStandby() => (_standby, _workedSinceProbe) = (Standby.Fresh, TimeSpan.Zero);
+    /// <summary>The node is there and takes work: from now on probes may pay.</summary>
+    public void BeginStandby()
+    {
+        if (_standby.PassedAt is null && _unpaid is null) _unpaid = new UnpaidStandby(time.GetUtcNow(), "no probe had been answered before it");
+    }
+
+    /// <summary>The node left, or takes no work: what it is not there for is not paid, nor what no later probe confirms.</summary>
+    /// <param name="why">For the record, in words.</param>
+    /// <param name="hardwareClass">What the node is paid as.</param>
+    public async Task LeaveStandbyAsync(string why, string hardwareClass)
+    {
+        if (_standby == Standby.Fresh && _unpaid is null) return;
+        using var turn = await TurnAsync();
+        var passedAt = _standby.PassedAt;
+        (_standby, _unpaid, _failure) = (Standby.Fresh, null, null);
+        if (passedAt is not { } from) return;
+        await SubmitAsync(new LedgerUnit { Rows = [EarningStore.LeaveUnpaid($"sb_left:{Guid.CreateVersion7():N}", node.Id, node.AccountId, string.Empty, from, time.GetUtcNow(), hardwareClass, why)] });
+    }
+
+    private async Task<Microcredits> PayStandbyAsync(ProbeReport report, DateTimeOffset from, TimeSpan paid, string hardwareClass, int multiplier)
+    {
+        var amount = Standby.Pay(paid, classes.CreditsPerHour(hardwareClass), multiplier, accrualOptions);
+        if (Standing is Standing.Quarantined or Standing.Banned) return await EndUnpaidAsync(report, from, "nothing is paid to a node that is quarantined or banned", hardwareClass);
+        if (!amount.IsPositive) return await EndUnpaidAsync(report, from, report.Worked > TimeSpan.Zero ? "all of it was work, which is paid as work" : "it is too short to earn anything", hardwareClass);
+        var id = StandbyId(report);
+        var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(report.DeterminismClass));
+        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(report.DeterminismClass), accrualOptions, standingOptions);
+        await SubmitAsync(new LedgerUnit
+        {
+            Open = [_pending],
+            Transfers = [Transfer.Post(TransferId.Of($"earn:{id}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Standby, id)],
+            Rows =
+            [
+                EarningStore.CreditStandby(
+                    id, node.Id, node.AccountId, report.DeterminismClass, amount, from, report.SentAt, hardwareClass, multiplier, now, maturesAt,
+                    reputation.AuditsPassed, standingOptions.AuditsToMature, report.Worked > TimeSpan.Zero ? Format($"{report.Worked.TotalSeconds:0.#} s of it were work, which is paid as work") : null),
+            ],
+        });
+        return amount;
+    }
+
+    private async Task<Microcredits> EndUnpaidAsync(ProbeReport report, DateTimeOffset? from, string why, string hardwareClass)
+    {
+        var rows = Unpaid(report, from, why, hardwareClass);
+        if (!rows.IsEmpty) await SubmitAsync(new LedgerUnit { Rows = rows });
+        return Microcredits.Zero;
+    }
+
+    private ImmutableArray<SqlStatement> Unpaid(ProbeReport report, DateTimeOffset? from, string why, string hardwareClass) => from is { } since
+        ? [EarningStore.LeaveUnpaid(StandbyId(report), node.Id, node.AccountId, report.DeterminismClass, since, report.SentAt, hardwareClass, why)]
+        : [];
+
+    private static string StandbyId(ProbeReport report) => $"sb_{report.ReportId}";
 
     /// <summary>An operator's word.</summary>
     public Task<Ruling> SetStandingAsync(Standing standing)
@@ -241,7 +302,6 @@ internal sealed partial class NodeVerification(
         if (amount.IsPositive)
             unit = unit with { Transfers = [Transfer.Post(TransferId.Of($"earn:{receipt.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, receipt.JobId)] };
         await SubmitAsync(unit);
-        _workedSinceProbe += TimeSpan.FromMilliseconds(Math.Clamp(receipt.LastMs - receipt.DispatchMs, 0, 3_600_000));
     }
 
     /// <summary>Moves what is due: matured earnings to the available purse, forfeited ones back to the treasury, pay of another class down to it.</summary>
@@ -353,6 +413,8 @@ internal sealed partial class NodeVerification(
 
     private static TransferId EndOf(string earningId) => TransferId.Of($"earned:{earningId}");
 
+    private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
     private static string? NullIfEmpty(string text) => text.Length > 0 ? text : null;
 
     private static StandingRow Row(StandingRow before, in StandingDecision decision)
@@ -450,6 +512,9 @@ internal sealed partial class NodeVerification(
     {
         public void Dispose() => Done.TrySetResult();
     }
+
+    /// <summary>Standby that is not paid whatever the next probe says, and why.</summary>
+    private sealed record UnpaidStandby(DateTimeOffset Since, string Why);
 
     private sealed record Report(string Id, string Kind, string? DeterminismClass, string? ReceiptId, string Finding, string? Details);
 

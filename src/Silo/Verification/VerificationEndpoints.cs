@@ -17,6 +17,9 @@ internal static class VerificationEndpoints
     private const int WordsMax = 4_000;
     private const int EarningsShown = 100;
     private const int AppealsShown = 20;
+    private const int StandbyShown = 50;
+
+    private static readonly TimeSpan StandbyAge = TimeSpan.FromHours(24);
 
     public static void MapVerification(this IEndpointRouteBuilder app)
     {
@@ -70,6 +73,7 @@ internal static class VerificationEndpoints
             reputations,
             new EarningSumsJson(sums.Minted, sums.Pending, sums.Matured, sums.Forfeited),
             [.. (await earnings.ListPendingAsync(id, EarningsShown, cancellation)).Select(earning => EarningJson.Of(earning, now))],
+            [.. (await earnings.ListStandbyAsync(id, now - StandbyAge, StandbyShown, cancellation)).Select(gap => new StandbyJson(gap.From, gap.To, gap.Credited.Value, gap.Words))],
             [.. (await store.ListEventsAsync(id, before ?? long.MaxValue, events ?? 20, cancellation)).Select(EventJson.Of)],
             [.. (await store.ListAppealsAsync(id, AppealsShown, cancellation)).Select(AppealJson.Of)]));
     }
@@ -143,6 +147,7 @@ internal static class VerificationEndpoints
         IReadOnlyList<ReputationJson> Reputations,
         EarningSumsJson Earnings,
         IReadOnlyList<EarningJson> Pending,
+        IReadOnlyList<StandbyJson> Standby,
         IReadOnlyList<EventJson> Events,
         IReadOnlyList<AppealJson> Appeals);
 
@@ -174,6 +179,8 @@ internal static class VerificationEndpoints
                 : row.Earning.Words(row.Held(now), now, row.AuditsPassed),
             row.Unpaid);
     }
+
+    internal sealed record StandbyJson(DateTimeOffset From, DateTimeOffset To, long Microcredits, string Words);
 
     internal sealed record EventJson(
         long Sequence, string Id, DateTimeOffset At, string Kind, string Evidence, string? DeterminismClass, string? ReceiptId, string Standing, bool Shadow, ImmutableArray<string> Consequences,

@@ -8,6 +8,8 @@ namespace Federation.EndToEnd.Tests.Harness;
 internal sealed class ChildProcess : IAsyncDisposable
 {
     private const int Sigterm = 15;
+    private const int Sigcont = 18;
+    private const int Sigstop = 19;
 
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
@@ -82,6 +84,12 @@ internal sealed class ChildProcess : IAsyncDisposable
     {
         if (!_process.HasExited) _ = kill(_process.Id, Sigterm);
     }
+
+    /// <summary>SIGSTOP: it stands still, and its connections with it.</summary>
+    public void Suspend() => Assert.Equal(0, kill(_process.Id, Sigstop));
+
+    /// <summary>SIGCONT: it goes on.</summary>
+    public void Resume() => Assert.Equal(0, kill(_process.Id, Sigcont));
 
     /// <summary>SIGKILL: gone at once, without a word.</summary>
     public async Task KillAsync()

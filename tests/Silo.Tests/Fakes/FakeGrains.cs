@@ -156,7 +156,16 @@ internal sealed class FakeNode : INodeGrain
 
     public Task<Ruling> RecordAudit(AuditReport report) => throw new NotSupportedException();
 
-    public Task<ProbeFollowUp> RecordProbe(ProbeReport report) => throw new NotSupportedException();
+    public ConcurrentQueue<ProbeReport> Probes { get; } = new();
+
+    /// <summary>What follows the next probes.</summary>
+    public Func<ProbeReport, ProbeFollowUp> Probing { get; set; } = _ => new ProbeFollowUp(null, 0);
+
+    public Task<ProbeFollowUp> RecordProbe(string sessionId, ProbeReport report)
+    {
+        Probes.Enqueue(report);
+        return Task.FromResult(Probing(report));
+    }
 
     public Task<int> SettleEarnings() => throw new NotSupportedException();
 

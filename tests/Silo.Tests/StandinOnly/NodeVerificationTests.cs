@@ -329,25 +329,160 @@ public abstract class NodeVerificationTests(TestDatabase database)
     public async Task Standby_is_paid_between_two_answered_probes_and_a_missed_one_voids_both_gaps()
     {
         await using var hub = await StartAsync();
-        var node = await hub.EnrolAsync();
-        await node.ConnectAsync();
-        var at = _clock.GetUtcNow();
-        Assert.Equal(0, (await ProbeAsync(node, at, true)).CreditedMicrocredits);
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        Assert.Equal(0, (await probed.SayAsync(5, ProbeOutcome.Passed)).CreditedMicrocredits);
         // The CPU class: 2 credits an hour, a tenth of it for standby.
-        Assert.Equal(100_000, (await ProbeAsync(node, at.AddMinutes(30), true)).CreditedMicrocredits);
-        Assert.Equal(100_000, (await node.Grain.RecordProbe(new ProbeReport($"{node.Id}_30", at.AddMinutes(30), true, Weights, "Answered."))).CreditedMicrocredits + await hub.PendingOfAsync(node.AccountId));
+        Assert.Equal(100_000, (await probed.SayAsync(35, ProbeOutcome.Passed)).CreditedMicrocredits);
+        // The same once more.
+        Assert.Equal(0, (await probed.SayAsync(35, ProbeOutcome.Passed)).CreditedMicrocredits);
 
-        Assert.Equal(at.AddMinutes(40).AddSeconds(10), (await ProbeAsync(node, at.AddMinutes(40), false)).NextAt);
-        var missed = await ProbeAsync(node, at.AddMinutes(40).AddSeconds(10), false);
-        Assert.Equal(0, missed.CreditedMicrocredits);
-        Assert.True(missed.NextAt > at.AddMinutes(40));
-        Assert.Equal(0, (await ProbeAsync(node, at.AddMinutes(60), true)).CreditedMicrocredits);
-        Assert.Equal(100_000, await hub.PendingOfAsync(node.AccountId));
-        Assert.Contains(await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 10, default), happened => happened.Evidence is Evidence.ProbeMissed);
-        await AssertBooksAsync(hub, node);
+        Assert.Equal(probed.At(40).AddSeconds(10), (await probed.SayAsync(40, ProbeOutcome.Failed)).RetryAt);
+        Assert.Null((await probed.SayAsync(40 + (10 / 60.0), ProbeOutcome.Failed)).RetryAt);
+        Assert.Equal(0, (await probed.SayAsync(60, ProbeOutcome.Passed)).CreditedMicrocredits);
+        Assert.Equal(100_000, (await probed.SayAsync(90, ProbeOutcome.Passed)).CreditedMicrocredits);
+        Assert.Equal(200_000, await hub.PendingOfAsync(probed.Node.AccountId));
 
-        Task<ProbeFollowUp> ProbeAsync(TestNode node, DateTimeOffset sent, bool passed)
-            => node.Grain.RecordProbe(new ProbeReport($"{node.Id}_{(sent - at).TotalMinutes:0}{(passed ? "" : $"_{sent.Second}")}", sent, passed, Weights, passed ? "Answered." : "No answer."));
+        var missed = Assert.Single(await hub.Verification.ListEventsAsync(probed.Node.Id, long.MaxValue, 10, default));
+        Assert.Equal((Evidence.ProbeMissed, Consequences.VoidGaps), (missed.Evidence, missed.Consequences));
+        var why = $"the probe at {probed.At(40):u} got no first token within 2 s, and its retry at {probed.At(40).AddSeconds(10):u} got no first token within 2 s";
+        Assert.Equal($"T{why[1..]}.", missed.Finding);
+        var words = await probed.WordsAsync();
+        Assert.EndsWith($" to {probed.At(5):u}: no probe had been answered before it.", words[^1], StringComparison.Ordinal);
+        Assert.Equal(
+            [
+                $"Paid from {probed.At(60):u} to {probed.At(90):u}: both probes were answered.",
+                $"Not paid from {probed.At(40).AddSeconds(10):u} to {probed.At(60):u}: {why}.",
+                $"Not paid from {probed.At(35):u} to {probed.At(40).AddSeconds(10):u}: {why}.",
+                $"Paid from {probed.At(5):u} to {probed.At(35):u}: both probes were answered.",
+            ],
+            words[..^1]);
+        await AssertBooksAsync(hub, probed.Node);
+    }
+
+    [Fact]
+    public async Task A_failed_probe_whose_retry_passes_costs_nothing()
+    {
+        await using var hub = await StartAsync();
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        await probed.SayAsync(0, ProbeOutcome.Passed);
+        Assert.NotNull((await probed.SayAsync(29, ProbeOutcome.Failed)).RetryAt);
+        Assert.Equal(100_000, (await probed.SayAsync(30, ProbeOutcome.Passed)).CreditedMicrocredits);
+        Assert.Empty(await hub.Verification.ListEventsAsync(probed.Node.Id, long.MaxValue, 10, default));
+    }
+
+    [Fact]
+    public async Task Work_within_a_gap_is_paid_as_work_alone()
+    {
+        await using var hub = await StartAsync();
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        await probed.SayAsync(0, ProbeOutcome.Passed);
+        Assert.Equal(100_000, (await probed.SayAsync(40, ProbeOutcome.Passed, worked: TimeSpan.FromMinutes(10))).CreditedMicrocredits);
+        Assert.Equal(0, (await probed.SayAsync(50, ProbeOutcome.Passed, worked: TimeSpan.FromMinutes(10))).CreditedMicrocredits);
+        Assert.Equal(
+            [
+                $"Not paid from {probed.At(40):u} to {probed.At(50):u}: all of it was work, which is paid as work.",
+                $"Paid from {probed.At(0):u} to {probed.At(40):u}: both probes were answered; 600 s of it were work, which is paid as work.",
+            ],
+            (await probed.WordsAsync())[..2]);
+    }
+
+    [Theory]
+    [InlineData("pause")]
+    [InlineData("leave")]
+    [InlineData("reconnect")]
+    [InlineData("quarantine")]
+    [InlineData("void")]
+    public async Task Whatever_ends_standby_pays_neither_the_gap_before_it_nor_the_one_after(string end)
+    {
+        await using var hub = await StartAsync();
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        await probed.SayAsync(10, ProbeOutcome.Passed);
+        _clock.Advance(TimeSpan.FromMinutes(20));
+        var grain = probed.Node.Grain;
+        var report = ScriptedSession.ReportOf(2, ScriptedSession.Model);
+        switch (end)
+        {
+            case "pause":
+                await grain.Report(probed.SessionId, report with { AcceptsWork = false, WhyNot = "the owner plays" });
+                await grain.Report(probed.SessionId, report);
+                break;
+            case "leave":
+                await grain.Disconnect(probed.SessionId);
+                await probed.ReconnectAsync();
+                break;
+            case "reconnect":
+                await probed.ReconnectAsync();
+                break;
+            case "quarantine":
+                await grain.SetStanding(Standing.Quarantined);
+                await grain.SetStanding(Standing.Trusted);
+                await grain.Report(probed.SessionId, report);
+                break;
+            default:
+                await probed.SayAsync(20, ProbeOutcome.Void, "gave way to work");
+                break;
+        }
+        Assert.Equal(0, (await probed.SayAsync(40, ProbeOutcome.Passed)).CreditedMicrocredits);
+        Assert.Equal(100_000, (await probed.SayAsync(70, ProbeOutcome.Passed)).CreditedMicrocredits);
+        // Nothing against the node: it may do all of this.
+        Assert.DoesNotContain(await hub.Verification.ListEventsAsync(probed.Node.Id, long.MaxValue, 10, default), happened => happened.Evidence is Evidence.ProbeMissed);
+        var words = await probed.WordsAsync();
+        Assert.Equal(4, words.Length);
+        Assert.All(words[1..], gap => Assert.StartsWith("Not paid from", gap, StringComparison.Ordinal));
+        Assert.Contains(
+            end switch
+            {
+                "pause" => "the node took no work from then on (the owner plays)",
+                "leave" => "the node left before the next probe",
+                "reconnect" => "the node connected anew before the next probe",
+                "quarantine" => "the node is given no work while it is quarantined or banned",
+                _ => $"the probe at {probed.At(20):u} gave way to work",
+            },
+            words[2],
+            StringComparison.Ordinal);
+        await AssertBooksAsync(hub, probed.Node);
+    }
+
+    [Fact]
+    public async Task Nobody_is_paid_by_the_probes_of_a_connection_that_is_over()
+    {
+        await using var hub = await StartAsync();
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        await probed.SayAsync(0, ProbeOutcome.Passed);
+        await probed.Node.Grain.Disconnect(probed.SessionId);
+        Assert.Equal(new ProbeFollowUp(null, 0), await probed.SayAsync(30, ProbeOutcome.Passed));
+        Assert.Equal(new ProbeFollowUp(null, 0), await probed.SayAsync(60, ProbeOutcome.Passed));
+        Assert.Equal(0, await hub.PendingOfAsync(probed.Node.AccountId));
+    }
+
+    [Theory]
+    [InlineData(Fault.Before)]
+    [InlineData(Fault.After)]
+    internal async Task When_the_commit_of_a_probe_fails_no_time_is_paid_twice(Fault fault)
+    {
+        await using var hub = await StartAsync();
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        await probed.SayAsync(0, ProbeOutcome.Passed);
+        hub.Ledger.Faults = _ => fault;
+        await Assert.ThrowsAsync<StorageException>(() => probed.SayAsync(30, ProbeOutcome.Passed));
+        hub.Ledger.Faults = _ => Fault.None;
+        Assert.Equal(0, (await probed.SayAsync(60, ProbeOutcome.Passed)).CreditedMicrocredits);
+        Assert.Equal(100_000, (await probed.SayAsync(90, ProbeOutcome.Passed)).CreditedMicrocredits);
+        Assert.Equal(fault is Fault.After ? 200_000 : 100_000, await hub.PendingOfAsync(probed.Node.AccountId));
+        await AssertBooksAsync(hub, probed.Node);
+    }
+
+    [Fact]
+    public async Task Standby_matures_on_the_evidence_of_later_audits_as_work_does()
+    {
+        await using var hub = await StartAsync();
+        var probed = await ProbedNode.ConnectAsync(hub, _clock);
+        await probed.SayAsync(0, ProbeOutcome.Passed);
+        await probed.SayAsync(30, ProbeOutcome.Passed);
+        _clock.Advance(TimeSpan.FromDays(8));
+        Assert.Equal(0, await probed.Node.Grain.SettleEarnings());
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(probed.Node, AuditOutcome.Passed);
+        Assert.Equal((0, 100_000), (await hub.PendingOfAsync(probed.Node.AccountId), await hub.AvailableOfAsync(probed.Node.AccountId)));
     }
 
     // ------------------------------------------------------------------------------------------------------------- P7
@@ -422,6 +557,33 @@ public abstract class NodeVerificationTests(TestDatabase database)
     }
 
     // -------------------------------------------------------------------------------------------------------- details
+
+    /// <summary>A connected node and what probes find of it, in minutes since it connected.</summary>
+    private sealed class ProbedNode(TestHub hub, TestNode node, OffsetClock clock)
+    {
+        private readonly DateTimeOffset _connectedAt = clock.GetUtcNow();
+        private string _sessionId = string.Empty;
+
+        public TestNode Node => node;
+
+        public string SessionId => _sessionId;
+
+        public static async Task<ProbedNode> ConnectAsync(TestHub hub, OffsetClock clock)
+        {
+            var probed = new ProbedNode(hub, await hub.EnrolAsync(), clock);
+            await probed.ReconnectAsync();
+            return probed;
+        }
+
+        public async Task ReconnectAsync() => _sessionId = (await node.ConnectAsync()).SessionId;
+
+        public DateTimeOffset At(double minutes) => _connectedAt.AddMinutes(minutes);
+
+        public Task<ProbeFollowUp> SayAsync(double minutes, ProbeOutcome outcome, string finding = "got no first token within 2 s", TimeSpan worked = default)
+            => node.Grain.RecordProbe(SessionId, new ProbeReport(FormattableString.Invariant($"{node.Id}_{minutes:0.0}"), At(minutes), outcome, worked, Weights, finding));
+
+        public async Task<string[]> WordsAsync() => [.. (await hub.Earnings.ListStandbyAsync(node.Id, _connectedAt.AddHours(-1), 100, default)).Select(gap => gap.Words)];
+    }
 
     private Task<TestHub> StartAsync(bool shadow = true) => TestHub.StartAsync(database, standing: options => options.ShadowMode = shadow, time: _clock);
 

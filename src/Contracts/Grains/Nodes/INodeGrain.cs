@@ -68,9 +68,11 @@ public interface INodeGrain : IGrainWithStringKey
     [Alias("RecordAudit")]
     Task<Ruling> RecordAudit(AuditReport report);
 
-    /// <summary>Takes in what became of a standby probe, pays the time before it where that is due, and says when to probe next.</summary>
+    /// <summary>
+    /// Takes in what became of a standby probe and pays the time before it where that is due. Ignored unless <paramref name="sessionId"/> is the current connection.
+    /// </summary>
     [Alias("RecordProbe")]
-    Task<ProbeFollowUp> RecordProbe(ProbeReport report);
+    Task<ProbeFollowUp> RecordProbe(string sessionId, ProbeReport report);
 
     /// <summary>Moves what has matured, is forfeited, or is to be paid as another class, in bounded steps; how many earnings moved.</summary>
     [Alias("SettleEarnings")]

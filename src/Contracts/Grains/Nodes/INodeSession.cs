@@ -59,7 +59,16 @@ public enum AssignStatus
 }
 
 /// <summary>One attempt of a job on one node.</summary>
-
+/// <param name="LeaseId">Names the attempt.</param>
+/// <param name="JobId">The job.</param>
+/// <param name="Kind">What the body is.</param>
+/// <param name="Model">Which of the engine's models.</param>
+/// <param name="Engine">Which of the node's engines.</param>
+/// <param name="Body">What the engine is asked.</param>
+/// <param name="Stream">Whether the body asks for a stream.</param>
+/// <param name="TimeLeft">Until the answer must be whole.</param>
+/// <param name="Attempt">1 for the first.</param>
+/// <param name="Yields">The hub's own curiosity: given only to a node that has nothing to do, and broken off as soon as anybody wants the node to work.</param>
 [GenerateSerializer, Immutable, Alias("Federation.LeaseAssignment")]
 public sealed record LeaseAssignment(
     [property: Id(0)] string LeaseId,
@@ -70,7 +79,8 @@ public sealed record LeaseAssignment(
     [property: Id(5)] ReadOnlyMemory<byte> Body,
     [property: Id(6)] bool Stream,
     [property: Id(7)] TimeSpan TimeLeft,
-    [property: Id(8)] int Attempt);
+    [property: Id(8)] int Attempt,
+    [property: Id(9)] bool Yields = false);
 
 /// <summary>Where the events of one lease go: the silo that serves the client.</summary>
 public interface ILeaseSink : IGrainObserver

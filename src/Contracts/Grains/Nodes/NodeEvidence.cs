@@ -72,24 +72,43 @@ public sealed record AuditReport(
     [property: Id(6)] string Details);
 
 /// <summary>What became of one standby probe.</summary>
-/// <param name="ReportId">Names the probe: the same one twice counts once. At most 100 printable ASCII characters.</param>
+[GenerateSerializer, Alias("Federation.ProbeOutcome")]
+public enum ProbeOutcome
+{
+    /// <summary>The first token came in time, and the answer went on to its end or gave way to work.</summary>
+    Passed = 0,
+
+    /// <summary>It did not. A first failure is followed by one retry.</summary>
+    Failed = 1,
+
+    /// <summary>
+    /// Nobody can say: work came between, or the node had just become unfit for work. No mark, but no end of a paid gap either: who could make a probe count as
+    /// answered by sending work to himself would never have to be there.
+    /// </summary>
+    Void = 2,
+}
+
+/// <summary>One standby probe.</summary>
+/// <param name="ReportId">Names the probe: the same one twice counts once.</param>
 /// <param name="SentAt">When it was sent, by the hub's clock.</param>
-/// <param name="Passed">It was answered rightly and in time.</param>
-/// <param name="DeterminismClass">Of the model that answered, or should have.</param>
-/// <param name="Finding">What was found, in a sentence.</param>
+/// <param name="Outcome">What became of it.</param>
+/// <param name="Worked">Time since the last probe that passed in which the node had work, by the hub's clock. Work is paid as work.</param>
+/// <param name="DeterminismClass">Of the model that answered, or should have; empty where there was none.</param>
+/// <param name="Finding">What was found, as what the probe did: "got no first token within 2 s".</param>
 [GenerateSerializer, Immutable, Alias("Federation.ProbeReport")]
 public sealed record ProbeReport(
     [property: Id(0)] string ReportId,
     [property: Id(1)] DateTimeOffset SentAt,
-    [property: Id(2)] bool Passed,
-    [property: Id(3)] string DeterminismClass,
-    [property: Id(4)] string Finding);
+    [property: Id(2)] ProbeOutcome Outcome,
+    [property: Id(3)] TimeSpan Worked,
+    [property: Id(4)] string DeterminismClass,
+    [property: Id(5)] string Finding);
 
 /// <summary>What follows a probe.</summary>
-/// <param name="NextAt">When to probe again: after a first failure soon, otherwise at a moment nobody can foresee.</param>
+/// <param name="RetryAt">When to probe once more, after a first failure; <see langword="null"/>: at a moment that nobody can foresee.</param>
 /// <param name="CreditedMicrocredits">What the standby since the last probe earned.</param>
 [GenerateSerializer, Immutable, Alias("Federation.ProbeFollowUp")]
-public sealed record ProbeFollowUp([property: Id(0)] DateTimeOffset NextAt, [property: Id(1)] long CreditedMicrocredits);
+public sealed record ProbeFollowUp([property: Id(0)] DateTimeOffset? RetryAt, [property: Id(1)] long CreditedMicrocredits);
 
 /// <summary>What a report led to.</summary>
 /// <param name="Standing">The node's standing now.</param>

@@ -16,7 +16,7 @@ internal readonly record struct Standby(DateTimeOffset? PassedAt, bool IsRetry)
     /// <summary>Takes in what became of a probe.</summary>
     /// <param name="passed">It was answered rightly and in time.</param>
     /// <param name="at">When it was sent.</param>
-    /// <param name="worked">Time since the last probe for which work is paid: it is not paid twice.</param>
+    /// <param name="worked">Time since the last probe that passed in which the node worked: it is not paid twice.</param>
     /// <param name="options">The rules.</param>
     public StandbyStep After(bool passed, DateTimeOffset at, TimeSpan worked, AccrualOptions options)
     {
@@ -53,4 +53,11 @@ internal readonly record struct Standby(DateTimeOffset? PassedAt, bool IsRetry)
 /// <param name="Paid">Time that is paid now.</param>
 /// <param name="RetryAt">When to probe once more; null when not.</param>
 /// <param name="Missed">The node missed the probe and its retry: the gaps before and after are not paid.</param>
-internal readonly record struct StandbyStep(Standby After, TimeSpan Paid, DateTimeOffset? RetryAt, bool Missed);
+internal readonly record struct StandbyStep(Standby After, TimeSpan Paid, DateTimeOffset? RetryAt, bool Missed)
+{
+    /// <summary>
+    /// Of a probe that says nothing, or of a node that takes no work: neither pass nor miss, and all begins again. That pays exactly what a missed probe pays, the gap before it
+    /// and the gap after it are lost, so that no node is better off with work or a pause that comes just when a probe finds it away.
+    /// </summary>
+    public static StandbyStep Void => new(Standby.Fresh, TimeSpan.Zero, null, Missed: false);
+}

@@ -158,6 +158,19 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
     /// <summary>One round: the placement that it measured, or the verdict that forbids one, or neither when it came to nothing.</summary>
     private async Task<(HardwarePlacement? Placement, ChallengeVerdict? Evidence)> RoundAsync(string className, CancellationToken stop)
     {
+        session.IsChallenged = true;
+        try
+        {
+            return await MeasureAsync(className, stop);
+        }
+        finally
+        {
+            session.IsChallenged = false;
+        }
+    }
+
+    private async Task<(HardwarePlacement? Placement, ChallengeVerdict? Evidence)> MeasureAsync(string className, CancellationToken stop)
+    {
         var leasesBefore = session.LeasesBegun;
         var wasIdle = session.RunningLeases == 0;
         // What everybody can do comes first: a false claim is found out in seconds, not in deadlines.

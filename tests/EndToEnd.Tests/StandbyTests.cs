@@ -1,0 +1,75 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using Federation.EndToEnd.Tests.Harness;
+using Xunit.Abstractions;
+
+namespace Federation.EndToEnd.Tests;
+
+/// <summary>Standby is paid to a node that is there, and to no other.</summary>
+public sealed class StandbyTests(ITestOutputHelper output) : EndToEndTest(output)
+{
+    [Fact]
+    public async Task An_idle_node_earns_between_two_probes_and_a_suspended_one_does_not()
+    {
+        var hub = await StartHubAsync(new Dictionary<string, string>
+        {
+            ["Probes__Enabled"] = "true",
+            ["Accrual__ProbesPerHour"] = "3600",
+            ["Accrual__ProbeRetry"] = "00:00:00.5",
+        });
+        using var admin = hub.Client();
+        var idle = await StartWorkerAsync(hub, admin, "idle");
+        var suspended = await StartWorkerAsync(hub, admin, "suspended");
+        using (idle.Owner)
+        using (suspended.Owner)
+        {
+            // What stands by must be in memory: somebody asked for it before.
+            await Patience.UntilAsync(
+                async () =>
+                {
+                    if (await IsPaidAsync(idle) && await IsPaidAsync(suspended)) return true;
+                    await admin.ChatAsync(AgentProcess.Model);
+                    await Task.Delay(TimeSpan.FromSeconds(1));
+                    return false;
+                },
+                "both nodes to be paid for standby");
+            Assert.True(await idle.Owner.PendingAsync() > 0);
+
+            suspended.Agent.Process.Suspend();
+            var from = DateTimeOffset.UtcNow;
+            await Patience.UntilAsync(
+                async () => (await GapsAsync(suspended)).Any(gap => gap.Words.Contains("got no first token within 2 s, and its retry at", StringComparison.Ordinal)), "the suspended node to miss a probe");
+            await Patience.UntilAsync(async () => (await GapsAsync(idle)).Any(gap => gap.Microcredits > 0 && gap.From > from), "the idle node to be paid meanwhile");
+            var to = DateTimeOffset.UtcNow;
+            suspended.Agent.Process.Resume();
+            await Patience.UntilAsync(async () => (await GapsAsync(suspended)).Any(gap => gap.Microcredits > 0 && gap.From > to), "the suspended node to be paid again");
+
+            Assert.DoesNotContain(await GapsAsync(suspended), gap => gap.Microcredits > 0 && gap.From < to && gap.To > from);
+            var missed = (await VerificationAsync(suspended))["events"]!.AsArray().First(entry => entry!["evidence"]!.ToString() == "probe_missed")!;
+            Assert.Equal("probe", missed["kind"]!.ToString());
+            Assert.Equal("probation", missed["standing"]!.ToString());
+        }
+    }
+
+    private async Task<Worker> StartWorkerAsync(HubProcess hub, HubClient admin, string name)
+    {
+        var (account, key) = await admin.CreateAccountAsync(name);
+        return new Worker(await StartAgentAsync(hub, AgentEngines.Demo(), account), hub.Client(key));
+    }
+
+    private static async Task<bool> IsPaidAsync(Worker worker) => (await GapsAsync(worker)).Any(gap => gap.Microcredits > 0);
+
+    private static async Task<Gap[]> GapsAsync(Worker worker) =>
+    [
+        .. (await VerificationAsync(worker))["standby"]!.AsArray()
+            .Select(gap => new Gap(gap!["from"]!.GetValue<DateTimeOffset>(), gap["to"]!.GetValue<DateTimeOffset>(), gap["microcredits"]!.GetValue<long>(), gap["words"]!.ToString())),
+    ];
+
+    private static async Task<JsonNode> VerificationAsync(Worker worker)
+        => (await worker.Owner.GetAsync($"/v1/nodes/{worker.Agent.NodeId}/verification")).Expect(HttpStatusCode.OK).Json;
+
+    /// <summary>A node and its owner.</summary>
+    private sealed record Worker(AgentProcess Agent, HubClient Owner);
+
+    private sealed record Gap(DateTimeOffset From, DateTimeOffset To, long Microcredits, string Words);
+}
