@@ -31,6 +31,7 @@ internal sealed class InferenceGate(
     HubDrain drain,
     LeaseDispatcher dispatcher,
     Settlements settlements,
+    Abandonments abandonments,
     AnswerBuffer audited,
     IOptions<GatewayOptions> options,
     IOptions<PoolOptions> pool,
@@ -83,7 +84,7 @@ internal sealed class InferenceGate(
             }
             // From here on the model goes by the name its nodes know it by.
             var request = new InferenceRequest(jobId, kind, head with { Model = model.Name }, body, caller, admission);
-            await new InferenceRun(request, http, grains, dispatcher, settlements, audited, options.Value, pool.Value, time, logger).ExecuteAsync();
+            await new InferenceRun(request, http, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger).ExecuteAsync();
         }
     }
 

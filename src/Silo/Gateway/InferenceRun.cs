@@ -28,7 +28,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 5. Settle, on disk, before the event that tells the client that all is done.
 /// </remarks>
 internal sealed partial class InferenceRun(
-    InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, AnswerBuffer audited,
+    InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
     GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger)
 {
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
@@ -173,6 +173,8 @@ internal sealed partial class InferenceRun(
             catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
             {
                 answer.Lease.Cancel("deadline");
+                // Silence is the node's; an answer that is still coming when its time is up is only long.
+                if (exception is TimeoutException) abandonments.Tell(member, request.JobId, "it fell silent");
                 return await BrokenAsync(answer, LeaseEnd.Finished, "it took too long");
             }
         }
@@ -186,7 +188,7 @@ internal sealed partial class InferenceRun(
             case LeaseEvent.Refused refused:
                 return AttemptEnd.Elsewhere(refused.Reason is LeaseRefusal.NoSlot ? LeaseEnd.NoSlot : LeaseEnd.Finished, $"it refused ({refused.Reason})");
             case LeaseEvent.Failed failed:
-                return await BrokenAsync(answer, EndOf(failed), Words(failed));
+                return await GivenUpAsync(answer, failed);
             case LeaseEvent.Head { Status: >= 500 or 429 } head:
                 return AttemptEnd.Elsewhere(LeaseEnd.Finished, $"its engine answered {head.Status}");
             case LeaseEvent.Head head:
@@ -240,7 +242,7 @@ internal sealed partial class InferenceRun(
                         await FlushAsync(body);
                         return AttemptEnd.Over(LeaseEnd.Finished);
                     case LeaseEvent.Failed failed:
-                        return await BrokenAsync(answer, EndOf(failed), Words(failed));
+                        return await GivenUpAsync(answer, failed);
                     default:
                         throw new InvalidOperationException($"A stream went on with {next}.");
                 }
@@ -291,7 +293,7 @@ internal sealed partial class InferenceRun(
                     await AnswerWholeAsync(answer, head, done, whole.WrittenMemory);
                     return AttemptEnd.Over(LeaseEnd.Finished);
                 case LeaseEvent.Failed failed:
-                    return await BrokenAsync(answer, EndOf(failed), Words(failed));
+                    return await GivenUpAsync(answer, failed);
                 case var other:
                     throw new InvalidOperationException($"An answer went on with {other}.");
             }
@@ -324,6 +326,15 @@ internal sealed partial class InferenceRun(
         http.Response.ContentType = contentType;
         http.Response.ContentLength = whole.Length;
         await http.Response.Body.WriteAsync(whole, ClientGone);
+    }
+
+    /// <summary>The node gave the lease up, in words of its own or by leaving.</summary>
+    private Task<AttemptEnd> GivenUpAsync(Answer answer, LeaseEvent.Failed failed)
+    {
+        // Both clocks run out at about the same moment: what then ends is an answer too long for its time, not an abandoned one.
+        var isInTime = time.GetUtcNow() - answer.DispatchedAt < options.AnswerTimeout - TimeSpan.FromSeconds(1);
+        if (failed.Reason is not LeaseFailure.HubLost && isInTime) abandonments.Tell(answer.Member, request.JobId, Words(failed));
+        return BrokenAsync(answer, EndOf(failed), Words(failed));
     }
 
     /// <summary>The node fell out. As long as the client has seen nothing, another one begins anew; else the stream ends with an error event.</summary>
@@ -412,7 +423,7 @@ internal sealed partial class InferenceRun(
 
     private static bool IsEventStream(LeaseEvent.Head head) => head.Status == 200 && head.ContentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
-    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation ? LeaseEnd.NodeLost : LeaseEnd.Finished;
+    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation or LeaseFailure.HubLost ? LeaseEnd.NodeLost : LeaseEnd.Finished;
 
     private static string Words(LeaseEvent.Failed failed) => failed.Detail.Length > 0 ? $"{failed.Reason}: {failed.Detail}" : failed.Reason.ToString();
 

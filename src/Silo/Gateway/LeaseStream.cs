@@ -146,7 +146,7 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {
             LogSiloLost(_leaseId, exception);
-            _events.Writer.TryWrite(new LeaseEvent.Failed(LeaseFailure.NodeLost, "the silo that held the node's connection is gone"));
+            _events.Writer.TryWrite(new LeaseEvent.Failed(LeaseFailure.HubLost, "the silo that held the node's connection is gone"));
             _ended.TrySetResult();
             return false;
         }

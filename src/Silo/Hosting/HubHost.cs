@@ -148,6 +148,7 @@ internal static class HubHost
         builder.Services.AddSingleton<IValidateOptions<GatewayOptions>, GrantsWithinWindow>();
         builder.Services.AddSingleton<LeaseDispatcher>();
         builder.Services.AddSingleton<DirectLeases>();
+        builder.Services.AddSingleton<Abandonments>();
         builder.Services.AddSingleton<InferenceGate>();
         builder.Services.AddSingleton<Settlements>();
         builder.Services.AddHostedService(services => services.GetRequiredService<Settlements>());

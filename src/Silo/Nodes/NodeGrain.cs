@@ -181,6 +181,9 @@ internal sealed partial class NodeGrain(
 
     public async Task<Ruling> RecordAudit(AuditReport report) => _node is null ? Unknown() : await ApplyAsync(await Verification.RecordAuditAsync(report));
 
+    public async Task<Ruling> RecordAbandonment(string jobId, string determinismClass, string finding)
+        => _node is null ? Unknown() : await ApplyAsync(await Verification.RecordAbandonmentAsync(jobId, determinismClass, finding));
+
     public async Task<ProbeFollowUp> RecordProbe(string sessionId, ProbeReport report) => _connection?.SessionId == sessionId
         ? await Verification.RecordProbeAsync(report, _hardwareClass, await EarningMultiplierAsync())
         : new ProbeFollowUp(null, 0);
@@ -305,7 +308,7 @@ internal sealed partial class NodeGrain(
                 var paid = Accrual.Take(receipt.Epoch, receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, _slots);
                 var amount = Payout.Of(classes.CreditsFor(receipt.HardwareClass, paid.Microseconds, multiplier), client, verifications.Accrual);
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
-                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, DeterminismClassOf(outcome), paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
+                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, DeterminismClass.Of(outcome.ModelDigest, outcome.Model), paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
                 offers.Add((id, [.. payload]));
                 head = new ChainHead(receipt.Sequence, id);
             }
@@ -383,9 +386,6 @@ internal sealed partial class NodeGrain(
     }
 
     private static long HourOf(JobOutcome outcome) => outcome.LastMs / 3_600_000;
-
-    /// <summary>Where audits of this work compare: as far as is known of a lease today, the weights.</summary>
-    private static string DeterminismClassOf(JobOutcome outcome) => outcome.ModelDigest.Length > 0 ? outcome.ModelDigest : outcome.Model;
 
     /// <summary>Those of these accounts that pay nothing by their tier.</summary>
     private async Task<HashSet<string>> FreeClientsAsync(IEnumerable<string> accounts)

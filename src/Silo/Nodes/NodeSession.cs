@@ -549,7 +549,10 @@ internal sealed partial class NodeSession : INodeSession
         // Under the gate, so that a lease is either seen here or refused by TryAssign.
         Lease[] left;
         lock (_slotGate) left = [.. _leases.Values];
-        foreach (var lease in left) EndLease(lease, new LeaseEvent.Failed(LeaseFailure.NodeLost, "the node's connection is gone"));
+        var last = _endStatus is { Code: StatusCode.Unavailable } status
+            ? new LeaseEvent.Failed(LeaseFailure.HubLost, status.Detail)
+            : new LeaseEvent.Failed(LeaseFailure.NodeLost, "the node's connection is gone");
+        foreach (var lease in left) EndLease(lease, last);
     }
 
     /// <summary>A silo or the database is away for a moment: no reason to cut a node off in the middle of its answers.</summary>

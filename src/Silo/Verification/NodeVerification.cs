@@ -142,11 +142,11 @@ internal sealed partial class NodeVerification(
     public Task<Ruling> RecordAbandonmentAsync(string jobId, string determinismClass, string finding) => JudgeAsync($"abandoned:{jobId}", async () =>
     {
         var decision = StandingRules.Decide(_standing!.Standing, Evidence.Abandoned, standingOptions, time.GetUtcNow());
-        var after = (await ReputationAsync(determinismClass)).After(Evidence.Abandoned, standingOptions);
-        var ruling = await CommitAsync(
-            new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteAudits(node.Id, determinismClass, after)]);
-        Keep(determinismClass, after);
-        return ruling;
+        var known = await ReputationAsync(determinismClass);
+        // As with credited units, no await between reading and changing it.
+        var after = _reputations[determinismClass] = _reputations.GetValueOrDefault(determinismClass, known).After(Evidence.Abandoned, standingOptions);
+        return await CommitAsync(
+            new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteUnits(node.Id, determinismClass, after)]);
     });
 
     /// <summary>The node answered a receipt that it was offered with a signature that its key did not make over it.</summary>
@@ -477,7 +477,7 @@ internal sealed partial class NodeVerification(
     private void Keep(string determinismClass, Reputation after)
     {
         var now = _reputations.GetValueOrDefault(determinismClass, after);
-        _reputations[determinismClass] = after with { RecentUnits = now.RecentUnits, CountedAt = now.CountedAt };
+        _reputations[determinismClass] = after with { RecentUnits = now.RecentUnits, CountedAt = now.CountedAt, Abandoned = now.Abandoned };
     }
 
     private async Task<int> PeersAsync(string determinismClass)

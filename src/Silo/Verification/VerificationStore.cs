@@ -87,21 +87,21 @@ internal sealed class VerificationStore(HubDatabase database)
         new("UPDATE nodes SET standing = @Standing WHERE id = @NodeId", new { NodeId = nodeId, Standing = NodeStore.Word(row.Standing.Standing) }),
     ];
 
-    /// <summary>Writes what audits changed; the count of units is <see cref="WriteUnits"/>'s.</summary>
+    /// <summary>Writes what audits changed; the rest is <see cref="WriteUnits"/>'s.</summary>
     public static SqlStatement WriteAudits(string nodeId, string determinismClass, in Reputation reputation) => new(
         """
-        INSERT INTO reputations (node_id, dc, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at)
-        VALUES (@NodeId, @Dc, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt)
+        INSERT INTO reputations (node_id, dc, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at, abandoned_e9)
+        VALUES (@NodeId, @Dc, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt, @Abandoned)
         ON CONFLICT (node_id, dc) DO UPDATE SET passes_e9 = excluded.passes_e9, failures_e9 = excluded.failures_e9, audit_all_units = excluded.audit_all_units, audits_passed = excluded.audits_passed
         """,
         Parameters(nodeId, determinismClass, reputation));
 
-    /// <summary>Writes how many units come; what audits change stays as it is.</summary>
+    /// <summary>Writes how many units come and what of them was abandoned; what audits change stays as it is.</summary>
     public static SqlStatement WriteUnits(string nodeId, string determinismClass, in Reputation reputation) => new(
         """
-        INSERT INTO reputations (node_id, dc, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at)
-        VALUES (@NodeId, @Dc, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt)
-        ON CONFLICT (node_id, dc) DO UPDATE SET recent_units_e9 = excluded.recent_units_e9, counted_at = excluded.counted_at
+        INSERT INTO reputations (node_id, dc, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at, abandoned_e9)
+        VALUES (@NodeId, @Dc, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt, @Abandoned)
+        ON CONFLICT (node_id, dc) DO UPDATE SET recent_units_e9 = excluded.recent_units_e9, counted_at = excluded.counted_at, abandoned_e9 = excluded.abandoned_e9
         """,
         Parameters(nodeId, determinismClass, reputation));
 
@@ -213,6 +213,7 @@ internal sealed class VerificationStore(HubDatabase database)
         reputation.AuditsPassed,
         RecentUnits = (long)Math.Round(reputation.RecentUnits * Billion),
         CountedAt = Ms(reputation.CountedAt),
+        Abandoned = (long)Math.Round(reputation.Abandoned * Billion),
     };
 
     private static long Ms(DateTimeOffset at) => at.ToUnixTimeMilliseconds();
@@ -275,7 +276,10 @@ internal sealed class VerificationStore(HubDatabase database)
 
         public required long Counted_at { get; init; }
 
-        public Reputation ToReputation() => new(Passes_e9 / Billion, Failures_e9 / Billion, (int)Audit_all_units, Audits_passed, Recent_units_e9 / Billion, At(Counted_at));
+        public required long Abandoned_e9 { get; init; }
+
+        public Reputation ToReputation() => new(
+            Passes_e9 / Billion, Failures_e9 / Billion, (int)Audit_all_units, Audits_passed, Recent_units_e9 / Billion, At(Counted_at), Abandoned_e9 / Billion);
     }
 
     private sealed class StoredEvent

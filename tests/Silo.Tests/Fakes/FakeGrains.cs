@@ -156,6 +156,14 @@ internal sealed class FakeNode : INodeGrain
 
     public Task<Ruling> RecordAudit(AuditReport report) => throw new NotSupportedException();
 
+    public ConcurrentQueue<(string JobId, string DeterminismClass, string Finding)> Abandoned { get; } = new();
+
+    public Task<Ruling> RecordAbandonment(string jobId, string determinismClass, string finding)
+    {
+        Abandoned.Enqueue((jobId, determinismClass, finding));
+        return Task.FromResult(new Ruling(Standing.Probation, string.Empty, false));
+    }
+
     public ConcurrentQueue<ProbeReport> Probes { get; } = new();
 
     /// <summary>What follows the next probes.</summary>

@@ -180,6 +180,64 @@ public sealed class InferenceRunTests
         { "it ended before it began", [Says.Done(Lease1)], LeaseEnd.NodeLost },
     };
 
+    public static TheoryData<string, NodeMessage[], string?> Departures() => new()
+    {
+        { "it gave the lease up", [Says.Accept(Lease1), Says.Failed(Lease1)], "The node took job job_1 and did not end it: EngineError: it broke." },
+        { "it says that somebody cancelled", [Says.Failed(Lease1, FailReason.Cancelled)], "The node took job job_1 and did not end it: Cancelled: it broke." },
+        { "it gave the lease up in mid-stream", [Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1), Says.Failed(Lease1)], "The node took job job_1 and did not end it: EngineError: it broke." },
+        { "it broke the protocol", [Says.Head(Lease1), Says.Head(Lease1)], "The node took job job_1 and did not end it: NodeLost: the node's connection is gone." },
+        { "it said no beforehand", [Says.Refuse(Lease1, RefuseReason.Paused)], null },
+        { "its engine says no", [Says.Head(Lease1, 503), Says.Done(Lease1)], null },
+        { "it answered", [Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + End), Says.Done(Lease1)], null },
+    };
+
+    [Theory]
+    [MemberData(nameof(Departures))]
+    public async Task What_a_node_took_and_gave_up_is_told_of_it_and_nothing_else(string why, NodeMessage[] said, string? finding)
+    {
+        await using var scene = new InferenceScene(configure: options => options.MaxNodes = 1);
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(said);
+        await scene.EndAsync();
+        Assert.True(finding == scene.Grains.Node.Abandoned.Select(told => told.Finding).SingleOrDefault(), $"{why}: {string.Join(", ", scene.Grains.Node.Abandoned)}");
+        if (finding is not null) Assert.Equal(("job_1", "sha256:weights"), (scene.Grains.Node.Abandoned.Single().JobId, scene.Grains.Node.Abandoned.Single().DeterminismClass));
+    }
+
+    [Fact]
+    public async Task A_node_that_falls_silent_has_given_up_and_one_whose_client_or_hub_leaves_has_not()
+    {
+        await using (var scene = new InferenceScene(configure: options => (options.MaxNodes, options.FirstByteTimeout) = (1, TimeSpan.FromSeconds(7))))
+        {
+            var node = scene.GrantNext();
+            scene.Start();
+            await node.NextAsync(MessageOneofCase.Assign);
+            await scene.Clock.UntilWaitedForAsync(TimeSpan.FromSeconds(7));
+            scene.Clock.Advance(TimeSpan.FromSeconds(7));
+            await scene.EndAsync();
+            Assert.EndsWith("it fell silent.", scene.Grains.Node.Abandoned.Single().Finding, StringComparison.Ordinal);
+        }
+        await using (var scene = new InferenceScene())
+        {
+            var node = scene.GrantNext();
+            scene.Start();
+            await node.NextAsync(MessageOneofCase.Assign);
+            scene.Leave();
+            await scene.EndAsync();
+            Assert.Empty(scene.Grains.Node.Abandoned);
+        }
+        await using (var scene = new InferenceScene(configure: options => options.MaxNodes = 1))
+        {
+            var node = scene.GrantNext();
+            scene.Start();
+            await node.NextAsync(MessageOneofCase.Assign);
+            await node.Session.Close(Federation.Contracts.Nodes.SessionEnd.Stopping);
+            await scene.EndAsync();
+            Assert.Empty(scene.Grains.Node.Abandoned);
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Failures))]
     public async Task A_node_that_fails_before_the_clients_first_byte_is_replaced_unseen(string why, NodeMessage[] said, LeaseEnd end)

@@ -79,7 +79,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock), Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
+        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock), Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
         return this;
     }
 

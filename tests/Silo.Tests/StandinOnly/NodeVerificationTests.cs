@@ -323,6 +323,32 @@ public abstract class NodeVerificationTests(TestDatabase database)
         Assert.Equal(Standing.Quarantined, (await node.Grain.GetIdentity())!.Standing);
     }
 
+    // --------------------------------------------------------------------------------------------------- abandonments
+
+    [Fact]
+    public async Task An_abandoned_job_counts_once_weighs_little_and_fades_with_work_over_a_restart_too()
+    {
+        TestNode node;
+        await using (var hub = await StartAsync())
+        {
+            node = await hub.EnrolAsync();
+            for (var audit = 0; audit < 100; audit++) await AuditAsync(node, AuditOutcome.Passed);
+            var amount = await WorkAsync(hub, node, "before", tokens: 10);
+            for (var again = 0; again < 3; again++) await node.Grain.RecordAbandonment("job_dropped", Weights, "The node took job job_dropped and did not end it: it fell silent.");
+            Assert.Equal(amount, await hub.PendingOfAsync(node.AccountId));
+        }
+        await using var later = await StartAsync();
+        var known = (await later.Verification.FindReputationAsync(node.Id, Weights, default))!.Value;
+        Assert.Equal((0.2, 1.0), (known.Abandoned, known.Failures));
+        var happened = (await later.Verification.ListEventsAsync(node.Id, long.MaxValue, 1, default))[0];
+        Assert.Equal((Evidence.Abandoned, Consequences.None, "job"), (happened.Evidence, happened.Consequences, happened.Kind));
+        Assert.Contains("it fell silent", happened.Finding, StringComparison.Ordinal);
+
+        await WorkAsync(later, later.Of(node), "after", tokens: 10);
+        await AuditAsync(later.Of(node), AuditOutcome.Passed);
+        Assert.Equal(0.1998, (await later.Verification.FindReputationAsync(node.Id, Weights, default))!.Value.Abandoned, 1e-8);
+    }
+
     // -------------------------------------------------------------------------------------------------------- standby
 
     [Fact]

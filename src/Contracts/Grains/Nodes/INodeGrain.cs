@@ -68,6 +68,10 @@ public interface INodeGrain : IGrainWithStringKey
     [Alias("RecordAudit")]
     Task<Ruling> RecordAudit(AuditReport report);
 
+    /// <summary>The node took a lease of this job and gave it up, or let its time go by. Not for what its client or the hub did.</summary>
+    [Alias("RecordAbandonment")]
+    Task<Ruling> RecordAbandonment(string jobId, string determinismClass, string finding);
+
     /// <summary>
     /// Takes in what became of a standby probe and pays the time before it where that is due. Ignored unless <paramref name="sessionId"/> is the current connection.
     /// </summary>

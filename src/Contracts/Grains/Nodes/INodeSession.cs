@@ -170,4 +170,7 @@ public enum LeaseFailure
 
     /// <summary>The node broke the protocol.</summary>
     ProtocolViolation = 6,
+
+    /// <summary>The hub's own end is gone or stops: nothing that the node did.</summary>
+    HubLost = 7,
 }

@@ -89,7 +89,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
             result = new ProbeResult(ProbeOutcome.Void, "found it at work or taking none");
         }
         var report = new ProbeReport(
-            $"pr_{Guid.CreateVersion7():N}", sentAt, result.Outcome, worked - _workedBefore, resident is { } asked ? DeterminismClassOf(asked.Model) : string.Empty, result.Finding);
+            $"pr_{Guid.CreateVersion7():N}", sentAt, result.Outcome, worked - _workedBefore, resident is { } asked ? DeterminismClass.Of(asked.Model) : string.Empty, result.Finding);
         var followUp = await room.Grain(session.NodeId).RecordProbe(session.SessionId, report);
         if (result.Outcome is ProbeOutcome.Passed) _workedBefore = worked;
         LogProbed(session.NodeId, result.Outcome, result.Finding, followUp.CreditedMicrocredits);
@@ -181,9 +181,6 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
     }
 
     private static bool IsResident(ModelReport model) => model.Loaded && (model.Capabilities.IsEmpty || model.Capabilities.Contains(JobKind.Chat.Word()));
-
-    /// <summary>As <see cref="NodeGrain"/> books work with the model.</summary>
-    private static string DeterminismClassOf(ModelReport model) => model.Digest.Length > 0 ? model.Digest : model.Name;
 
     /// <summary>A few greedy tokens on words that nobody has seen before, so that no cache has their beginning.</summary>
     private byte[] BodyFor(ModelReport model)

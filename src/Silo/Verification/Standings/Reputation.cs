@@ -10,13 +10,17 @@ namespace Federation.Silo.Verification.Standings;
 /// <param name="AuditsPassed">Audits passed in all, never fading: what an earning's later audits are counted by.</param>
 /// <param name="RecentUnits">Units credited, fading over <see cref="StandingOptions.LightNodeWindow"/>: about how many come in the next one.</param>
 /// <param name="CountedAt">When <paramref name="RecentUnits"/> was brought up to date.</param>
-internal readonly record struct Reputation(double Passes, double Failures, int AuditAllUnits, long AuditsPassed, double RecentUnits, DateTimeOffset CountedAt)
+/// <param name="Abandoned">
+/// What leases weigh that the node took and gave up, a part of b that fades with every unit it delivers: a steady share r of abandoned units is held at about <c>0.2·r/(1−λ)</c>, which at one
+/// in 300 brings the floor of p from 1 % to 1.7 %. Were it to fade with audits, as the rest of b, it would pile up until enough audits come to fade it: at one in 300 to p = 8 %.
+/// </param>
+internal readonly record struct Reputation(double Passes, double Failures, int AuditAllUnits, long AuditsPassed, double RecentUnits, DateTimeOffset CountedAt, double Abandoned = 0)
 {
     /// <summary>Of a node nobody has seen work: a = b = 1, audited always.</summary>
     public static Reputation New(DateTimeOffset now) => new(1, 1, 0, 0, 0, now);
 
-    /// <summary>ε = b/(a+b).</summary>
-    public double ErrorRate => Failures / (Passes + Failures);
+    /// <summary>ε = b/(a+b), what was abandoned a part of b.</summary>
+    public double ErrorRate => (Failures + Abandoned) / (Passes + Failures + Abandoned);
 
     /// <summary>p: the share of the next units that is audited, <c>clamp(10ε, p_min, 1)</c>, and more for light nodes.</summary>
     /// <param name="options">The rules.</param>
@@ -35,10 +39,10 @@ internal readonly record struct Reputation(double Passes, double Failures, int A
     {
         // Two silos' clocks may differ; a unit from the past fades nothing.
         var elapsed = now > CountedAt ? now - CountedAt : TimeSpan.Zero;
-        return this with { RecentUnits = (RecentUnits * Math.Exp(-(elapsed / options.LightNodeWindow))) + 1, CountedAt = CountedAt + elapsed };
+        return this with { RecentUnits = (RecentUnits * Math.Exp(-(elapsed / options.LightNodeWindow))) + 1, CountedAt = CountedAt + elapsed, Abandoned = options.Memory * Abandoned };
     }
 
-    /// <summary>Takes in an audit's outcome; evidence of other kinds changes nothing.</summary>
+    /// <summary>Takes in an audit's outcome, or that a lease was abandoned; evidence of other kinds changes nothing.</summary>
     /// <remarks>A suspicion that was not confirmed neither passes nor fades what came before: it adds its weight and nothing else.</remarks>
     public Reputation After(Evidence evidence, StandingOptions options) => evidence switch
     {
@@ -55,7 +59,8 @@ internal readonly record struct Reputation(double Passes, double Failures, int A
             Failures = Math.Max(1, (options.Memory * Failures) + options.MismatchWeight),
             AuditAllUnits = options.UnitsAfterMismatch,
         },
-        Evidence.AuditUnconfirmed or Evidence.Abandoned => this with { Failures = Failures + options.SuspicionWeight },
+        Evidence.AuditUnconfirmed => this with { Failures = Failures + options.SuspicionWeight },
+        Evidence.Abandoned => this with { Abandoned = Abandoned + options.SuspicionWeight },
         _ => this,
     };
 }

@@ -22,7 +22,7 @@ internal sealed class StandingOptions
     [Range(0, 1_000)]
     public double MismatchWeight { get; set; } = 5;
 
-    /// <summary>What a suspicion that arbiters did not confirm adds to b. Default 0.2.</summary>
+    /// <summary>What a suspicion that arbiters did not confirm, or an abandoned lease, adds to b. Default 0.2.</summary>
     [Range(0, 1_000)]
     public double SuspicionWeight { get; set; } = 0.2;
 

@@ -119,6 +119,45 @@ public sealed class ReputationTests
         Assert.True(after.AuditRate(Options, Peers) >= reputation.AuditRate(Options, Peers));
     }));
 
+    [Theory]
+    [InlineData(300, 0.02)]
+    [InlineData(5_000, 0.0115)]
+    public void Whoever_abandons_a_unit_now_and_then_is_audited_little_more_than_others(int oneIn, double rateMax)
+    {
+        // Two hundred days of full work, audited as the rate says.
+        var random = new Random(oneIn);
+        var (reputation, rates) = (Reputation.New(Noon), 0.0);
+        const int Units = 288_000;
+        const int Mature = 100_000;
+        for (var unit = 0; unit < Units; unit++)
+        {
+            if (random.Next(oneIn) == 0) reputation = reputation.After(Evidence.Abandoned, Options);
+            reputation = reputation.AfterUnit(Options, Noon.AddMinutes(unit));
+            var rate = reputation.AuditRate(Options, Peers);
+            if (random.NextDouble() < rate) reputation = reputation.After(Evidence.AuditPassed, Options);
+            if (unit >= Mature) rates += rate;
+        }
+        var mean = rates / (Units - Mature);
+        Assert.InRange(mean, 0.01, rateMax);
+        // §3 (5): a canary costs an answer and its scoring, another audit its scoring; challenges and probes cost 0.19 %.
+        Assert.True((mean * ((0.3 * 1.15) + (0.7 * 0.15))) + 0.0019 <= 0.02, $"{mean}");
+    }
+
+    [Fact]
+    public void Whoever_abandons_every_fifth_unit_is_audited_always_or_nearly_so()
+    {
+        var reputation = Busy() with { Passes = 1_000 };
+        for (var unit = 0; unit < 20_000; unit++)
+        {
+            if (unit % 4 == 0) reputation = reputation.After(Evidence.Abandoned, Options);
+            reputation = reputation.AfterUnit(Options, Noon);
+        }
+        Assert.InRange(reputation.AuditRate(Options, Peers), 0.4, 1);
+        // And is forgiven when it stops.
+        for (var unit = 0; unit < 10_000; unit++) reputation = reputation.AfterUnit(Options, Noon);
+        Assert.Equal(0.01, reputation.AuditRate(Options, Peers), 0.0005);
+    }
+
     private static Reputation Busy() => Reputation.New(Noon) with { RecentUnits = 10_000 };
 
     private static Reputation Live(Evidence[] life, Reputation from) => life.Aggregate(from, (reputation, evidence) => reputation.After(evidence, Options));
