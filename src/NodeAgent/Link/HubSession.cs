@@ -32,6 +32,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private Welcome _limits = new();
     private HubId _hub;
     private ChallengeDesk? _challenges;
+    private Inventories? _inventories;
     private Policy _policy = new();
     private ModelFilter _models = new([], null);
 
@@ -84,13 +85,15 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             agent.Key, _hub, challenge.HubPublicKey.Memory, agent.ChallengeDevices, () => !_leases.IsEmpty, SendAsync, agent.Time, agent.Loggers.CreateLogger<ChallengeDesk>());
         _policy = agent.Contribution.Now();
         _models = agent.Contribution.Models;
+        var machine = await hardware.WaitAsync(cancellationToken).ConfigureAwait(false);
+        _inventories = new Inventories(agent.Version, machine);
         var hello = new Hello
         {
             NodeId = agent.Key.NodeId,
             Signature = ByteString.CopyFrom(agent.Key.Sign(Proofs.Connection(_hub, challenge.Nonce.Span, NodeId.Parse(agent.Key.NodeId)))),
             AgentVersion = agent.Version,
-            Hardware = await hardware.WaitAsync(cancellationToken).ConfigureAwait(false),
-            Inventory = Inventories.Of(agent.Engines.Current, _models),
+            Hardware = machine,
+            Inventory = _inventories.Of(agent.Engines.Current, _models),
             Policy = _policy,
         };
         await call.RequestStream.WriteAsync(new NodeMessage { Hello = hello }, cancellationToken).ConfigureAwait(false);
@@ -296,7 +299,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     }
 
     private ValueTask SendInventoryAsync(EngineSnapshot snapshot, CancellationToken lost)
-        => SendAsync(new NodeMessage { Inventory = Inventories.Of(snapshot, _models) }, lost);
+        => SendAsync(new NodeMessage { Inventory = _inventories!.Of(snapshot, _models) }, lost);
 
     /// <summary>Leaving is graceful: no new leases, the running ones finish, then the line is closed.</summary>
     private async Task DrainAsync(TimeSpan timeout, CancellationTokenSource lost, CancellationToken stop)

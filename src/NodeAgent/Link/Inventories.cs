@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using Federation.NodeAgent.Engines;
+using Federation.NodeAgent.Hardware;
 using Federation.Protocol.V1;
 
 namespace Federation.NodeAgent.Link;
@@ -19,21 +21,41 @@ internal sealed record ModelFilter(IReadOnlyList<string> Names, double? VramLimi
     public override int GetHashCode() => HashCode.Combine(Names.Count, VramLimitGib);
 }
 
-/// <summary>What the engines have, as the node link carries it.</summary>
-internal static class Inventories
+/// <summary>What the engines have and run on, as the node link carries it.</summary>
+/// <param name="agentVersion">The build of <c>builtin</c>, which is a part of the agent.</param>
+/// <param name="hardware">Where the other engines calculate, as far as can be told from outside: on the machine's largest GPU.</param>
+internal sealed class Inventories(string agentVersion, Protocol.V1.Hardware hardware)
 {
+    private readonly (string Backend, string Architecture) _processor = ("cpu", RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant());
+    private readonly (string Backend, string Architecture) _largest = Largest(hardware);
+
     /// <summary>All engines that are there, with the models the contributor allows.</summary>
-    public static Inventory Of(EngineSnapshot snapshot, ModelFilter allowed)
+    public Inventory Of(EngineSnapshot snapshot, ModelFilter allowed)
     {
         var inventory = new Inventory();
         foreach (var (engine, has) in snapshot.Engines)
         {
-            var message = new Engine { Name = engine.Name, Kind = engine.Kind, Version = has.Version, Slots = (uint)engine.Slots };
+            var isBuiltin = engine.Kind == "builtin";
+            var (backend, architecture) = isBuiltin ? _processor : _largest;
+            var message = new Engine
+            {
+                Name = engine.Name, Kind = engine.Kind, Version = isBuiltin ? agentVersion : has.Version, Slots = (uint)engine.Slots, Backend = backend, Architecture = architecture,
+            };
             message.Models.AddRange(has.Models.Where(allowed.Allows).Select(Of));
             inventory.Engines.Add(message);
         }
         return inventory;
     }
+
+    private static (string Backend, string Architecture) Largest(Protocol.V1.Hardware hardware) => hardware.Devices.MaxBy(device => device.MemoryTotalBytes) switch
+    {
+        null => ("cpu", hardware.Os?.Architecture ?? string.Empty),
+        { Vendor: GpuVendors.Nvidia } card => ("cuda", card.HasComputeCapability ? $"sm_{card.ComputeCapability.Replace(".", string.Empty, StringComparison.Ordinal)}" : string.Empty),
+        { Vendor: GpuVendors.Amd } card => ("rocm", card.ComputeCapability),
+        { Vendor: GpuVendors.Apple } card => ("metal", card.Name),
+        // Engines differ in what they do with others: not known is its own class.
+        _ => (string.Empty, string.Empty),
+    };
 
     private static Model Of(EngineModel model)
     {

@@ -2,7 +2,6 @@ using System.Globalization;
 using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Storage;
-using Federation.Silo.Verification;
 
 namespace Federation.Silo.Gateway;
 
@@ -20,7 +19,7 @@ internal sealed partial class Abandonments(IGrainFactory grains, ILogger<Abandon
         try
         {
             await grains.GetGrain<INodeGrain>(member.NodeId).RecordAbandonment(
-                jobId, DeterminismClass.Of(member.Model), string.Create(CultureInfo.InvariantCulture, $"The node took job {jobId} and did not end it: {why}."));
+                jobId, member.Model.DeterminismClass, string.Create(CultureInfo.InvariantCulture, $"The node took job {jobId} and did not end it: {why}."));
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
         {

@@ -379,7 +379,8 @@ internal sealed partial class InferenceRun(
             _queuedAt.ToUnixTimeMilliseconds(),
             answer.DispatchedAt.ToUnixTimeMilliseconds(),
             firstAt.ToUnixTimeMilliseconds(),
-            answer.LastAt.ToUnixTimeMilliseconds());
+            answer.LastAt.ToUnixTimeMilliseconds(),
+            answer.Member.Model.DeterminismClass);
         if (status is JobStatus.Succeeded && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
         await settlements.SettleAsync(outcome);
     }

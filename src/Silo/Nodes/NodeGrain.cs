@@ -308,7 +308,7 @@ internal sealed partial class NodeGrain(
                 var paid = Accrual.Take(receipt.Epoch, receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, _slots);
                 var amount = Payout.Of(classes.CreditsFor(receipt.HardwareClass, paid.Microseconds, multiplier), client, verifications.Accrual);
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
-                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, DeterminismClass.Of(outcome.ModelDigest, outcome.Model), paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
+                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
                 offers.Add((id, [.. payload]));
                 head = new ChainHead(receipt.Sequence, id);
             }
@@ -343,6 +343,7 @@ internal sealed partial class NodeGrain(
         ClientHash = [.. SHA256.HashData(Encoding.UTF8.GetBytes($"cf1/client\0{hub.Id}\0{outcome.AccountId}"))],
         Model = outcome.Model,
         ModelDigest = outcome.ModelDigest,
+        DeterminismClass = outcome.DeterminismClass,
         RequestHash = outcome.RequestHash,
         OutputHash = outcome.OutputHash,
         PromptTokens = outcome.PromptTokens,

@@ -1,6 +1,9 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.V1;
+using Federation.Protocol.Verification;
 using Google.Protobuf;
 
 namespace Federation.Silo.Nodes;
@@ -10,6 +13,9 @@ internal static class Reports
 {
     private const int NameMax = 256;
     private const int HardwareBytesMax = 64 * 1024;
+
+    // Of a class in words; longer ones, which no engine has of itself, are named by their hash.
+    private const int DeterminismClassMax = 512;
 
     /// <summary>The node's hello as a report.</summary>
     public static NodeReport Of(Hello hello) => With(
@@ -42,7 +48,21 @@ internal static class Reports
             model.Loaded,
             (int)Math.Min(model.ContextLength, int.MaxValue),
             [.. model.Capabilities],
-            Printable.Of(model.Quantization, NameMax)))]))];
+            Printable.Of(model.Quantization, NameMax)) { DeterminismClass = ClassOf(engine, model) })])
+    {
+        Backend = Printable.Of(engine.Backend, NameMax),
+        Architecture = Printable.Of(engine.Architecture, NameMax),
+    })];
+
+    /// <summary>Whose answers compare with this engine's. All of it is the node's word: a wrong one puts it among others whose answers differ from its own.</summary>
+    private static string ClassOf(Engine engine, Model model)
+    {
+        // The engine of our own works on each answer alone, however many slots it has.
+        var parallel = engine.Kind == "builtin" ? 1 : Math.Max(1, (int)engine.Slots);
+        var weights = model.Digest.Length > 0 ? model.Digest : $"name:{model.Name}";
+        var text = new DeterminismClass(weights, engine.Kind, engine.Version, engine.Backend, engine.Architecture, parallel).ToCanonical();
+        return text.Length <= DeterminismClassMax ? text : $"long:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))}";
+    }
 
     /// <summary>What is wrong with a hello; <see langword="null"/> when nothing is.</summary>
     public static string? WhyInvalid(Hello hello, NodeLinkOptions options)

@@ -142,12 +142,31 @@ public sealed class ReceiptCodecTests
         Assert.False(NodeAgrees([.. Payload, .. NodeSignature], HubSignature));
     }
 
+    [Theory]
+    [InlineData("", false)]
+    [InlineData("sha256:abcd/ollama/0.33.0/cuda/sm_89/np4", false)]
+    [InlineData("", true)]
+    [InlineData("sha256:abcd/builtin/1.0/cpu/x64/np1", true)]
+    public void What_a_node_says_beside_its_work_is_there_or_left_out(string determinismClass, bool commits)
+    {
+        var receipt = Receipts.Example with { DeterminismClass = determinismClass, LogprobCommitment = commits ? Receipts.Hash(0xe0) : [] };
+        var bytes = ReceiptCodec.Encode(receipt);
+        var raw = new RawReceipt();
+        if (determinismClass.Length > 0) raw = raw.And(RawReceipt.Integer(21), RawReceipt.Text(determinismClass));
+        if (commits) raw = raw.And(RawReceipt.Integer(22), RawReceipt.Bytes(receipt.LogprobCommitment.AsSpan()));
+        Assert.Equal(raw.ToBytes(), bytes);
+        var read = ReceiptCodec.Decode(bytes);
+        Assert.Equal(determinismClass, read.DeterminismClass);
+        Assert.Equal(receipt.LogprobCommitment, read.LogprobCommitment, (a, b) => a.SequenceEqual(b));
+        Assert.Equal(bytes, ReceiptCodec.Encode(read));
+    }
+
     [Fact]
     public void The_raw_writer_of_these_tests_writes_the_right_thing_unless_told_otherwise() => Assert.Equal(Payload, new RawReceipt().ToBytes());
 
     public static TheoryData<string, byte[]> Departures()
     {
-        var f = RawReceipt.Integer(21);
+        var f = RawReceipt.Integer(23);
         return new TheoryData<string, byte[]>
         {
             { "empty", [] },
@@ -155,6 +174,12 @@ public sealed class ReceiptCodecTests
             { "an array", [0x80] },
             { "an empty map", [0xa0] },
             { "a missing field", new RawReceipt().Without(20).ToBytes() },
+            { "an empty determinism class", new RawReceipt().And(RawReceipt.Integer(21), RawReceipt.Text("")).ToBytes() },
+            { "a determinism class that is no text", new RawReceipt().And(RawReceipt.Integer(21), RawReceipt.Integer(1)).ToBytes() },
+            { "a short commitment", new RawReceipt().And(RawReceipt.Integer(22), RawReceipt.Bytes(new byte[31])).ToBytes() },
+            { "an empty commitment", new RawReceipt().And(RawReceipt.Integer(22), RawReceipt.Bytes([])).ToBytes() },
+            { "a commitment before the class", new RawReceipt().And(RawReceipt.Integer(22), RawReceipt.Bytes(new byte[32])).And(RawReceipt.Integer(21), RawReceipt.Text("dc")).ToBytes() },
+            { "a commitment twice", new RawReceipt().And(RawReceipt.Integer(22), RawReceipt.Bytes(new byte[32])).And(RawReceipt.Integer(22), RawReceipt.Bytes(new byte[32])).ToBytes() },
             { "a missing field in the middle", new RawReceipt().Without(10).ToBytes() },
             { "an unknown field", new RawReceipt().And(f, RawReceipt.Integer(0)).ToBytes() },
             { "an unknown field in place of one", new RawReceipt().WithKey(20, f).ToBytes() },

@@ -7,7 +7,7 @@ internal sealed class ManualEngine(string name) : IEngine
 {
     public string Name => name;
 
-    public string Kind => "openai";
+    public string Kind { get; init; } = "openai";
 
     public int Slots => 1;
 

@@ -47,8 +47,11 @@ internal sealed class ScriptedSession : IAsyncDisposable
     /// <summary>The running session; faults when the hub ends it.</summary>
     public Task Running { get; private set; } = Task.CompletedTask;
 
+    /// <summary>Whose answers compare with this node's.</summary>
+    public const string DeterminismClass = "sha256:weights/ollama/1/cuda/sm_89/np2";
+
     /// <summary>What the pool gives out for this session.</summary>
-    public PoolMember Member => new(Session.SessionId, 1, NodeId, Engine, 2, 2, new ModelReport(Model, "sha256:weights", 1_000, true, 0, [], ""), Session);
+    public PoolMember Member => new(Session.SessionId, 1, NodeId, Engine, 2, 2, new ModelReport(Model, "sha256:weights", 1_000, true, 0, [], "") { DeterminismClass = DeterminismClass }, Session);
 
     /// <summary>While not completed, the node takes no messages.</summary>
     public Task TakesMessages
@@ -57,7 +60,7 @@ internal sealed class ScriptedSession : IAsyncDisposable
     }
 
     public static NodeReport ReportOf(int slots, params string[] models) => new(
-        "1.0", [], [new EngineReport(Engine, "ollama", "1", slots, [.. models.Select(name => new ModelReport(name, "", 0, true, 0, [], ""))])], 0, true, "", []);
+        "1.0", [], [new EngineReport(Engine, "ollama", "1", slots, [.. models.Select(name => new ModelReport(name, "", 0, true, 0, [], "") { DeterminismClass = name })])], 0, true, "", []);
 
     public ScriptedSession Start()
     {

@@ -42,6 +42,7 @@ public sealed class InferenceRunTests
         var outcome = Assert.Single(scene.Grains.Jobs.Settled);
         Assert.Equal((JobStatus.Succeeded, 9L, 2L, "stop", 1, "nd_a"), (outcome.Status, outcome.PromptTokens, outcome.CompletionTokens, outcome.FinishReason, outcome.Attempt, outcome.NodeId));
         Assert.Equal(("acct_ann", "key_1", "llama", "sha256:weights", 1_000L), (outcome.AccountId, outcome.KeyId, outcome.Model, outcome.ModelDigest, outcome.ModelSizeBytes));
+        Assert.Equal(ScriptedSession.DeterminismClass, outcome.DeterminismClass);
         Assert.Equal(SHA256.HashData(Encoding.UTF8.GetBytes(stream)), outcome.OutputHash.ToArray());
         Assert.Equal(SHA256.HashData(scene.Request.Body.Span), outcome.RequestHash.ToArray());
     }
@@ -202,7 +203,7 @@ public sealed class InferenceRunTests
         node.Say(said);
         await scene.EndAsync();
         Assert.True(finding == scene.Grains.Node.Abandoned.Select(told => told.Finding).SingleOrDefault(), $"{why}: {string.Join(", ", scene.Grains.Node.Abandoned)}");
-        if (finding is not null) Assert.Equal(("job_1", "sha256:weights"), (scene.Grains.Node.Abandoned.Single().JobId, scene.Grains.Node.Abandoned.Single().DeterminismClass));
+        if (finding is not null) Assert.Equal(("job_1", ScriptedSession.DeterminismClass), (scene.Grains.Node.Abandoned.Single().JobId, scene.Grains.Node.Abandoned.Single().DeterminismClass));
     }
 
     [Fact]
@@ -593,5 +594,5 @@ public sealed class InferenceRunTests
     }
 
     internal static JobOutcome OutcomeOf(string jobId) => new(
-        jobId, 1, "acct_ann", "key_1", Federation.Protocol.OpenAi.JobKind.Chat, "llama", "", 0, "nd_a", JobStatus.Succeeded, "stop", 10, 20, [.. new byte[32]], [.. new byte[32]], 1_000, 2_000, 3_000, 4_000);
+        jobId, 1, "acct_ann", "key_1", Federation.Protocol.OpenAi.JobKind.Chat, "llama", "", 0, "nd_a", JobStatus.Succeeded, "stop", 10, 20, [.. new byte[32]], [.. new byte[32]], 1_000, 2_000, 3_000, 4_000, "dc");
 }

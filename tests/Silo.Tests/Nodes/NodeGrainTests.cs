@@ -504,7 +504,8 @@ public abstract class NodeGrainTests(TestDatabase database)
         1_760_400_000_000,
         1_760_400_000_100,
         1_760_400_000_400,
-        1_760_400_004_400);
+        1_760_400_004_400,
+        "sha256:abcd/ollama/0.33.0/cuda/sm_89/np4");
 }
 
 public sealed class SqliteNodeGrainTests(SqliteTestDatabase database) : NodeGrainTests(database), IClassFixture<SqliteTestDatabase>;

@@ -67,6 +67,35 @@ public sealed class ReportsTests
     }
 
     [Fact]
+    public void Answers_compare_within_weights_build_backend_architecture_and_parallel()
+    {
+        var engine = EngineOf("ollama", "llama3:8b");
+        (engine.Kind, engine.Version, engine.Slots, engine.Backend, engine.Architecture) = ("ollama", "0.33.0", 4, "cuda", "sm_89");
+        engine.Models[0].Digest = "sha256:aa";
+        Assert.Equal("sha256:aa/ollama/0.33.0/cuda/sm_89/np4", ClassOf(engine));
+        engine.Models[0].Digest = "";
+        Assert.Equal("name:llama3:8b/ollama/0.33.0/cuda/sm_89/np4", ClassOf(engine));
+        // The engine of our own works on each answer alone.
+        (engine.Kind, engine.Backend, engine.Architecture) = ("builtin", "cpu", "x64");
+        Assert.Equal("name:llama3:8b/builtin/0.33.0/cpu/x64/np1", ClassOf(engine));
+        var taken = Assert.Single(Reports.Engines(Of(engine)));
+        Assert.Equal(("cpu", "x64"), (taken.Backend, taken.Architecture));
+    }
+
+    [Fact]
+    public void A_class_that_a_node_makes_long_is_named_by_its_hash_and_others_differ()
+    {
+        var engine = EngineOf("ollama", "llama3:8b");
+        engine.Version = new string('ü', 5_000);
+        var first = ClassOf(engine);
+        Assert.Matches("^long:[0-9a-f]{64}$", first);
+        engine.Architecture = new string('x', 5_000);
+        Assert.NotEqual(first, ClassOf(engine));
+    }
+
+    private static string ClassOf(Engine engine) => Assert.Single(Assert.Single(Reports.Engines(Of(engine))).Models).DeterminismClass;
+
+    [Fact]
     public void A_node_that_says_nothing_of_itself_accepts_work()
     {
         var report = Reports.Of(new Hello());

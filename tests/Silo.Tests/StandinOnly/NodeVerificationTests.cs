@@ -679,7 +679,7 @@ public abstract class NodeVerificationTests(TestDatabase database)
         var begin = at?.ToUnixTimeMilliseconds() ?? 1_760_400_000_100;
         await node.Grain.Book(new JobOutcome(
             job, 1, client, "key_1", JobKind.Chat, "llama3:8b", Weights, 5L << 30, node.Id, JobStatus.Succeeded, "stop", 1_000, tokens,
-            [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], begin - 100, begin, begin + 300, begin + 4_300));
+            [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], begin - 100, begin, begin + 300, begin + 4_300, Weights));
         return await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<byte[]>("SELECT payload FROM receipts WHERE job_id = @job", new { job }), default);
     }
 

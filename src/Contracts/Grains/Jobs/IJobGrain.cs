@@ -31,7 +31,7 @@ public enum JobStatus
     Failed = 2,
 }
 
-/// <summary>Everything the record of a finished job needs. Times are the hub's clock.</summary>
+/// <summary>Everything the record of a finished job needs. Times are the hub's clock; the determinism class is that of the engine that answered, as it was when the job was sent.</summary>
 
 [GenerateSerializer, Immutable, Alias("Federation.JobOutcome")]
 public sealed record JobOutcome(
@@ -53,7 +53,8 @@ public sealed record JobOutcome(
     [property: Id(15)] long QueuedMs,
     [property: Id(16)] long DispatchMs,
     [property: Id(17)] long FirstMs,
-    [property: Id(18)] long LastMs);
+    [property: Id(18)] long LastMs,
+    [property: Id(19)] string DeterminismClass);
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>
 

@@ -228,7 +228,14 @@ public sealed record EngineReport(
     [property: Id(1)] string Kind,
     [property: Id(2)] string Version,
     [property: Id(3)] int Slots,
-    [property: Id(4)] ImmutableArray<ModelReport> Models);
+    [property: Id(4)] ImmutableArray<ModelReport> Models)
+{
+    /// <summary>What calculates: "cpu", "cuda", "rocm", "metal".</summary>
+    [Id(5)] public string Backend { get; init; } = string.Empty;
+
+    /// <summary>Of that: "x64", "sm_89".</summary>
+    [Id(6)] public string Architecture { get; init; } = string.Empty;
+}
 
 /// <summary>One model of an engine. Empty text and 0 stand for unknown.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.ModelReport")]
@@ -239,7 +246,11 @@ public sealed record ModelReport(
     [property: Id(3)] bool Loaded,
     [property: Id(4)] int ContextLength,
     [property: Id(5)] ImmutableArray<string> Capabilities,
-    [property: Id(6)] string Quantization);
+    [property: Id(6)] string Quantization)
+{
+    /// <summary>Whose answers compare with this engine's of this model: the canonical text of a determinism class.</summary>
+    [Id(7)] public string DeterminismClass { get; init; } = string.Empty;
+}
 
 /// <summary>A node as people see it.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.NodeView")]

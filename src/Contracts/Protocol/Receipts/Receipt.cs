@@ -8,8 +8,8 @@ namespace Federation.Protocol.Receipts;
 /// check one offline. Times are the hub's clock, milliseconds since 1970 UTC.
 /// </summary>
 /// <remarks>
-/// Encoded by <see cref="ReceiptCodec"/>. Fields the verification protocol adds later (determinism class, log-probability
-/// commitment) get keys of their own there; a decoder refuses keys it does not know, since what it cannot read it must not sign.
+/// Encoded by <see cref="ReceiptCodec"/>. Fields that are added later get keys of their own there; a decoder refuses keys it does not know, since what it
+/// cannot read it must not sign.
 /// </remarks>
 public sealed record Receipt
 {
@@ -69,4 +69,13 @@ public sealed record Receipt
 
     /// <summary>Reference work, microseconds: the tokens divided by the class's reference speed; never wall clock.</summary>
     public required long ReferenceMicroseconds { get; init; }
+
+    /// <summary>Whose answers compare with this one: the canonical text of a <see cref="Verification.DeterminismClass"/>; empty where it is not known.</summary>
+    public string DeterminismClass { get; init; } = string.Empty;
+
+    /// <summary>
+    /// What the node bound itself to about the log-probabilities of its answer, before it could know whether it is audited: 32 bytes (<see cref="Verification.LogprobCommitment"/>); empty where
+    /// its engine gives none.
+    /// </summary>
+    public ImmutableArray<byte> LogprobCommitment { get; init; } = [];
 }

@@ -39,16 +39,23 @@ public static class ReceiptCodec
         LastMs = 18,
         HardwareClass = 19,
         ReferenceMicroseconds = 20,
+
+        // Left out where there is nothing to say.
+        DeterminismClass = 21,
+        LogprobCommitment = 22,
     }
 
-    private const int FieldCount = (int)Key.ReferenceMicroseconds;
+    private const int FieldCountMin = (int)Key.ReferenceMicroseconds;
+    private const int FieldCountMax = (int)Key.LogprobCommitment;
 
     /// <summary>The canonical bytes.</summary>
     public static byte[] Encode(Receipt receipt)
     {
         ArgumentNullException.ThrowIfNull(receipt);
         var cbor = new CborWriter(CborConformanceMode.Canonical, initialCapacity: 512);
-        cbor.WriteStartMap(FieldCount);
+        var hasClass = receipt.DeterminismClass.Length > 0;
+        var hasCommitment = !receipt.LogprobCommitment.IsDefaultOrEmpty;
+        cbor.WriteStartMap(FieldCountMin + (hasClass ? 1 : 0) + (hasCommitment ? 1 : 0));
         Write(Key.Version, Version);
         Write(Key.Epoch, receipt.Epoch);
         Write(Key.Sequence, receipt.Sequence);
@@ -69,6 +76,8 @@ public static class ReceiptCodec
         Write(Key.LastMs, receipt.LastMs);
         WriteText(Key.HardwareClass, receipt.HardwareClass);
         Write(Key.ReferenceMicroseconds, receipt.ReferenceMicroseconds);
+        if (hasClass) WriteText(Key.DeterminismClass, receipt.DeterminismClass);
+        if (hasCommitment) WriteHash(Key.LogprobCommitment, receipt.LogprobCommitment);
         cbor.WriteEndMap();
         return cbor.Encode();
 
@@ -120,7 +129,7 @@ public static class ReceiptCodec
     private static Receipt DecodeCanonical(ReadOnlyMemory<byte> payload)
     {
         var cbor = new CborReader(payload, CborConformanceMode.Canonical);
-        if (cbor.ReadStartMap() is not FieldCount) throw new FormatException($"A receipt has {FieldCount} fields.");
+        if (cbor.ReadStartMap() is not (>= FieldCountMin and <= FieldCountMax)) throw new FormatException($"A receipt has {FieldCountMin} to {FieldCountMax} fields.");
         var version = ReadInteger(Key.Version);
         if (version != Version) throw new FormatException($"Receipt version {version} is unknown.");
         var receipt = new Receipt
@@ -145,6 +154,18 @@ public static class ReceiptCodec
             HardwareClass = ReadText(Key.HardwareClass),
             ReferenceMicroseconds = ReadInteger(Key.ReferenceMicroseconds),
         };
+        while (cbor.PeekState() is not CborReaderState.EndMap)
+        {
+            // In any other order than ascending, or twice, they would not be canonical, which the reader sees to.
+            var key = (Key)cbor.ReadInt32();
+            receipt = key switch
+            {
+                Key.DeterminismClass => receipt with { DeterminismClass = cbor.ReadTextString() is { Length: > 0 } text ? text : throw new FormatException("An empty determinism class is left out.") },
+                Key.LogprobCommitment => receipt with { LogprobCommitment = ReadBytes(key) },
+                _ => throw new FormatException($"Field {(int)key} is unknown."),
+            };
+        }
+
         cbor.ReadEndMap();
         if (cbor.BytesRemaining != 0) throw new FormatException("Bytes follow the receipt.");
         return receipt;
@@ -170,6 +191,11 @@ public static class ReceiptCodec
         ImmutableArray<byte> ReadHash(Key key)
         {
             Expect(key);
+            return ReadBytes(key);
+        }
+
+        ImmutableArray<byte> ReadBytes(Key key)
+        {
             var bytes = cbor.ReadByteString();
             return bytes.Length == SHA256.HashSizeInBytes ? [.. bytes] : throw new FormatException($"{key} is {bytes.Length} bytes, not 32.");
         }

@@ -6,7 +6,7 @@ namespace Federation.Protocol.Verification;
 /// What must be equal for two answers to be compared token by token (verification.md §2.4): the same weights run by the same build on the
 /// same kind of machine. Numbers of one class say nothing about another, unless the pair was calibrated.
 /// </summary>
-/// <param name="ModelDigest">"sha256:…" of the weights; empty where the engine does not tell, and then nothing is comparable.</param>
+/// <param name="ModelDigest">"sha256:…" of the weights, or "name:…" where the engine does not tell: then a name is all there is to compare by.</param>
 /// <param name="Engine">"builtin", "ollama", "openai".</param>
 /// <param name="Build">The engine's version in its own words; empty where it does not say.</param>
 /// <param name="Backend">What calculates: "cpu", "cuda", "metal", "rocm", "vulkan".</param>

@@ -68,23 +68,23 @@ internal sealed partial class AuditService(
         AuditVerdict? verdict = null;
         if (kept is not null && (isCanary || random.NextDouble() >= options.Value.CanaryShare))
         {
-            verdict = await auditor.AuditAsync(kept, worker, audit.DeterminismClass, seed, cancellationToken);
+            verdict = await auditor.AuditAsync(kept, worker, seed, cancellationToken);
             // What says nothing, because it is short or of a kind that cannot be scored, gives way to a canary too.
             if (isCanary || verdict is { Outcome: not AuditOutcome.Inconclusive }) return (isCanary ? "canary" : "audit", verdict);
         }
-        if (await canaries.AskAsync(worker, audit.Model, random, cancellationToken) is not { } canary) return ("audit", verdict);
+        if (await canaries.AskAsync(worker, audit.Model, audit.DeterminismClass, random, cancellationToken) is not { } canary) return ("audit", verdict);
         // One is enough: if nobody has time to judge it now, it waits as an answer does.
         answers.Keep(audit.JobId, canary);
-        return ("canary", await auditor.AuditAsync(canary, worker, audit.DeterminismClass, seed, cancellationToken) ?? verdict);
+        return ("canary", await auditor.AuditAsync(canary, worker, seed, cancellationToken) ?? verdict);
     }
 
     /// <summary>A canary for a node in quarantine.</summary>
     private async Task ClearAsync(NodeView node, CancellationToken cancellationToken)
     {
         var seed = AuditSeed.Fresh();
-        if (await canaries.AskAsync(node, model: null, seed.ToRandom(), cancellationToken) is not { } answer) return;
-        if (await auditor.AuditAsync(answer, node, string.Empty, seed, cancellationToken) is not { } verdict) return;
-        await RecordAsync(node.NodeId, new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, string.Empty, verdict.Finding, verdict.Evidence));
+        if (await canaries.AskAsync(node, model: null, string.Empty, seed.ToRandom(), cancellationToken) is not { } answer) return;
+        if (await auditor.AuditAsync(answer, node, seed, cancellationToken) is not { } verdict) return;
+        await RecordAsync(node.NodeId, new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence));
     }
 
     private Task RecordAsync(DrawnAudit audit, string kind, AuditVerdict verdict)

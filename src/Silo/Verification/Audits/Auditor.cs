@@ -22,14 +22,14 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     /// <summary>What is found; <see langword="null"/> when nobody can judge now. Never throws for what a node says.</summary>
     /// <param name="kept">Request and answer.</param>
     /// <param name="worker">The node that answered, as it is seen now.</param>
-    /// <param name="determinismClass">What it answered with.</param>
     /// <param name="seed">Of this audit: unpredictable to the worker, the same for whoever repeats the verdict.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, string determinismClass, AuditSeed seed, CancellationToken cancellationToken)
+    public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken)
     {
         var work = new AuditedWork(kept, seed);
         if (Question.Of(work) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
-        var candidates = await verifiers.FindAsync(worker, kept.Outcome.Model, kept.Outcome.ModelDigest, seed.ToRandom(), cancellationToken);
+        var determinismClass = kept.Outcome.DeterminismClass;
+        var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         foreach (var verifier in candidates)
         {
             if (await ScoreAsync(verifier, question, cancellationToken) is not { } scored) continue;
@@ -160,7 +160,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
 
     private static string Evidence(Verifier verifier, InferenceVerdict verdict, ImmutableArray<Escalation> escalations)
         => JsonSerializer.Serialize(
-            new AuditEvidence(verifier.Node.NodeId, verdict, [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
+            new AuditEvidence(verifier.Node.NodeId, verifier.Model.DeterminismClass, verdict, [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
@@ -186,9 +186,10 @@ internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string
 
 /// <summary>What stays on record of an audit.</summary>
 /// <param name="Verifier">Who scored the answer first.</param>
+/// <param name="VerifierClass">The determinism class it scored in; the worker's own where there was such a verifier.</param>
 /// <param name="Verdict">The judge's, of that score.</param>
 /// <param name="Escalations">Of the answer itself, and of each alarm that arbiters looked into.</param>
-internal sealed record AuditEvidence(string Verifier, InferenceVerdict Verdict, ImmutableArray<EscalationEvidence> Escalations);
+internal sealed record AuditEvidence(string Verifier, string VerifierClass, InferenceVerdict Verdict, ImmutableArray<EscalationEvidence> Escalations);
 
 /// <summary>What arbiters said, one by one, and what that came to.</summary>
 internal sealed record EscalationEvidence(ImmutableArray<ArbiterWord> Arbiters, EscalationStatus Status);

@@ -19,11 +19,13 @@ internal sealed class CanaryRunner(
     /// </summary>
     /// <param name="node">The node.</param>
     /// <param name="model">What it is to answer with; <see langword="null"/>: any model of its own that chats.</param>
+    /// <param name="determinismClass">Of several engines that have the model, the one of this class; another where there is none now.</param>
     /// <param name="random">Unpredictable to the node.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<KeptAnswer?> AskAsync(NodeView node, string? model, Random random, CancellationToken cancellationToken)
+    public async Task<KeptAnswer?> AskAsync(NodeView node, string? model, string determinismClass, Random random, CancellationToken cancellationToken)
     {
         var choices = (node.Report?.Engines ?? []).SelectMany(engine => engine.Models.Where(candidate => Fits(candidate, model)).Select(candidate => (engine, candidate))).ToArray();
+        if (choices.Any(choice => choice.candidate.DeterminismClass == determinismClass)) choices = [.. choices.Where(choice => choice.candidate.DeterminismClass == determinismClass)];
         if (choices.Length == 0) return null;
         var (engine, chosen) = choices[random.Next(choices.Length)];
         // The node is paid for its answer, so one that nobody can judge is not asked for.
@@ -107,7 +109,8 @@ internal sealed class CanaryRunner(
         dispatchedAt.ToUnixTimeMilliseconds(),
         dispatchedAt.ToUnixTimeMilliseconds(),
         firstAt.ToUnixTimeMilliseconds(),
-        lastAt.ToUnixTimeMilliseconds());
+        lastAt.ToUnixTimeMilliseconds(),
+        canary.Model.DeterminismClass);
 
     private static bool Fits(ModelReport candidate, string? model)
         => model is null ? candidate.Capabilities.IsEmpty || candidate.Capabilities.Contains(JobKind.Chat.Word()) : candidate.Name == model;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Immutable;
+using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
@@ -27,13 +28,16 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
     public async Task<bool> HasForAsync(NodeView worker, string model, string modelDigest, CancellationToken cancellationToken)
         => (await CandidatesAsync(worker, model, modelDigest, cancellationToken)).Any();
 
-    /// <summary>Who may judge what this node said with this model, in an order drawn by <paramref name="random"/>.</summary>
-    public async Task<ImmutableArray<Verifier>> FindAsync(NodeView worker, string model, string modelDigest, Random random, CancellationToken cancellationToken)
+    /// <summary>
+    /// Who may judge what this node said: first those of the answer's determinism class, whose numbers are the most like the worker's; else in an order drawn by <paramref name="random"/>.
+    /// </summary>
+    public async Task<ImmutableArray<Verifier>> FindAsync(NodeView worker, JobOutcome job, Random random, CancellationToken cancellationToken)
     {
-        var candidates = (await CandidatesAsync(worker, model, modelDigest, cancellationToken)).DistinctBy(verifier => verifier.Node.NodeId).ToArray();
+        int Distance(Verifier verifier) => verifier.Model.DeterminismClass == job.DeterminismClass ? 0 : 1;
+        var candidates = (await CandidatesAsync(worker, job.Model, job.ModelDigest, cancellationToken)).OrderBy(Distance).DistinctBy(verifier => verifier.Node.NodeId).ToArray();
         random.Shuffle(candidates);
         // Stable: among equals the drawn order stays. Whole texts are scored at once by the engine of our own, with probabilities of every token.
-        return [.. candidates.OrderBy(verifier => verifier.ScoresWholeTexts ? 0 : 1).ThenBy(verifier => verifier.Node.Report!.RunningLeases)];
+        return [.. candidates.OrderBy(Distance).ThenBy(verifier => verifier.ScoresWholeTexts ? 0 : 1).ThenBy(verifier => verifier.Node.Report!.RunningLeases)];
     }
 
     /// <summary>Has a verifier score an answer; <see langword="null"/> when it has no time, does not answer, or answers what is none.</summary>

@@ -89,7 +89,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
             result = new ProbeResult(ProbeOutcome.Void, "found it at work or taking none");
         }
         var report = new ProbeReport(
-            $"pr_{Guid.CreateVersion7():N}", sentAt, result.Outcome, worked - _workedBefore, resident is { } asked ? DeterminismClass.Of(asked.Model) : string.Empty, result.Finding);
+            $"pr_{Guid.CreateVersion7():N}", sentAt, result.Outcome, worked - _workedBefore, resident is { } asked ? asked.Model.DeterminismClass : string.Empty, result.Finding);
         var followUp = await room.Grain(session.NodeId).RecordProbe(session.SessionId, report);
         if (result.Outcome is ProbeOutcome.Passed) _workedBefore = worked;
         LogProbed(session.NodeId, result.Outcome, result.Finding, followUp.CreditedMicrocredits);

@@ -90,5 +90,5 @@ public sealed class AnswerBufferTests
     private AnswerBuffer Buffer() => new(Options.Create(_options), _clock);
 
     private static KeptAnswer Answer(string jobId, int bytes) => new(
-        new JobOutcome(jobId, 1, "acct", "key", JobKind.Chat, "m", "", 0, "nd", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0), "engine", new byte[10], [new byte[bytes]]);
+        new JobOutcome(jobId, 1, "acct", "key", JobKind.Chat, "m", "", 0, "nd", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], [new byte[bytes]]);
 }
