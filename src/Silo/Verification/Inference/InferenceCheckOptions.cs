@@ -16,7 +16,7 @@ internal sealed class InferenceCheckOptions
     [Range(1, 64)]
     public int Positions { get; set; } = 16;
 
-    /// <summary>Fewer scored positions than this give no verdict. Default 4 [uncalibrated].</summary>
+    /// <summary>Fewer scored positions than this clear nobody, and accuse only of a greedy token that the model is far from. Default 4 [uncalibrated].</summary>
     [Range(1, 1000)]
     public int PositionsMin { get; set; } = 4;
 

@@ -31,6 +31,14 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         CheckLength(answer, reasons);
         if (counted.Length < options.PositionsMin)
         {
+            // Too few for rates and sums. One token far from the model's choice needs no company, or a node that says the same short thing to everything would never be found out.
+            if (answer.Drawing == Drawing.Greedy)
+            {
+                figures = figures with { FirstDivergenceMargin = FirstDivergence(Margins(counted)) };
+                CheckDivergence(figures.FirstDivergenceMargin, reasons);
+                figures = CheckEnd(answer.Drawing, counted, figures, reasons);
+            }
+
             return reasons.Count > 0
                 ? (new InferenceVerdict(InferenceOutcome.SoftMismatch, [.. reasons], figures, []), history)
                 : (new InferenceVerdict(InferenceOutcome.Inconclusive, [Text($"Only {counted.Length} positions could be scored; a verdict needs {options.PositionsMin}.")], figures, []), history);
@@ -47,14 +55,13 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
     private (InferenceFigures, InferenceHistory) CheckMargins(
         ImmutableArray<ScoredPosition> counted, InferenceFigures figures, InferenceHistory history, List<string> reasons, ImmutableArray<SumAlarm>.Builder alarms)
     {
-        // A log-probability carries a rounding of a thousandth or less; a tie is no difference.
-        var margins = counted.Select(position => Math.Min(position.Margin ?? options.MarginClipNats, options.MarginClipNats)).ToArray();
+        var margins = Margins(counted);
         var mismatches = margins.Count(margin => margin > 0);
         var allowed = Math.Max(
             (int)(counted.Length * (1 - options.ExactRateMin)),
             Binomial.Quantile(counted.Length, options.HonestMismatchRate, options.FalseAlarmRate));
         var mean = margins.Average();
-        double? first = margins.FirstOrDefault(margin => margin > 0) is > 0 and var margin ? margin : null;
+        var first = FirstDivergence(margins);
         var (score, sum) = Add(history.Margin, mean, counted.Length, options.Greedy.MarginMean, options.Greedy.MarginDeviation);
         if (mismatches > allowed)
         {
@@ -67,10 +74,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
             reasons.Add(Text($"The tokens lie {mean:0.0000} nat below the model's own choices on average; at most {meanMax:0.0000} is honest."));
         }
 
-        if (first > options.NearTieNats)
-        {
-            reasons.Add(Text($"Where the answer first differs from the model's choice it is no near tie: {first:0.000} nat apart, at most {options.NearTieNats:0.000}."));
-        }
+        CheckDivergence(first, reasons);
 
         if (sum.Sum >= options.CusumAlarm)
         {
@@ -87,6 +91,19 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
             MarginScore = score,
             MarginSum = sum.Sum,
         }, history with { Margin = AfterAlarm(sum) });
+    }
+
+    private double[] Margins(ImmutableArray<ScoredPosition> counted) => [.. counted.Select(position => Math.Min(position.Margin ?? options.MarginClipNats, options.MarginClipNats))];
+
+    /// <summary>A log-probability carries a rounding of a thousandth or less; a tie is no difference.</summary>
+    private static double? FirstDivergence(double[] margins) => margins.FirstOrDefault(margin => margin > 0) is > 0 and var margin ? margin : null;
+
+    private void CheckDivergence(double? first, List<string> reasons)
+    {
+        if (first > options.NearTieNats)
+        {
+            reasons.Add(Text($"Where the answer first differs from the model's choice it is no near tie: {first:0.000} nat apart, at most {options.NearTieNats:0.000}."));
+        }
     }
 
     private (InferenceFigures, InferenceHistory) CheckDeltas(

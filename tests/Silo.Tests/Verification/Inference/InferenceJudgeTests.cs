@@ -132,6 +132,17 @@ public sealed class InferenceJudgeTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Of_few_positions_one_far_from_the_models_choice_is_enough_and_a_near_tie_is_not()
+    {
+        var far = AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(2) with { Positions = Greedy(2).Positions.SetItem(1, new ScoredPosition(1, null, null)) });
+        Assert.Equal("Where the answer first differs from the model's choice it is no near tie: 5.000 nat apart, at most 0.350.", Assert.Single(far.Reasons));
+        AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(1) with { Positions = [new ScoredPosition(0, 3, -3.1, IsEnd: true)] });
+        AssertOutcome(InferenceOutcome.Inconclusive, Greedy(2) with { Positions = Greedy(2).Positions.SetItem(1, new ScoredPosition(1, 0.3, -0.9)) });
+        AssertOutcome(InferenceOutcome.Inconclusive, Greedy(2) with { Drawing = Drawing.Sampled, Positions = Greedy(2).Positions.SetItem(1, new ScoredPosition(1, null, null)) });
+        AssertOutcome(InferenceOutcome.Inconclusive, Greedy(0));
+    }
+
+    [Fact]
     public void One_near_tie_in_sixteen_positions_is_honest_and_a_clear_difference_is_not()
     {
         AssertOutcome(InferenceOutcome.Ok, Greedy(16) with { Positions = Greedy(16).Positions.SetItem(5, new ScoredPosition(5, 0.3, -0.9)) });
