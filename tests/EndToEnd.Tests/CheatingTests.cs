@@ -29,27 +29,14 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         ];
         Worker[] workers = [honest, .. liars];
 
-        // All at once, so that everybody's slot is needed, and as often as the honest node needs for its ten audits and some that say nothing.
-        await Patience.UntilAsync(
-            async () =>
-            {
-                await Task.WhenAll(Enumerable.Range(0, Questions).Select(number => client.ChatAsync(AgentProcess.Model, $"{number + 11}+{number + 30}=")));
-                return await honest.EarningsAsync() >= 16;
-            },
-            "sixteen receipts of the honest node");
+        // As often as the honest node needs for its ten audits and some that say nothing.
+        await AskUntilAsync(client, async () => await honest.EarningsAsync() >= 16, "sixteen receipts of the honest node");
         foreach (var worker in workers) await Patience.UntilAsync(async () => await worker.PendingAsync() > 0, $"{worker.Name} to be credited as pending");
         // The operator's own nodes: one verifies, two arbitrate.
         for (var node = 0; node < 3; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
 
         clock.Shift(TimeSpan.FromHours(1.2));
-        foreach (var liar in liars)
-        {
-            await Patience.UntilAsync(async () => (await liar.VerificationAsync())["standing"]!.ToString() is "quarantined" or "banned", $"{liar.Name} to be caught");
-            await Patience.UntilAsync(async () => await liar.PendingAsync() == 0, $"{liar.Name} to lose what was pending");
-            var record = await liar.VerificationAsync();
-            Assert.True(record["earnings"]!["forfeited_microcredits"]!.GetValue<long>() > 0);
-            Assert.Contains(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch" && entry["finding"]!.ToString().Contains("Two arbiters found the same.", StringComparison.Ordinal));
-        }
+        foreach (var liar in liars) await ExpectCaughtAsync(liar);
 
         await Patience.UntilAsync(async () => await honest.AuditsPassedAsync() >= 10, "ten audits of the honest node");
         Assert.Equal("probation", (await honest.VerificationAsync())["standing"]!.ToString());
@@ -59,6 +46,54 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         Assert.True(await honest.AvailableAsync() + await honest.PendingAsync() >= pending);
         Assert.DoesNotContain((await honest.VerificationAsync())["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch");
         foreach (var liar in liars) Assert.Equal(0, await liar.AvailableAsync());
+    }
+
+    [Fact]
+    public async Task A_smaller_model_and_a_node_that_stops_computing_are_caught_and_a_slow_node_is_not_marked()
+    {
+        using var clock = new ShiftedClock();
+        using var models = new TemporaryDirectory();
+        var hub = await StartHubAsync(Settings(clock));
+        using var admin = hub.Client();
+        var (_, clientKey) = await admin.CreateAccountAsync("client");
+        using var client = hub.Client(clientKey);
+
+        // The agent digests the file that it finds, and runs the one that then takes its place with the same size and age.
+        var file = Path.Combine(models.Path, $"{AgentProcess.Model}.gguf");
+        File.Copy(Path.Combine(Places.Models, $"{AgentProcess.Model}.gguf"), file);
+        var impostor = await WorkerAsync(hub, admin, "impostor", AgentEngines.Demo(slots: 1, models.Path));
+        var age = File.GetLastWriteTimeUtc(file);
+        File.Copy(Places.Impostor, file, overwrite: true);
+        File.SetLastWriteTimeUtc(file, age);
+
+        var tiring = Keep(await ModelEngine.StartAsync());
+        var quitter = await WorkerAsync(hub, admin, "quitter", AgentEngines.Scripted(tiring, slots: 1));
+        var slow = await WorkerAsync(hub, admin, "slow", AgentEngines.Scripted(Keep(await ModelEngine.StartAsync(TimeSpan.FromMilliseconds(40))), slots: 1));
+        Worker[] workers = [impostor, quitter, slow];
+        await AskUntilAsync(client, async () => await quitter.EarningsAsync() >= 4 && await impostor.EarningsAsync() >= 4 && await slow.EarningsAsync() >= 4, "four receipts of each");
+        Assert.Equal(AgentProcess.ModelDigest, await DigestAsync(admin, impostor));
+        for (var node = 0; node < 3; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
+
+        clock.Shift(TimeSpan.FromHours(1.2));
+        await ExpectCaughtAsync(impostor);
+        await Patience.UntilAsync(async () => await quitter.AuditsPassedAsync() >= 1, "an audit of what the quitter still computed");
+        Assert.True(await quitter.PendingAsync() > 0);
+
+        tiring.StopComputing();
+        var earned = await quitter.EarningsAsync();
+        // A canary in place of an audit of before may find it out first.
+        await AskUntilAsync(client, async () => await quitter.EarningsAsync() >= earned + 2 || await quitter.IsCaughtAsync(), "two receipts for nothing");
+        clock.Shift(TimeSpan.FromHours(2.4));
+        await ExpectCaughtAsync(quitter);
+
+        // Long enough for everything that was asked of it to be audited.
+        await Patience.UntilAsync(async () => await slow.AuditsPassedAsync() >= 3, "audits of the slow node");
+        var record = await slow.VerificationAsync();
+        Assert.Equal("probation", record["standing"]!.ToString());
+        Assert.Equal(0, record["earnings"]!["forfeited_microcredits"]!.GetValue<long>());
+        Assert.DoesNotContain(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() is "audit_mismatch" or "audit_unconfirmed" or "abandoned" or "fraud");
+        Assert.True(await slow.PendingAsync() > 0);
+        foreach (var worker in workers) Assert.Equal(0, await worker.AvailableAsync());
     }
 
     [Fact]
@@ -128,6 +163,27 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         return new Worker(name, agent.NodeId, Keep(new Disposing(hub.Client(key))).Client);
     }
 
+    /// <summary>Asks, many times at once so that everybody's slot is needed, until it is enough.</summary>
+    private static Task AskUntilAsync(HubClient client, Func<Task<bool>> isEnough, string what) => Patience.UntilAsync(
+        async () =>
+        {
+            await Task.WhenAll(Enumerable.Range(0, Questions).Select(number => client.ChatAsync(AgentProcess.Model, $"{number + 11}+{number + 30}=")));
+            return await isEnough();
+        },
+        what);
+
+    private static async Task ExpectCaughtAsync(Worker liar)
+    {
+        await Patience.UntilAsync(liar.IsCaughtAsync, $"{liar.Name} to be caught");
+        await Patience.UntilAsync(async () => await liar.PendingAsync() == 0, $"{liar.Name} to lose what was pending");
+        var record = await liar.VerificationAsync();
+        Assert.True(record["earnings"]!["forfeited_microcredits"]!.GetValue<long>() > 0);
+        Assert.Contains(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch" && entry["finding"]!.ToString().Contains("Two arbiters found the same.", StringComparison.Ordinal));
+    }
+
+    private static async Task<string> DigestAsync(HubClient admin, Worker worker)
+        => (await admin.GetAsync($"/v1/nodes/{worker.NodeId}/verification")).Expect(HttpStatusCode.OK).Json["reputations"]!.AsArray().Single()!["determinism_class"]!.ToString();
+
     private async Task<AnsweringEngine> EngineAsync(Func<string, (string Text, int Tokens)> answer) => Keep(await AnsweringEngine.StartAsync(AgentProcess.Model, answer));
 
     private static string Noise(Random random) => string.Join(' ', Enumerable.Range(0, 12).Select(_ => random.Next(1_000, 9_999).ToString(CultureInfo.InvariantCulture)));
@@ -141,6 +197,8 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         public async Task<JsonNode> VerificationAsync() => (await Owner.GetAsync($"/v1/nodes/{NodeId}/verification")).Expect(HttpStatusCode.OK).Json;
 
         public async Task<int> EarningsAsync() => (await VerificationAsync())["pending"]!.AsArray().Count;
+
+        public async Task<bool> IsCaughtAsync() => (await VerificationAsync())["standing"]!.ToString() is "quarantined" or "banned";
 
         public Task<long> PendingAsync() => Owner.PendingAsync();
 

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -7,26 +8,28 @@ namespace Federation.EndToEnd.Tests.Harness;
 internal sealed record AgentEngines(string Model, JsonObject Json)
 {
     /// <summary>The demo model on the agent's own engine.</summary>
-    public static AgentEngines Demo(int slots = 4) => new(AgentProcess.Model, new JsonObject
+    /// <param name="slots">Answers at once.</param>
+    /// <param name="models">Where its file lies; none: where the repository has it.</param>
+    public static AgentEngines Demo(int slots = 4, string? models = null) => new(AgentProcess.Model, new JsonObject
     {
         ["ollama"] = new JsonObject { ["enabled"] = false },
-        ["builtin"] = new JsonObject { ["models_directory"] = Places.Models, ["slots"] = slots },
+        ["builtin"] = new JsonObject { ["models_directory"] = models ?? Places.Models, ["slots"] = slots },
     });
 
     /// <summary>A server the test answers for.</summary>
-    public static AgentEngines Scripted(ScriptedEngine engine, string model, int slots = 4) => new(model, new JsonObject
-    {
-        ["ollama"] = new JsonObject { ["enabled"] = false },
-        ["builtin"] = new JsonObject { ["enabled"] = false },
-        ["openai"] = new JsonArray(new JsonObject { ["name"] = "scripted", ["url"] = engine.Url, ["slots"] = slots }),
-    });
+    public static AgentEngines Scripted(ScriptedEngine engine, string model, int slots = 4) => Served("scripted", engine.Url, model, slots);
 
     /// <summary>A server that makes its answers up.</summary>
-    public static AgentEngines Scripted(AnsweringEngine engine, string model, int slots = 4) => new(model, new JsonObject
+    public static AgentEngines Scripted(AnsweringEngine engine, string model, int slots = 4) => Served("lying", engine.Url, model, slots);
+
+    /// <summary>A server that runs the demo model as the test lets it.</summary>
+    public static AgentEngines Scripted(ModelEngine engine, int slots = 4) => Served("model", engine.Url, AgentProcess.Model, slots);
+
+    private static AgentEngines Served(string name, string url, string model, int slots) => new(model, new JsonObject
     {
         ["ollama"] = new JsonObject { ["enabled"] = false },
         ["builtin"] = new JsonObject { ["enabled"] = false },
-        ["openai"] = new JsonArray(new JsonObject { ["name"] = "lying", ["url"] = engine.Url, ["slots"] = slots }),
+        ["openai"] = new JsonArray(new JsonObject { ["name"] = name, ["url"] = url, ["slots"] = slots }),
     });
 }
 
@@ -34,6 +37,9 @@ internal sealed record AgentEngines(string Model, JsonObject Json)
 internal sealed class AgentProcess : IAsyncDisposable
 {
     public const string Model = "federation-demo";
+
+    /// <summary>What the hub is told of the file in the repository.</summary>
+    public static string ModelDigest { get; } = $"sha256:{Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Path.Combine(Places.Models, $"{Model}.gguf"))))}";
 
     private readonly TemporaryDirectory _home;
 

@@ -13,6 +13,9 @@ internal static class Places
 
     public static string Models => Path.Combine(Repository, "models");
 
+    /// <summary>A worse-trained model that is as large as the demo model.</summary>
+    public static string Impostor => Path.Combine(Repository, "tests", "NodeAgent.Tests", "Engines", "Builtin", "Data", "impostor.gguf");
+
     public static string Clients => Path.Combine(Repository, "tests", "EndToEnd.Tests", "clients");
 
     private static string Read(string key)
