@@ -28,7 +28,8 @@ public sealed class StandbyTests(ITestOutputHelper output) : EndToEndTest(output
                 async () =>
                 {
                     if (await IsPaidAsync(idle) && await IsPaidAsync(suspended)) return true;
-                    await admin.ChatAsync(AgentProcess.Model);
+                    // More than one node can take at once, so that both have to load it.
+                    await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => admin.ChatAsync(AgentProcess.Model)));
                     await Task.Delay(TimeSpan.FromSeconds(1));
                     return false;
                 },
@@ -54,7 +55,7 @@ public sealed class StandbyTests(ITestOutputHelper output) : EndToEndTest(output
     private async Task<Worker> StartWorkerAsync(HubProcess hub, HubClient admin, string name)
     {
         var (account, key) = await admin.CreateAccountAsync(name);
-        return new Worker(await StartAgentAsync(hub, AgentEngines.Demo(), account), hub.Client(key));
+        return new Worker(await StartAgentAsync(hub, AgentEngines.Demo(slots: 1), account), hub.Client(key));
     }
 
     private static async Task<bool> IsPaidAsync(Worker worker) => (await GapsAsync(worker)).Any(gap => gap.Microcredits > 0);

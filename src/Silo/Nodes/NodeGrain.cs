@@ -14,6 +14,7 @@ using Federation.Silo.Jobs;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Benchmarks;
 using Google.Protobuf;
 using Microsoft.Extensions.Options;
 using Orleans.Concurrency;
@@ -31,6 +32,7 @@ internal sealed partial class NodeGrain(
     ReceiptStore receipts,
     ILedger ledger,
     HardwareClasses classes,
+    ReferenceSpeeds speeds,
     NodeVerifications verifications,
     HubIdentity hub,
     IOptions<NodeLinkOptions> options,
@@ -71,7 +73,10 @@ internal sealed partial class NodeGrain(
     {
         _node = await store.FindAsync(Id, cancellationToken);
         _lastSeen = _node?.LastSeenAt;
-        if (_node is not null) await Verification.LoadAsync();
+        if (_node is null) return;
+        await Verification.LoadAsync();
+        // Work may be booked before the node's connection is heard of again.
+        _hardwareClass = ClassOf();
     }
 
     public async Task<EnrolmentStatus> Enrol(NodeEnrolment enrolment)
@@ -168,7 +173,8 @@ internal sealed partial class NodeGrain(
         return true;
     }
 
-    public Task<string?> GetMeasuredClass() => Task.FromResult(_node is null ? null : Verification.MeasuredClass);
+    public Task<MeasuredClasses?> GetMeasuredClasses()
+        => Task.FromResult(_node is not null && Verification is { ComputeClass: { } compute, MeasuredClass: { } paid } ? new MeasuredClasses(compute, paid) : null);
 
     public async Task<Ruling> RecordChallenge(ChallengeReport report)
     {
@@ -293,6 +299,7 @@ internal sealed partial class NodeGrain(
             await Accrual.PrepareAsync([.. batch.Select(booking => HourOf(booking.Outcome)).Distinct()], batch.Min(booking => booking.Outcome.DispatchMs));
             // A settlement whose answer was lost is asked for again, maybe of another activation than the one that wrote it.
             var booked = await receipts.ListBookedAsync([.. batch.Select(booking => booking.Outcome.JobId)], CancellationToken.None);
+            var rates = await RatesAsync(batch.Select(booking => booking.Outcome));
             var head = _head ?? await receipts.GetHeadAsync(Id, CancellationToken.None);
             var rows = ImmutableArray.CreateBuilder<SqlStatement>();
             var offers = new List<(ImmutableArray<byte> Id, ImmutableArray<byte> Payload)>(batch.Count);
@@ -301,12 +308,13 @@ internal sealed partial class NodeGrain(
                 if (!booked.Add(outcome.JobId)) continue;
                 rows.Add(JobRow.Insert(outcome));
                 if (outcome.PromptTokens + outcome.CompletionTokens == 0) continue;
-                var receipt = ReceiptOf(outcome, head);
+                var rate = rates[ModelOf(outcome)];
+                var receipt = ReceiptOf(outcome, head, rate);
                 var payload = ReceiptCodec.Encode(receipt);
                 var id = ReceiptCodec.IdOf(payload);
                 var client = new PayingClient(outcome.AccountId == _node!.AccountId, free.Contains(outcome.AccountId), Microcredits.Zero);
                 var paid = Accrual.Take(receipt.Epoch, receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, _slots);
-                var amount = Payout.Of(classes.CreditsFor(receipt.HardwareClass, paid.Microseconds, multiplier), client, verifications.Accrual);
+                var amount = Payout.Of(rate.CreditsFor(classes, receipt.PromptTokens, receipt.CompletionTokens, receipt.ReferenceMicroseconds, paid.Microseconds, multiplier), client, verifications.Accrual);
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
                 rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
                 offers.Add((id, [.. payload]));
@@ -331,7 +339,24 @@ internal sealed partial class NodeGrain(
         }
     }
 
-    private Receipt ReceiptOf(JobOutcome outcome, ChainHead head) => new()
+    private static (string Weights, long Bytes) ModelOf(JobOutcome outcome) => (SpeedStore.WeightsOf(outcome.ModelDigest, outcome.Model), outcome.ModelSizeBytes);
+
+    /// <summary>What work is paid by now, for each model of a batch.</summary>
+    private async Task<Dictionary<(string, long), PayRate>> RatesAsync(IEnumerable<JobOutcome> outcomes)
+    {
+        var (hardwareClass, computeClass) = (_hardwareClass, Verification.ComputeClass);
+        var rates = new Dictionary<(string, long), PayRate>();
+        foreach (var (weights, bytes) in outcomes.Select(ModelOf).Distinct())
+        {
+            var reference = await speeds.FindAsync(hardwareClass, weights, bytes, _node!.AccountId, CancellationToken.None);
+            rates[(weights, bytes)] = computeClass is null || computeClass == hardwareClass
+                ? new PayRate(hardwareClass, reference.Times, null, default)
+                : new PayRate(hardwareClass, reference.Times, computeClass, (await speeds.FindAsync(computeClass, weights, bytes, _node.AccountId, CancellationToken.None)).Times);
+        }
+        return rates;
+    }
+
+    private Receipt ReceiptOf(JobOutcome outcome, ChainHead head, PayRate rate) => new()
     {
         Epoch = HourOf(outcome),
         Sequence = head.Sequence + 1,
@@ -351,8 +376,8 @@ internal sealed partial class NodeGrain(
         DispatchMs = outcome.DispatchMs,
         FirstMs = outcome.FirstMs,
         LastMs = outcome.LastMs,
-        HardwareClass = _hardwareClass,
-        ReferenceMicroseconds = classes.ReferenceMicroseconds(_hardwareClass, outcome.ModelSizeBytes, outcome.PromptTokens, outcome.CompletionTokens),
+        HardwareClass = rate.HardwareClass,
+        ReferenceMicroseconds = rate.Times.WorkMicroseconds(outcome.PromptTokens, outcome.CompletionTokens),
     };
 
     /// <summary>

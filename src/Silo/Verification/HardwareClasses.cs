@@ -1,5 +1,6 @@
 using Federation.Protocol.V1;
 using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Verification.Benchmarks;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification;
@@ -39,6 +40,12 @@ internal sealed class HardwareClasses
     /// <param name="promptTokens">Tokens read.</param>
     /// <param name="completionTokens">Tokens written.</param>
     public long ReferenceMicroseconds(string className, long modelBytes, long promptTokens, long completionTokens)
+        => TimesOf(className, modelBytes).WorkMicroseconds(promptTokens, completionTokens);
+
+    /// <summary>How long the class's reference takes for a token, by its configured figures [uncalibrated].</summary>
+    /// <param name="className">A class; an unknown one counts as the fallback.</param>
+    /// <param name="modelBytes">Size of the weights; 0 when unknown.</param>
+    public TokenTimes TimesOf(string className, long modelBytes)
     {
         var hardware = Find(className);
         double bytes = modelBytes > 0 ? modelBytes : _options.UnknownModelBytes;
@@ -46,12 +53,16 @@ internal sealed class HardwareClasses
         var promptToken = _options.PromptOverheadMicroseconds + (2 * bytes / (hardware.Teraflops * 1e12 * _options.ComputeEfficiency) * 1e6);
         // Every weight is read once a token.
         var generatedToken = _options.TokenOverheadMicroseconds + (bytes / (hardware.GigabytesPerSecond * BytesPerGigabyte * _options.BandwidthEfficiency) * 1e6);
-        return checked((long)((promptTokens * promptToken) + (completionTokens * generatedToken)));
+        return new TokenTimes(promptToken, generatedToken);
     }
 
     /// <summary>What reference work earns, rounded down.</summary>
     public Microcredits CreditsFor(string className, long referenceMicroseconds, int multiplier)
         => new((long)((Int128)referenceMicroseconds * Find(className).CreditsPerHour * Microcredits.PerCredit * multiplier / MicrosecondsPerHour));
+
+    /// <summary>Classes that earn no more than this one, the best first; the fallback is the last.</summary>
+    public IEnumerable<HardwareClass> NotAbove(string className)
+        => [.. _options.Classes.Where(candidate => candidate.Name != Fallback && candidate.CreditsPerHour <= CreditsPerHour(className)).OrderByDescending(candidate => candidate.CreditsPerHour), Find(Fallback)];
 
     /// <summary>What an hour of reference work earns in a class, credits.</summary>
     public long CreditsPerHour(string className) => Find(className).CreditsPerHour;

@@ -9,6 +9,7 @@ using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Sampling;
 using Federation.Silo.Verification.Standings;
 using Microsoft.Extensions.Options;
@@ -86,6 +87,9 @@ internal sealed partial class NodeVerification(
     /// <summary>The class that was measured; null until one is.</summary>
     public string? MeasuredClass => _standing?.HardwareClass;
 
+    /// <summary>The class by matrix and memory challenges; null until one is measured.</summary>
+    public string? ComputeClass => _standing?.ComputeClass ?? _standing?.HardwareClass;
+
     /// <summary>Reads what is on record.</summary>
     public async Task LoadAsync() => _standing ??= await store.FindStandingAsync(node.Id, node.CreatedAt, CancellationToken.None)
         ?? new StandingRow(NodeStanding.New(node.CreatedAt) with { Standing = node.Standing }, "The node is new: everything is checked.", null, null, null);
@@ -105,8 +109,9 @@ internal sealed partial class NodeVerification(
         var before = _standing!;
         var decision = StandingRules.Decide(before.Standing, evidence, standingOptions, time.GetUtcNow());
         var after = Row(before, decision);
-        if (report.HardwareClass.Length > 0 && evidence is not Evidence.Fraud) after = after with { HardwareClass = report.HardwareClass, MeasuredAt = time.GetUtcNow(), Measurement = report.Finding };
+        if (report.HardwareClass.Length > 0 && evidence is not Evidence.Fraud) after = after with { HardwareClass = report.HardwareClass, MeasuredAt = time.GetUtcNow(), Measurement = report.Finding, ComputeClass = report.ComputeClass };
         var rows = ImmutableArray.CreateBuilder<SqlStatement>();
+        if (report.Speed is { } speed) rows.Add(SpeedStore.Write(node.Id, report.ComputeClass ?? report.HardwareClass, speed, time.GetUtcNow()));
         if ((decision.Applied & Consequences.ReRate) != 0 && report.HardwareClass.Length > 0)
             rows.Add(EarningStore.MarkForReRate(node.Id, report.ReportId, report.HardwareClass, before.Standing.ChallengePassedAt ?? node.CreatedAt));
         return await CommitAsync(new Report(report.ReportId, $"challenge {report.Kind}", null, null, report.Finding, NullIfEmpty(report.Details)), decision, after, rows);

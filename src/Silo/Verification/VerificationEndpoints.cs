@@ -6,6 +6,7 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
+using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Standings;
 using Microsoft.Extensions.Options;
 
@@ -18,6 +19,7 @@ internal static class VerificationEndpoints
     private const int EarningsShown = 100;
     private const int AppealsShown = 20;
     private const int StandbyShown = 50;
+    private const int SpeedsShown = 20;
 
     private static readonly TimeSpan StandbyAge = TimeSpan.FromHours(24);
 
@@ -40,6 +42,8 @@ internal static class VerificationEndpoints
         NodeStore nodes,
         VerificationStore store,
         EarningStore earnings,
+        SpeedStore speeds,
+        ReferenceSpeeds references,
         IOptions<StandingOptions> options,
         TimeProvider time,
         string id,
@@ -58,6 +62,12 @@ internal static class VerificationEndpoints
             var peers = Math.Max(1, await store.CountPeersAsync(determinismClass, cancellation));
             reputations.Add(ReputationJson.Of(determinismClass, reputation, peers, options.Value));
         }
+        var measured = new List<SpeedJson>();
+        foreach (var (model, weights, hardwareClass, times, at) in await speeds.ListOfAsync(id, SpeedsShown, cancellation))
+        {
+            var bytes = view.Report?.Engines.SelectMany(engine => engine.Models).FirstOrDefault(candidate => SpeedStore.WeightsOf(candidate.Digest, candidate.Name) == weights)?.SizeBytes ?? 0;
+            measured.Add(SpeedJson.Of(model, times, hardwareClass, await references.FindAsync(hardwareClass, weights, bytes, row.AccountId, cancellation), at));
+        }
         var sums = await earnings.SumAsync(id, cancellation);
         return Answers.Json(new VerificationJson(
             id,
@@ -70,6 +80,7 @@ internal static class VerificationEndpoints
                 standing.HardwareClass,
                 standing.MeasuredAt,
                 standing.Measurement ?? "Not measured yet: until it is, the node is paid as the least class."),
+            measured,
             reputations,
             new EarningSumsJson(sums.Minted, sums.Pending, sums.Matured, sums.Forfeited),
             [.. (await earnings.ListPendingAsync(id, EarningsShown, cancellation)).Select(earning => EarningJson.Of(earning, now))],
@@ -144,6 +155,7 @@ internal static class VerificationEndpoints
         string Why,
         bool ShadowMode,
         ClassJson HardwareClass,
+        IReadOnlyList<SpeedJson> Speeds,
         IReadOnlyList<ReputationJson> Reputations,
         EarningSumsJson Earnings,
         IReadOnlyList<EarningJson> Pending,
@@ -152,6 +164,20 @@ internal static class VerificationEndpoints
         IReadOnlyList<AppealJson> Appeals);
 
     internal sealed record ClassJson(string? Paid, string? Measured, DateTimeOffset? MeasuredAt, string How);
+
+    internal sealed record SpeedJson(
+        string Model, double PromptTokensPerSecond, double TokensPerSecond, string HardwareClass, double ClassPromptTokensPerSecond, double ClassTokensPerSecond, string ClassBy, DateTimeOffset MeasuredAt)
+    {
+        public static SpeedJson Of(string model, TokenTimes times, string hardwareClass, ReferenceSpeed reference, DateTimeOffset at) => new(
+            model,
+            Math.Round(times.PerSecond.Prompt, 1),
+            Math.Round(times.PerSecond.Generation, 1),
+            hardwareClass,
+            Math.Round(reference.Times.PerSecond.Prompt, 1),
+            Math.Round(reference.Times.PerSecond.Generation, 1),
+            reference.IsMeasured ? $"the median of {reference.Accounts} accounts' trusted nodes" : "configured figures, not calibrated",
+            at);
+    }
 
     internal sealed record ReputationJson(string DeterminismClass, double ErrorRate, double AuditRate, long AuditsPassed, int AuditAllUnits, int Peers)
     {

@@ -13,7 +13,8 @@ namespace Federation.Silo.Verification;
 /// <param name="HardwareClass">The measured class; null until one is.</param>
 /// <param name="MeasuredAt">When it was measured.</param>
 /// <param name="Measurement">How, in words.</param>
-internal sealed record StandingRow(NodeStanding Standing, string Reason, string? HardwareClass, DateTimeOffset? MeasuredAt, string? Measurement);
+/// <param name="ComputeClass">The class by matrix and memory challenges, where inference is slower and the measured class a lesser one; otherwise null.</param>
+internal sealed record StandingRow(NodeStanding Standing, string Reason, string? HardwareClass, DateTimeOffset? MeasuredAt, string? Measurement, string? ComputeClass = null);
 
 /// <summary>One piece of evidence on record, and what was decided on it.</summary>
 /// <param name="Sequence">Its place among all; 0 before it is written.</param>
@@ -63,11 +64,11 @@ internal sealed class VerificationStore(HubDatabase database)
     [
         new(
             """
-            INSERT INTO standings (node_id, standing, since, reason, audits_passed, challenges_passed, challenge_passed_at, mismatch_at, shadow_mismatch_at, hardware_class, measured_at, measurement)
-            VALUES (@NodeId, @Standing, @Since, @Reason, @AuditsPassed, @ChallengesPassed, @ChallengePassedAt, @MismatchAt, @ShadowMismatchAt, @HardwareClass, @MeasuredAt, @Measurement)
+            INSERT INTO standings (node_id, standing, since, reason, audits_passed, challenges_passed, challenge_passed_at, mismatch_at, shadow_mismatch_at, hardware_class, measured_at, measurement, compute_class)
+            VALUES (@NodeId, @Standing, @Since, @Reason, @AuditsPassed, @ChallengesPassed, @ChallengePassedAt, @MismatchAt, @ShadowMismatchAt, @HardwareClass, @MeasuredAt, @Measurement, @ComputeClass)
             ON CONFLICT (node_id) DO UPDATE SET standing = excluded.standing, since = excluded.since, reason = excluded.reason, audits_passed = excluded.audits_passed,
               challenges_passed = excluded.challenges_passed, challenge_passed_at = excluded.challenge_passed_at, mismatch_at = excluded.mismatch_at,
-              shadow_mismatch_at = excluded.shadow_mismatch_at, hardware_class = excluded.hardware_class, measured_at = excluded.measured_at, measurement = excluded.measurement
+              shadow_mismatch_at = excluded.shadow_mismatch_at, hardware_class = excluded.hardware_class, measured_at = excluded.measured_at, measurement = excluded.measurement, compute_class = excluded.compute_class
             """,
             new
             {
@@ -83,6 +84,7 @@ internal sealed class VerificationStore(HubDatabase database)
                 row.HardwareClass,
                 MeasuredAt = Ms(row.MeasuredAt),
                 row.Measurement,
+                row.ComputeClass,
             }),
         new("UPDATE nodes SET standing = @Standing WHERE id = @NodeId", new { NodeId = nodeId, Standing = NodeStore.Word(row.Standing.Standing) }),
     ];
@@ -251,13 +253,16 @@ internal sealed class VerificationStore(HubDatabase database)
 
         public string? Measurement { get; init; }
 
+        public string? Compute_class { get; init; }
+
         public StandingRow ToRow(DateTimeOffset enrolledAt) => new(
             new NodeStanding(
                 StandingOf(Standing), At(Since), enrolledAt, (int)Audits_passed, (int)Challenges_passed, At(Challenge_passed_at), At(Mismatch_at), At(Shadow_mismatch_at)),
             Reason,
             Hardware_class,
             At(Measured_at),
-            Measurement);
+            Measurement,
+            Compute_class);
     }
 
     private sealed class StoredReputation

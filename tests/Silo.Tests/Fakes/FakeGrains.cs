@@ -146,7 +146,7 @@ internal sealed class FakeNode : INodeGrain
 
     public Task<NodeConnection?> GetConnection() => Task.FromResult(Connections.LastOrDefault());
 
-    public Task<string?> GetMeasuredClass() => Task.FromResult<string?>(null);
+    public Task<MeasuredClasses?> GetMeasuredClasses() => Task.FromResult<MeasuredClasses?>(null);
 
     public Task<PullStatus> Pull(string engine, string model) => throw new NotSupportedException();
 

@@ -13,6 +13,7 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Epochs;
 using Federation.Silo.Verification.Standings;
 using Microsoft.Extensions.DependencyInjection;
@@ -49,6 +50,8 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddSingleton<VerificationStore>();
         builder.Services.AddSingleton<EarningStore>();
         builder.Services.AddSingleton<NodeVerifications>();
+        builder.Services.AddSingleton<SpeedStore>();
+        builder.Services.AddSingleton<ReferenceSpeeds>();
         builder.Services.AddSingleton<EpochStore>();
         builder.Services.AddSingleton<EpochClosing>();
         builder.Services.AddSqlGrainStorage();

@@ -12,6 +12,7 @@ using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Tests.Verification;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Standings;
 
 namespace Federation.Silo.Tests.StandinOnly;
@@ -278,6 +279,65 @@ public abstract class NodeVerificationTests(TestDatabase database)
         await node.Grain.Report(line.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model) with { Hardware = [.. Google.Protobuf.MessageExtensions.ToByteArray(claim)] });
         Assert.Equal("cpu", (await node.Grain.GetView())!.HardwareClass);
         Assert.Equal(honest, await WorkAsync(hub, node, "boast", tokens: 10));
+    }
+
+    // ------------------------------------------------------------------------------------------------ reference speeds
+
+    [Fact]
+    public async Task Work_is_paid_by_the_median_of_other_accounts_trusted_nodes_and_ones_own_answers_change_nothing()
+    {
+        await using var hub = await StartAsync();
+        var digest = $"sha256:{Guid.NewGuid():N}";
+        var payee = await hub.EnrolAsync();
+        await payee.ConnectAsync();
+        var configured = await WorkAsync(hub, payee, $"{digest}_1", tokens: 10, at: _clock.GetUtcNow(), digest: digest);
+        var others = new List<TestNode>();
+        for (var other = 0; other < 5; other++)
+        {
+            others.Add(await hub.EnrolAsync());
+            await others[other].ConnectAsync();
+            await MeasureAsync(others[other], 80_500_000, 335_000_000);
+        }
+        // Not verified yet: nobody's median.
+        _clock.Advance(TimeSpan.FromMinutes(11));
+        Assert.Equal(configured, await WorkAsync(hub, payee, $"{digest}_2", tokens: 10, at: _clock.GetUtcNow(), digest: digest));
+
+        foreach (var other in others) await other.Grain.SetStanding(Standing.Trusted);
+        _clock.Advance(TimeSpan.FromMinutes(11));
+        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
+        var measured = classes.CreditsFor("cpu", new TokenTimes(80_500, 335_000).WorkMicroseconds(1_000, 10), 1).Value;
+        Assert.NotEqual(configured, measured);
+        Assert.Equal(measured, await WorkAsync(hub, payee, $"{digest}_3", tokens: 10, at: _clock.GetUtcNow(), digest: digest));
+
+        // Its own benchmark, as slow as can be.
+        await MeasureAsync(payee, 10_000_000_000, 100_000_000_000);
+        await payee.Grain.SetStanding(Standing.Trusted);
+        _clock.Advance(TimeSpan.FromMinutes(11));
+        Assert.Equal(measured, await WorkAsync(hub, payee, $"{digest}_4", tokens: 10, at: _clock.GetUtcNow(), digest: digest));
+        // To the others it is one voice of five.
+        Assert.Equal(measured, await WorkAsync(hub, others[0], $"{digest}_5", tokens: 10, at: _clock.GetUtcNow(), digest: digest));
+
+        Task<Ruling> MeasureAsync(TestNode node, long prompt, long token) => node.Grain.RecordChallenge(
+            new ChallengeReport($"ib_{Guid.NewGuid():N}", "MM+MEM+IB", ChallengeOutcome.Passed, "cpu", "Measured.", "") { Speed = new SpeedReport("llama3:8b", digest, prompt, token) });
+    }
+
+    [Fact]
+    public async Task A_node_whose_inference_is_slower_than_its_hardware_is_paid_as_the_lesser_class_and_no_more_a_token()
+    {
+        await using var hub = await StartAsync();
+        var (fast, slow) = (await hub.EnrolAsync(), await hub.EnrolAsync());
+        await fast.Grain.RecordChallenge(new ChallengeReport("ib_fast_" + fast.Id, "MM+MEM+IB", ChallengeOutcome.Passed, "rtx-4090-24gb", "Fast.", ""));
+        await slow.Grain.RecordChallenge(new ChallengeReport("ib_slow_" + slow.Id, "MM+MEM+IB", ChallengeOutcome.Passed, "cpu", "Slow.", "") { ComputeClass = "rtx-4090-24gb" });
+        Assert.Equal(new MeasuredClasses("rtx-4090-24gb", "cpu"), await slow.Grain.GetMeasuredClasses());
+        Assert.Equal(new MeasuredClasses("rtx-4090-24gb", "rtx-4090-24gb"), await fast.Grain.GetMeasuredClasses());
+        await fast.ConnectAsync();
+        await slow.ConnectAsync();
+        Assert.Equal("cpu", (await slow.Grain.GetView())!.HardwareClass);
+        // By the CPU's own reference it would be more.
+        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
+        var paid = await WorkAsync(hub, fast, $"fast_{fast.Id}", tokens: 10);
+        Assert.True(classes.CreditsFor("cpu", classes.ReferenceMicroseconds("cpu", 5L << 30, 1_000, 10), 1).Value > paid);
+        Assert.InRange(await WorkAsync(hub, slow, $"slow_{slow.Id}", tokens: 10), paid - 1, paid);
     }
 
     // -------------------------------------------------------------------------------------------------------- appeals
@@ -671,14 +731,14 @@ public abstract class NodeVerificationTests(TestDatabase database)
         => node.Grain.RecordAudit(new AuditReport($"audit_{Guid.NewGuid():N}", "audit", outcome, receiptId, determinismClass, "What was found.", """{"answer":42}"""));
 
     /// <summary>Books, signs, and says what was credited.</summary>
-    private static async Task<long> WorkAsync(TestHub hub, TestNode node, string job, long tokens = 2_000, string client = "acct_client", DateTimeOffset? at = null)
-        => (await SignAsync(node, await BookAsync(hub, node, job, tokens, client, at))).CreditedMicrocredits;
+    private static async Task<long> WorkAsync(TestHub hub, TestNode node, string job, long tokens = 2_000, string client = "acct_client", DateTimeOffset? at = null, string digest = Weights)
+        => (await SignAsync(node, await BookAsync(hub, node, job, tokens, client, at, digest))).CreditedMicrocredits;
 
-    private static async Task<byte[]> BookAsync(TestHub hub, TestNode node, string job, long tokens, string client = "acct_client", DateTimeOffset? at = null)
+    private static async Task<byte[]> BookAsync(TestHub hub, TestNode node, string job, long tokens, string client = "acct_client", DateTimeOffset? at = null, string digest = Weights)
     {
         var begin = at?.ToUnixTimeMilliseconds() ?? 1_760_400_000_100;
         await node.Grain.Book(new JobOutcome(
-            job, 1, client, "key_1", JobKind.Chat, "llama3:8b", Weights, 5L << 30, node.Id, JobStatus.Succeeded, "stop", 1_000, tokens,
+            job, 1, client, "key_1", JobKind.Chat, "llama3:8b", digest, 5L << 30, node.Id, JobStatus.Succeeded, "stop", 1_000, tokens,
             [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], begin - 100, begin, begin + 300, begin + 4_300, Weights));
         return await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<byte[]>("SELECT payload FROM receipts WHERE job_id = @job", new { job }), default);
     }

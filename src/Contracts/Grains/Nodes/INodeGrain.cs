@@ -56,9 +56,9 @@ public interface INodeGrain : IGrainWithStringKey
     [Alias("SetStanding")]
     Task<bool> SetStanding(Standing standing);
 
-    /// <summary>The class that challenges measured; <see langword="null"/> until they have.</summary>
-    [Alias("GetMeasuredClass")]
-    Task<string?> GetMeasuredClass();
+    /// <summary>The classes that challenges measured; <see langword="null"/> until they have.</summary>
+    [Alias("GetMeasuredClasses")]
+    Task<MeasuredClasses?> GetMeasuredClasses();
 
     /// <summary>Takes in a hardware challenge's result. When this returns, evidence, decision and consequences are on disk; so with all of these.</summary>
     [Alias("RecordChallenge")]

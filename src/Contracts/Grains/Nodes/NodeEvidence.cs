@@ -18,7 +18,7 @@ public enum ChallengeOutcome
 /// <param name="ReportId">Names the report: the same one twice counts once. At most 100 printable ASCII characters.</param>
 /// <param name="Kind">What was asked: "MM", "MEM", "IB".</param>
 /// <param name="Outcome">How it ended.</param>
-/// <param name="HardwareClass">The class it measured; empty where it measured none.</param>
+/// <param name="HardwareClass">The class it measured, that of the weakest axis; empty where it measured none.</param>
 /// <param name="Finding">What was found, for the owner, in a sentence.</param>
 /// <param name="Details">The record behind it, a JSON object; empty when there is none.</param>
 [GenerateSerializer, Immutable, Alias("Federation.ChallengeReport")]
@@ -28,7 +28,34 @@ public sealed record ChallengeReport(
     [property: Id(2)] ChallengeOutcome Outcome,
     [property: Id(3)] string HardwareClass,
     [property: Id(4)] string Finding,
-    [property: Id(5)] string Details);
+    [property: Id(5)] string Details)
+{
+    /// <summary>The class by matrix and memory challenges alone, where the inference benchmark measured a lesser one; <see langword="null"/>: the same.</summary>
+    [Id(6)]
+    public string? ComputeClass { get; init; }
+
+    /// <summary>What the inference benchmark measured; <see langword="null"/> when it measured nothing.</summary>
+    [Id(7)]
+    public SpeedReport? Speed { get; init; }
+}
+
+/// <summary>How fast a node answered an inference benchmark.</summary>
+/// <param name="Model">With which model, by the node's name for it.</param>
+/// <param name="Weights">The digest of its weights, or its name where the engine does not tell it.</param>
+/// <param name="PromptNanoseconds">Time a token of the prompt took, ns; positive.</param>
+/// <param name="TokenNanoseconds">Time a generated token took, ns; positive.</param>
+[GenerateSerializer, Immutable, Alias("Federation.SpeedReport")]
+public sealed record SpeedReport(
+    [property: Id(0)] string Model,
+    [property: Id(1)] string Weights,
+    [property: Id(2)] long PromptNanoseconds,
+    [property: Id(3)] long TokenNanoseconds);
+
+/// <summary>The classes that were measured of a node.</summary>
+/// <param name="Compute">By matrix and memory challenges.</param>
+/// <param name="Paid">The one it is paid as: never a better one.</param>
+[GenerateSerializer, Immutable, Alias("Federation.MeasuredClasses")]
+public sealed record MeasuredClasses([property: Id(0)] string Compute, [property: Id(1)] string Paid);
 
 /// <summary>How an audit stands or ended.</summary>
 [GenerateSerializer, Alias("Federation.AuditOutcome")]

@@ -7,7 +7,11 @@ namespace Federation.Silo.Verification.Audits;
 /// <summary>An answer that was audited, as it may have to be audited again.</summary>
 /// <param name="Kept">Request and answer.</param>
 /// <param name="Seed">Of its audit: an arbiter looks at the same places.</param>
-internal sealed record AuditedWork(KeptAnswer Kept, AuditSeed Seed);
+internal sealed record AuditedWork(KeptAnswer Kept, AuditSeed Seed)
+{
+    /// <summary>Positions that an audit by probes scores; <see langword="null"/>: as many as usual.</summary>
+    public int? Positions { get; init; }
+}
 
 /// <summary>One sum of one node in one determinism class.</summary>
 internal readonly record struct SumKey(string NodeId, string DeterminismClass, AuditSum Sum);

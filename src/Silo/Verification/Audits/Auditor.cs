@@ -24,9 +24,10 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     /// <param name="worker">The node that answered, as it is seen now.</param>
     /// <param name="seed">Of this audit: unpredictable to the worker, the same for whoever repeats the verdict.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken)
+    /// <param name="positions">Positions that are scored where not all of the answer is; <see langword="null"/>: as many as usual.</param>
+    public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
-        var work = new AuditedWork(kept, seed);
+        var work = new AuditedWork(kept, seed) { Positions = positions };
         if (Question.Of(work) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
         var determinismClass = kept.Outcome.DeterminismClass;
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
@@ -142,7 +143,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
             Request = request,
             AnswerText = answer.Text,
             FinishReason = answer.FinishReason,
-            Offsets = verifier.ScoresWholeTexts ? null : AuditPlan.Offsets(answer.Text, ended, work.Seed.Bytes.Span, options.Value.Positions),
+            Offsets = verifier.ScoresWholeTexts ? null : AuditPlan.Offsets(answer.Text, ended, work.Seed.Bytes.Span, work.Positions ?? options.Value.Positions),
         };
         if (await verifiers.ScoreAsync(verifier, ask, cancellationToken) is not { } score) return null;
         return new AuditedAnswer

@@ -9,6 +9,7 @@ using Federation.Protocol.V1;
 using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
+using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Epochs;
 using Google.Protobuf;
 using Microsoft.Extensions.Options;
@@ -25,6 +26,7 @@ internal sealed class ChallengeRoom(
     HubIdentity hub,
     EpochStore epochs,
     VerificationThread thread,
+    InferenceBenchmark benchmark,
     IGrainFactory grains,
     TimeProvider time,
     ILogger<NodeChallenges> logger)
@@ -40,6 +42,8 @@ internal sealed class ChallengeRoom(
     public HardwareRate Rate { get; } = new(hardware.Value, rules.Value);
 
     public VerificationThread Thread => thread;
+
+    public InferenceBenchmark Benchmark => benchmark;
 
     public TimeProvider Time => time;
 
@@ -91,7 +95,7 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             try
             {
                 await Task.Delay(wait, room.Time, stop);
-                var measured = await room.Grain(session.NodeId).GetMeasuredClass();
+                var measured = await room.Grain(session.NodeId).GetMeasuredClasses();
                 if (measured is not null && wait == room.Schedule.FirstAfter)
                 {
                     wait = NextPeriod();
@@ -116,9 +120,10 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
 
     // ---------------------------------------------------------------------------------------------------------- rounds
 
-    /// <summary>As many rounds as it takes to decide; <see langword="false"/> when they came to nothing.</summary>
-    private async Task<bool> SitAsync(string? current, CancellationToken stop)
+    /// <summary>As many rounds as it takes to decide, and an inference benchmark; <see langword="false"/> when they came to nothing.</summary>
+    private async Task<bool> SitAsync(MeasuredClasses? known, CancellationToken stop)
     {
+        var current = known?.Compute;
         if (current is not null) await WaitForLeisureAsync(stop);
         var attempts = new List<HardwarePlacement>();
         var details = string.Empty;
@@ -137,14 +142,24 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             if (current is not null && IsDecided(attempts, current)) break;
         }
         var decided = BestOfTwo(attempts);
-        var slower = current is not null && decided.Class.CreditsPerHour < CreditsOf(current);
+        var roundTrip = _roundTrip.Shortest < room.Rules.MaxRoundTrip ? _roundTrip.Shortest : room.Rules.MaxRoundTrip;
+        var benchmark = decided.IsMeasured ? await room.Benchmark.MeasureAsync(session, node.AccountId, decided.Class.Name, roundTrip, stop) : null;
+        // Who shows no inference now keeps what the last one showed.
+        var paid = benchmark?.HardwareClass ?? (known is not null && CreditsOf(known.Paid) < CreditsOf(decided.Class.Name) && known.Paid != known.Compute ? known.Paid : decided.Class.Name);
+        var slower = known is not null && CreditsOf(paid) < CreditsOf(known.Paid);
         var found = decided.IsMeasured ? $"The hardware was measured as {decided.Class.Name}" : $"Nothing was measured, which leaves the class {decided.Class.Name}";
         await ReportAsync(
             slower || !decided.IsMeasured ? Contracts.Nodes.ChallengeOutcome.TooSlow : Contracts.Nodes.ChallengeOutcome.Passed,
-            decided.Class.Name,
-            string.Create(CultureInfo.InvariantCulture, $"{found}, in {attempts.Count} rounds. {decided.Sentence}"),
-            details);
+            paid,
+            string.Create(CultureInfo.InvariantCulture, $"{found}, in {attempts.Count} rounds. {decided.Sentence}{Weakest(benchmark, paid, decided)}"),
+            details,
+            paid == decided.Class.Name ? null : decided.Class.Name,
+            benchmark?.Report);
+        if (benchmark is not null) await room.Benchmark.AuditAsync(session.NodeId, benchmark, stop);
         return true;
+
+        static string Weakest(BenchmarkResult? benchmark, string paid, HardwarePlacement decided)
+            => $"{(benchmark is null ? string.Empty : $" {benchmark.Sentence}")}{(paid == decided.Class.Name ? string.Empty : $" Inference is its weakest axis: it is paid as {paid}.")}";
     }
 
     /// <summary>Whoever keeps the class needs no second round; a better or a lesser class needs two that agree, or all three.</summary>
@@ -317,9 +332,10 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
 
     // -------------------------------------------------------------------------------------------------------- evidence
 
-    private async Task ReportAsync(Contracts.Nodes.ChallengeOutcome outcome, string className, string finding, string details)
+    private async Task ReportAsync(Contracts.Nodes.ChallengeOutcome outcome, string className, string finding, string details, string? computeClass = null, SpeedReport? speed = null)
     {
-        var ruling = await room.Grain(session.NodeId).RecordChallenge(new ChallengeReport($"challenge:{Guid.CreateVersion7():N}", "MM+MEM", outcome, className, finding, details));
+        var report = new ChallengeReport($"challenge:{Guid.CreateVersion7():N}", speed is null ? "MM+MEM" : "MM+MEM+IB", outcome, className, finding, details) { ComputeClass = computeClass, Speed = speed };
+        var ruling = await room.Grain(session.NodeId).RecordChallenge(report);
         LogRuling(session.NodeId, finding, ruling.Decision);
     }
 

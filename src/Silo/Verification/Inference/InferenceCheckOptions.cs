@@ -12,7 +12,7 @@ internal sealed class InferenceCheckOptions
 {
     public const string SectionName = "InferenceChecks";
 
-    /// <summary>Positions that an audit by probes scores, S. Default 16; 32 for the inference benchmark.</summary>
+    /// <summary>Positions that an audit by probes scores, S. Default 16; of the inference benchmark see <see cref="Benchmarks.BenchmarkOptions.AuditPositions"/>.</summary>
     [Range(1, 64)]
     public int Positions { get; set; } = 16;
 

@@ -1,7 +1,5 @@
-using System.Buffers;
 using System.Globalization;
 using System.Security.Cryptography;
-using System.Text.Json;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
@@ -107,7 +105,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
 
     private async Task<ProbeResult?> ReadAsync(LeaseStream lease, long sent, CancellationToken stop)
     {
-        var scanner = new SseScanner(room.Options.MaxAnswerBytes);
+        var text = new FirstText(room.Options.MaxAnswerBytes);
         TimeSpan? firstAfter = null;
         var bytes = 0L;
         while (true)
@@ -131,7 +129,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
                     return Failed(Format($"was answered with status {head.Status}"));
                 case LeaseEvent.Chunk chunk:
                     if ((bytes += chunk.Data.Length) > room.Options.MaxAnswerBytes) return Failed("got an answer beyond all measure");
-                    if (firstAfter is null && HasText(scanner, chunk.Data)) firstAfter = room.Time.GetElapsedTime(sent);
+                    if (firstAfter is null && text.IsIn(chunk.Data)) firstAfter = room.Time.GetElapsedTime(sent);
                     if (firstAfter > room.Options.FirstToken) return Failed(Format($"got its first token only after {firstAfter.Value.TotalSeconds:0.0##} s"));
                     lease.Taken(chunk, grantAt: 1);
                     break;
@@ -156,23 +154,6 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
         }
     }
 
-    private static bool HasText(SseScanner scanner, ReadOnlyMemory<byte> data)
-    {
-        var bytes = data.Span;
-        try
-        {
-            while (scanner.TryRead(ref bytes, out var item))
-            {
-                if (item.Facts.TextBytes > 0) return true;
-            }
-        }
-        catch (SseEventTooLargeException)
-        {
-            // Bounded all the same, and no token yet.
-        }
-        return false;
-    }
-
     /// <summary>One of the models that the node says are in memory; the first token's time proves it.</summary>
     private (EngineReport Engine, ModelReport Model)? Resident()
     {
@@ -182,27 +163,8 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
 
     private static bool IsResident(ModelReport model) => model.Loaded && (model.Capabilities.IsEmpty || model.Capabilities.Contains(JobKind.Chat.Word()));
 
-    /// <summary>A few greedy tokens on words that nobody has seen before, so that no cache has their beginning.</summary>
-    private byte[] BodyFor(ModelReport model)
-    {
-        var body = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(body))
-        {
-            json.WriteStartObject();
-            json.WriteString("model", model.Name);
-            json.WriteStartArray("messages");
-            json.WriteStartObject();
-            json.WriteString("role", "user");
-            json.WriteString("content", Format($"{room.Random.Next(1_000, 1_000_000)}+{room.Random.Next(1_000, 1_000_000)}="));
-            json.WriteEndObject();
-            json.WriteEndArray();
-            json.WriteNumber("max_tokens", room.Options.Tokens);
-            json.WriteNumber("temperature", 0);
-            json.WriteBoolean("stream", true);
-            json.WriteEndObject();
-        }
-        return body.WrittenSpan.ToArray();
-    }
+    /// <summary>A few greedy tokens on numbers that nobody has seen before, so that no cache has their beginning.</summary>
+    private byte[] BodyFor(ModelReport model) => GreedyChat.Body(model.Name, Format($"{room.Random.Next(1_000, 1_000_000)}+{room.Random.Next(1_000, 1_000_000)}="), room.Options.Tokens);
 
     private static ProbeResult Failed(string finding) => new(ProbeOutcome.Failed, finding);
 

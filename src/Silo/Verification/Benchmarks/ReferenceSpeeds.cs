@@ -1,0 +1,74 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using Dapper;
+using Federation.Contracts.Nodes;
+using Federation.Silo.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Verification.Benchmarks;
+
+/// <summary>What benchmarks measured, on record: of each node and model the last.</summary>
+internal sealed class SpeedStore(HubDatabase database)
+{
+    private const int NodesMax = 10_000;
+
+    /// <summary>What a model is compared by: the digest of its weights, or its name where the engine does not tell it.</summary>
+    public static string WeightsOf(string digest, string name) => digest.Length > 0 ? digest : name;
+
+    /// <summary>Writes a node's speed.</summary>
+    public static SqlStatement Write(string nodeId, string hardwareClass, SpeedReport speed, DateTimeOffset now) => new(
+        """
+        INSERT INTO node_speeds (node_id, weights, model, hardware_class, prompt_ns, token_ns, measured_at)
+        VALUES (@NodeId, @Weights, @Model, @HardwareClass, @PromptNanoseconds, @TokenNanoseconds, @Now)
+        ON CONFLICT (node_id, weights) DO UPDATE SET model = excluded.model, hardware_class = excluded.hardware_class, prompt_ns = excluded.prompt_ns, token_ns = excluded.token_ns,
+          measured_at = excluded.measured_at
+        """,
+        new { NodeId = nodeId, speed.Weights, speed.Model, HardwareClass = hardwareClass, speed.PromptNanoseconds, speed.TokenNanoseconds, Now = now.ToUnixTimeMilliseconds() });
+
+    /// <summary>Of trusted nodes of a class with a model, those measured since then.</summary>
+    public Task<ImmutableArray<MeasuredSpeed>> ListAsync(string hardwareClass, string weights, DateTimeOffset since, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<(string AccountId, long Prompt, long Token)>(
+            """
+            SELECT n.account_id, s.prompt_ns, s.token_ns FROM node_speeds s JOIN nodes n ON n.id = s.node_id
+            WHERE s.hardware_class = @hardwareClass AND s.weights = @weights AND s.measured_at >= @since AND n.standing = 'trusted' ORDER BY s.measured_at DESC LIMIT @NodesMax
+            """,
+            new { hardwareClass, weights, since = since.ToUnixTimeMilliseconds(), NodesMax })).Select(row => new MeasuredSpeed(row.AccountId, TimesOf(row.Prompt, row.Token))).ToImmutableArray(),
+        cancellationToken);
+
+    /// <summary>What a node was measured at, by model.</summary>
+    public Task<ImmutableArray<(string Model, string Weights, string HardwareClass, TokenTimes Times, DateTimeOffset At)>> ListOfAsync(string nodeId, int limit, CancellationToken cancellationToken)
+        => database.ReadAsync(
+            async connection => (await connection.QueryAsync<(string Model, string Weights, string HardwareClass, long Prompt, long Token, long At)>(
+                "SELECT model, weights, hardware_class, prompt_ns, token_ns, measured_at FROM node_speeds WHERE node_id = @nodeId ORDER BY measured_at DESC, weights LIMIT @limit", new { nodeId, limit }))
+                .Select(row => (row.Model, row.Weights, row.HardwareClass, TimesOf(row.Prompt, row.Token), DateTimeOffset.FromUnixTimeMilliseconds(row.At))).ToImmutableArray(),
+            cancellationToken);
+
+    private static TokenTimes TimesOf(long promptNanoseconds, long tokenNanoseconds) => new(promptNanoseconds / 1e3, tokenNanoseconds / 1e3);
+}
+
+/// <summary>The speeds that work is paid by: medians of verified nodes where there are enough of them, configured figures elsewhere.</summary>
+internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes, IOptions<BenchmarkOptions> options, TimeProvider time)
+{
+    private const int KnownMax = 1_024;
+
+    private readonly ConcurrentDictionary<(string HardwareClass, string Weights), (ImmutableArray<MeasuredSpeed> Speeds, long ReadAt)> _known = new();
+
+    /// <summary>The reference speed of a class with a model, for a payee; see <see cref="SpeedRules"/>.</summary>
+    /// <param name="hardwareClass">A class; an unknown one counts as the fallback.</param>
+    /// <param name="weights">The model, see <see cref="SpeedStore.WeightsOf"/>.</param>
+    /// <param name="modelBytes">Size of its weights; 0 when unknown.</param>
+    /// <param name="payee">Whose pay it sets.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
+    public async ValueTask<ReferenceSpeed> FindAsync(string hardwareClass, string weights, long modelBytes, string payee, CancellationToken cancellationToken)
+        => SpeedRules.Reference(await MeasuredAsync(hardwareClass, weights, cancellationToken), payee, classes.TimesOf(hardwareClass, modelBytes), options.Value);
+
+    private async ValueTask<ImmutableArray<MeasuredSpeed>> MeasuredAsync(string hardwareClass, string weights, CancellationToken cancellationToken)
+    {
+        if (_known.TryGetValue((hardwareClass, weights), out var known) && time.GetElapsedTime(known.ReadAt) < options.Value.MedianAge) return known.Speeds;
+        var speeds = await store.ListAsync(hardwareClass, weights, time.GetUtcNow() - options.Value.MeasurementAge, cancellationToken);
+        // Names of models are the nodes' own: nobody fills this silo's memory with them.
+        if (_known.Count >= KnownMax) _known.Clear();
+        _known[(hardwareClass, weights)] = (speeds, time.GetTimestamp());
+        return speeds;
+    }
+}
