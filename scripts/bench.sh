@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and prints their tables, as bench/README.md shows them.
 #
-#   scripts/bench.sh [hub|ledger|stack|receipts|agent|calibrate]…     which ones; default: all but calibrate, which takes a quarter of an hour
+#   scripts/bench.sh [hub|ledger|stack|receipts|proofs|overhead|checks|agent|calibrate]…     which ones; default: all but calibrate, which takes a quarter of an hour
 #
 # The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
 # (scripts/publish-agent.sh). Measure on a machine that does nothing else; the load is printed with the results.
@@ -20,20 +20,22 @@ stop_compiler_server
 binaries=$repository/artifacts/$stack/bin
 bench() { "$binaries/Federation.Bench/release/Federation.Bench" "$@"; }
 hub=$binaries/Federation.Silo/release/federation-hub
+node=$binaries/Federation.NodeAgent/release/federation-node
 
 scratch=$(mktemp --directory)
 chmod 755 "$scratch"
 trap '[ ! -d "$scratch/postgres" ] || stop_postgres "$scratch/postgres"; rm --recursive --force "$scratch"' EXIT
 
-[ $# -gt 0 ] || set -- hub ledger stack receipts agent
+[ $# -gt 0 ] || set -- hub ledger stack receipts proofs overhead checks agent
 printf 'Stack %s, %s processors, load %s\n' "$stack" "$(nproc)" "$(cut --delimiter=' ' --fields=1-3 /proc/loadavg)"
 for which in "$@"; do
   printf '\n### %s\n\n' "$which"
   case $which in
-    hub) bench hub "$hub" "$binaries/Federation.NodeAgent/release/federation-node" ;;
+    hub) bench hub "$hub" "$node" ;;
     ledger) bench ledger "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
     stack) bench stack ;;
-    receipts) bench receipts ;;
+    receipts | proofs) bench "$which" ;;
+    overhead | checks) bench "$which" "$hub" "$node" "$repository/models" ;;
     agent) bench agent "$repository/artifacts/publish/linux-x64/federation-node" "$hub" ;;
     calibrate) bench calibrate "$repository/models" "$repository/tests/NodeAgent.Tests/Engines/Builtin/Data/impostor.gguf" ;;
     *) fail "there is no benchmark $which" ;;

@@ -1,19 +1,22 @@
 using Federation.Bench;
 
-// dotnet run -c Release -- hub | ledger [postgres connection string] | stack | receipts | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
+// dotnet run -c Release -- hub | ledger [postgres connection string] | stack | receipts | proofs | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
 var table = args switch
 {
     ["hub", var hub, var node] => await HubBench.RunAsync(hub, node),
     ["ledger", .. var postgres] => await LedgerBench.RunAsync(postgres.FirstOrDefault()),
     ["stack"] => await StackBench.RunAsync(),
     ["receipts"] => ReceiptBench.Run(),
+    ["proofs"] => ProofBench.Run(),
+    ["overhead", var hub, var node, var models] => await OverheadBench.RunAsync(hub, node, models),
+    ["checks", var hub, var node, var models] => await ChecksBench.RunAsync(hub, node, models),
     ["agent", var file, var hub] => await AgentBench.RunAsync(file, hub),
     ["calibrate", var models, var impostor, .. var counts] => await CalibrateBench.RunAsync(models, impostor, Count(counts, 0, 2000), Count(counts, 1, 200)),
     _ => null,
 };
 if (table is null)
 {
-    Console.Error.WriteLine("usage: Federation.Bench hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
+    Console.Error.WriteLine("usage: Federation.Bench hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | proofs | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
     return 2;
 }
 Console.WriteLine(table.ToMarkdown());
