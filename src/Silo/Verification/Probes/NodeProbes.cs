@@ -4,7 +4,6 @@ using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
 using Federation.Silo.Nodes;
-using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
 using Microsoft.Extensions.Options;
 
@@ -64,9 +63,9 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
             {
                 if (session.StandsBy || isRetry) retryAt = await ProbeAsync(isRetry, stop);
             }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
+            catch (Exception exception) when (exception is not OperationCanceledException)
             {
-                // Its grain begins again, and so do we.
+                // Whatever it was, this loop is all that pays the node's standby. Its grain begins again, and so do we.
                 LogLost(session.NodeId, exception);
             }
             isRetry = retryAt is not null;
