@@ -17,6 +17,9 @@ internal sealed record DirectLease(string NodeId, EngineReport Engine, ModelRepo
 {
     /// <inheritdoc cref="LeaseAssignment.Yields"/>
     public bool Yields { get; init; }
+
+    /// <inheritdoc cref="LeaseAssignment.Unpaid"/>
+    public bool Unpaid { get; init; }
 }
 
 /// <summary>
@@ -34,7 +37,7 @@ internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher
     {
         if (await grains.GetGrain<INodeGrain>(lease.NodeId).GetConnection() is not { } connection) return null;
         var member = new PoolMember(connection.SessionId, 0, lease.NodeId, lease.Engine.Name, lease.Engine.Slots, lease.Engine.Slots, lease.Model, connection.Session);
-        var assignment = new LeaseAssignment($"{lease.JobId}.1", lease.JobId, lease.Kind, lease.Model.Name, lease.Engine.Name, lease.Body, lease.Stream, lease.TimeLimit, Attempt: 1, lease.Yields);
+        var assignment = new LeaseAssignment($"{lease.JobId}.1", lease.JobId, lease.Kind, lease.Model.Name, lease.Engine.Name, lease.Body, lease.Stream, lease.TimeLimit, Attempt: 1, lease.Yields, lease.Unpaid);
         var (status, stream) = await dispatcher.DispatchAsync(member, assignment);
         if (status is not AssignStatus.Sent) return null;
         await using (stream)

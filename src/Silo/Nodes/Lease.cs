@@ -7,7 +7,7 @@ namespace Federation.Silo.Nodes;
 /// One attempt of a job, as the silo that holds the node's stream sees it: what the node may still send, and what it said.
 /// The window bounds the memory, so the channel needs no bound of its own. One writer (the stream), one reader (the consumer).
 /// </summary>
-internal sealed class Lease(string leaseId, string model, string engine, int windowBytes, bool yields = false)
+internal sealed class Lease(string leaseId, string model, string engine, int windowBytes, bool yields = false, bool unpaid = false)
 {
     /// <summary>What a chunk costs of the window beyond its data, so that empty chunks cannot pile up. Both ends count so.</summary>
     public const int ChunkOverheadBytes = 64;
@@ -28,6 +28,9 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
 
     /// <inheritdoc cref="LeaseAssignment.Yields"/>
     public bool Yields { get; } = yields;
+
+    /// <inheritdoc cref="LeaseAssignment.Unpaid"/>
+    public bool Unpaid { get; } = unpaid;
 
     /// <summary>What the node may still send, bytes; below zero when it oversteps.</summary>
     public long WindowLeft => Interlocked.Read(ref _windowLeft);

@@ -108,7 +108,7 @@ internal sealed partial class NodeSession : INodeSession
     /// <summary>The node takes work and has none: what it may be paid standby for.</summary>
     public bool StandsBy => _report.AcceptsWork && !_draining && !_quarantined && !_challenged && _leases.IsEmpty && !_ended.IsCancellationRequested;
 
-    /// <summary>How long, in all, the node had a lease to work on, one or several at once; those that yield do not count. By the hub's clock.</summary>
+    /// <summary>How long, in all, the node had a lease to work on, one or several at once; those that nobody pays for do not count. By the hub's clock.</summary>
     public TimeSpan Worked
     {
         get
@@ -150,10 +150,10 @@ internal sealed partial class NodeSession : INodeSession
                 return AssignStatus.NoSlot;
             }
             yielding = _leases.Values.FirstOrDefault(running => running.Yields);
-            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields);
+            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields, assignment.Unpaid);
             Interlocked.Increment(ref _leasesBegun);
             if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
-            if (!lease.Yields && _working++ == 0) _workingSince = _time.GetTimestamp();
+            if (!lease.Unpaid && _working++ == 0) _workingSince = _time.GetTimestamp();
         }
         // The node hears of it first, so that the slot is free when the work comes.
         if (yielding is not null) Cancel(yielding.LeaseId, "work has come");
@@ -538,7 +538,7 @@ internal sealed partial class NodeSession : INodeSession
         _endedLeases.Add(lease.LeaseId, lease.WindowLeft);
         lock (_slotGate)
         {
-            if (_leases.TryRemove(lease.LeaseId, out _) && !lease.Yields && --_working == 0) _worked += _time.GetElapsedTime(_workingSince);
+            if (_leases.TryRemove(lease.LeaseId, out _) && !lease.Unpaid && --_working == 0) _worked += _time.GetElapsedTime(_workingSince);
         }
         lease.TryEnd(last);
         if (!_starvedModels.IsEmpty) _ = AnnounceStarvedAsync();

@@ -69,6 +69,7 @@ public enum AssignStatus
 /// <param name="TimeLeft">Until the answer must be whole.</param>
 /// <param name="Attempt">1 for the first.</param>
 /// <param name="Yields">The hub's own curiosity: given only to a node that has nothing to do, and broken off as soon as anybody wants the node to work.</param>
+/// <param name="Unpaid">Nobody pays for it as work: the time it takes is standby like any other.</param>
 [GenerateSerializer, Immutable, Alias("Federation.LeaseAssignment")]
 public sealed record LeaseAssignment(
     [property: Id(0)] string LeaseId,
@@ -80,7 +81,8 @@ public sealed record LeaseAssignment(
     [property: Id(6)] bool Stream,
     [property: Id(7)] TimeSpan TimeLeft,
     [property: Id(8)] int Attempt,
-    [property: Id(9)] bool Yields = false);
+    [property: Id(9)] bool Yields = false,
+    [property: Id(10)] bool Unpaid = false);
 
 /// <summary>Where the events of one lease go: the silo that serves the client.</summary>
 public interface ILeaseSink : IGrainObserver

@@ -44,7 +44,7 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
     public Task<ScoreAnswer?> ScoreAsync(Verifier verifier, ScoreRequest request, CancellationToken cancellationToken)
     {
         var (node, engine, model) = verifier;
-        var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", JobKind.Score, ScoreCodec.Write(request), Stream: false, options.Value.ScoreTimeout);
+        var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", JobKind.Score, ScoreCodec.Write(request), Stream: false, options.Value.ScoreTimeout) { Unpaid = true };
         return leases.AskAsync(lease, stream => ReadAsync(verifier, stream, cancellationToken));
     }
 

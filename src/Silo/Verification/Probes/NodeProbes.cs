@@ -97,7 +97,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
     private async Task<ProbeResult?> AskAsync(EngineReport engine, ModelReport model, TimeSpan workedBefore, CancellationToken stop)
     {
         var sent = room.Time.GetTimestamp();
-        var lease = new DirectLease(session.NodeId, engine, model, $"probe_{Guid.CreateVersion7():N}", JobKind.Chat, BodyFor(model), Stream: true, room.Options.Answer) { Yields = true };
+        var lease = new DirectLease(session.NodeId, engine, model, $"probe_{Guid.CreateVersion7():N}", JobKind.Chat, BodyFor(model), Stream: true, room.Options.Answer) { Yields = true, Unpaid = true };
         var result = await room.Leases.AskAsync(lease, stream => ReadAsync(stream, sent, stop));
         return result is { Outcome: ProbeOutcome.Failed } && session.Worked > workedBefore ? new ProbeResult(ProbeOutcome.Void, "was outrun by work") : result;
     }

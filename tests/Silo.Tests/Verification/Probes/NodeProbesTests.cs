@@ -165,17 +165,24 @@ public sealed class NodeProbesTests
         scene.Clock.Advance(TimeSpan.FromSeconds(20));
         scene.Node.Assign("job_2.1");
         await scene.Node.Session.Cancel("job_1.1", "done");
-        scene.Clock.Advance(TimeSpan.FromSeconds(10));
+        scene.Clock.Advance(TimeSpan.FromSeconds(4));
         await scene.Node.Session.Cancel("job_2.1", "done");
+        // A benchmark yields, and is paid; an audit of somebody's answer is neither paid nor work.
+        Assert.Equal(AssignStatus.Sent, scene.Node.Session.TryAssign(ScriptedSession.Assignment("job_3.1") with { Yields = true }, out _));
+        scene.Clock.Advance(TimeSpan.FromSeconds(5));
+        await scene.Node.Session.Cancel("job_3.1", "done");
+        Assert.Equal(AssignStatus.Sent, scene.Node.Session.TryAssign(ScriptedSession.Assignment("audit_1.1") with { Unpaid = true }, out _));
+        scene.Clock.Advance(TimeSpan.FromSeconds(1));
+        await scene.Node.Session.Cancel("audit_1.1", "done");
 
         var failed = await scene.NextProbeAsync(scene.Wait - TimeSpan.FromSeconds(30));
         scene.Node.Grains.Node.Probing = report => new ProbeFollowUp(report.SentAt, 0);
         scene.Node.Say(Says.Failed(failed.LeaseId));
-        Assert.Equal(TimeSpan.FromSeconds(30), (await scene.ReportAsync(2)).Worked);
+        Assert.Equal(TimeSpan.FromSeconds(29), (await scene.ReportAsync(2)).Worked);
         scene.Node.Grains.Node.Probing = _ => new ProbeFollowUp(null, 0);
         // The failed one ended nothing.
         await scene.PassAsync(await scene.HearProbeAsync());
-        Assert.Equal(TimeSpan.FromSeconds(30), (await scene.ReportAsync(3)).Worked);
+        Assert.Equal(TimeSpan.FromSeconds(29), (await scene.ReportAsync(3)).Worked);
         await scene.PassAsync(await scene.NextProbeAsync());
         Assert.Equal(TimeSpan.Zero, (await scene.ReportAsync(4)).Worked);
     }
