@@ -2,6 +2,11 @@ using System.Globalization;
 using System.Net;
 using System.Text.Json.Nodes;
 using Federation.EndToEnd.Tests.Harness;
+using Federation.Protocol.Receipts;
+using Federation.Protocol.V1;
+using Federation.Protocol.Verification;
+using Google.Protobuf;
+using Grpc.Core;
 using Xunit.Abstractions;
 
 namespace Federation.EndToEnd.Tests;
@@ -39,6 +44,11 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         foreach (var liar in liars) await ExpectCaughtAsync(liar);
 
         await Patience.UntilAsync(async () => await honest.AuditsPassedAsync() >= 10, "ten audits of the honest node");
+        // It committed to what its model thought of each token, showed it when asked, and that was compared.
+        var passed = (await honest.VerificationAsync())["events"]!.AsArray().Where(entry => entry!["evidence"]!.ToString() == "audit_passed").Select(entry => entry!["details"]!).ToArray();
+        Assert.All(passed, details => Assert.Equal("Shown", details["reveal"]!["finding"]!.ToString()));
+        Assert.All(passed, details => Assert.InRange(details["verdict"]!["figures"]!["compared"]!.GetValue<int>(), 4, 1_000));
+        Assert.All(passed, details => Assert.InRange(details["verdict"]!["figures"]!["mean_delta"]!.GetValue<double>(), 0, 0.01));
         Assert.Equal("probation", (await honest.VerificationAsync())["standing"]!.ToString());
         var pending = await honest.PendingAsync();
         clock.Shift(TimeSpan.FromDays(8));
@@ -46,6 +56,70 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         Assert.True(await honest.AvailableAsync() + await honest.PendingAsync() >= pending);
         Assert.DoesNotContain((await honest.VerificationAsync())["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() == "audit_mismatch");
         foreach (var liar in liars) Assert.Equal(0, await liar.AvailableAsync());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Whoever_shows_other_log_probabilities_than_it_committed_to_is_banned_and_whoever_keeps_them_back_is_suspected(bool shows)
+    {
+        using var clock = new ShiftedClock();
+        var hub = await StartHubAsync(new Dictionary<string, string>(Settings(clock)) { ["Audits__CanaryShare"] = "0" });
+        using var admin = hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("worker");
+        var (_, clientKey) = await admin.CreateAccountAsync("client");
+        using var owner = hub.Client(key);
+        using var client = hub.Client(clientKey);
+        var node = Keep(await FakeNode.JoinedAsync(hub, account));
+        var line = Keep(await node.ConnectAsync(hub, AgentProcess.Model));
+
+        // The right answer, with a commitment to its tokens.
+        var tokens = LogprobCommitment.InOrder([new CommittedToken("4"u8.ToArray(), -1, []), new CommittedToken("2"u8.ToArray(), -2, []), new CommittedToken(default, -3, [])]);
+        var asked = client.ChatAsync(AgentProcess.Model, "17+25=");
+        var lease = await line.NextAssignAsync();
+        await line.BeginAsync(lease);
+        await line.ChunkAsync(lease.LeaseId, 0, Chats.Whole("42", 7, 3));
+        await line.SendAsync(new NodeMessage
+        {
+            Done = new Done
+            {
+                LeaseId = lease.LeaseId, Usage = new Usage { PromptTokens = 7, CompletionTokens = 3 }, FinishReason = "stop", LogprobCommitment = ByteString.CopyFrom(LogprobCommitment.Root(tokens)),
+            },
+        });
+        (await asked).Expect(HttpStatusCode.OK);
+        var payload = (await line.NextReceiptOfferAsync()).Payload.ToByteArray();
+        Assert.Equal(LogprobCommitment.Root(tokens), ReceiptCodec.Decode(payload).LogprobCommitment);
+        await line.SendAsync(new NodeMessage
+        {
+            ReceiptSignature = new ReceiptSignature
+            {
+                ReceiptId = ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan()), Signature = ByteString.CopyFrom(node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))),
+            },
+        });
+        await line.NextReceiptIssuedAsync();
+        await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
+
+        clock.Shift(TimeSpan.FromHours(1.2));
+        var question = await line.NextAuditRequestAsync();
+        Assert.Equal((lease.LeaseId, 3), (question.LeaseId, question.Positions.Count));
+        var reveal = new AuditReveal { LeaseId = question.LeaseId, Count = 3 };
+        byte[][] encoded = [.. tokens.Select(LogprobCommitment.Encode)];
+        foreach (var position in shows ? question.Positions : [])
+        {
+            // It would rather have said something else.
+            var told = LogprobCommitment.Encode(tokens[(int)position] with { MilliNats = -100 });
+            reveal.Tokens.Add(new RevealedToken { Position = position, Content = ByteString.CopyFrom(told), Path = ByteString.CopyFrom(LogprobCommitment.Prove(encoded, [(int)position])[0]) });
+        }
+        await line.SendAsync(new NodeMessage { AuditReveal = reveal });
+
+        var evidence = shows ? "fraud" : "audit_unconfirmed";
+        async Task<JsonNode> RecordAsync() => (await owner.GetAsync($"/v1/nodes/{node.Id}/verification")).Expect(HttpStatusCode.OK).Json;
+        await Patience.UntilAsync(async () => (await RecordAsync())["events"]!.AsArray().Any(entry => entry!["evidence"]!.ToString() == evidence), "the audit's verdict");
+        var record = await RecordAsync();
+        var finding = record["events"]!.AsArray().Single(entry => entry!["evidence"]!.ToString() == evidence)!["finding"]!.ToString();
+        Assert.Contains(shows ? "is not what it committed to" : "shows 0 of the 3 tokens", finding, StringComparison.Ordinal);
+        Assert.Equal(shows ? "banned" : "probation", record["standing"]!.ToString());
+        if (shows) await line.ExpectEndAsync(StatusCode.PermissionDenied, "banned");
     }
 
     [Fact]

@@ -15,8 +15,14 @@ internal static class RunCommand
 {
     private const int RememberedLeases = 4_096;
 
+    // Log-probabilities of answers that may be audited: some hundred bytes a token, so about half a million tokens.
+    private const long CommittedBytesMax = 64L << 20;
+
     // Main memory that a challenge may take for its few seconds: two matrices of the largest size, or a buffer beyond every cache.
     private const long ChallengeMemoryMax = 1L << 30;
+
+    // The hub's epoch is an hour, and it gives an audit two.
+    private static readonly TimeSpan CommittedFor = TimeSpan.FromHours(3);
 
     public static Command Create()
     {
@@ -52,6 +58,7 @@ internal static class RunCommand
                 new Contribution(paths, config, worked, time, loggers.CreateLogger<Contribution>()),
                 worked,
                 work,
+                new RevealLog(CommittedBytesMax, CommittedFor, time),
                 new ReceiptSigner(key, work, loggers.CreateLogger<ReceiptSigner>()),
                 new ChallengeDevices(ChallengeMemoryMax, config.Policy.VramLimitGib is { } gib ? (long)(gib * (1L << 30)) : long.MaxValue),
                 status,

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines;
 
@@ -61,6 +62,11 @@ public abstract class EngineResponse : IAsyncDisposable
 
     /// <summary>"stop", "length", "tool_calls"…; known and null as <see cref="Usage"/>. The last one where there are several choices.</summary>
     public abstract string? FinishReason { get; }
+
+    /// <summary>
+    /// The answer's tokens with their log-probabilities, in order; known once <see cref="Body"/> was read to its end. Empty where the engine does not say, and for several answers at once.
+    /// </summary>
+    public virtual IReadOnlyList<CommittedToken> Tokens => [];
 
     /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();

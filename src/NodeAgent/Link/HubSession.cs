@@ -15,7 +15,7 @@ namespace Federation.NodeAgent.Link;
 
 /// <summary>What a session needs of the agent around it.</summary>
 internal sealed record AgentParts(
-    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkedToday Worked, WorkLog Work, ReceiptSigner Receipts, IChallengeDevices ChallengeDevices, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
+    NodeKey Key, EngineWatch Engines, IHardwareProbe Hardware, Contribution Contribution, WorkedToday Worked, WorkLog Work, RevealLog Reveals, ReceiptSigner Receipts, IChallengeDevices ChallengeDevices, AgentStatusFile Status, string Version, TimeProvider Time, ILoggerFactory Loggers);
 
 /// <summary>One connection to the hub, from its challenge to its end.</summary>
 internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hardware> hardware, ILogger<HubSession> logger)
@@ -139,6 +139,9 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             case HubMessage.MessageOneofCase.ChallengeResult:
                 _challenges!.Hear(message.ChallengeResult.Message.Memory);
                 break;
+            case HubMessage.MessageOneofCase.AuditRequest:
+                await SendAsync(new NodeMessage { AuditReveal = agent.Reveals.Reveal(message.AuditRequest) }, lost).ConfigureAwait(false);
+                break;
             case HubMessage.MessageOneofCase.PullModel:
                 _ = PullAsync(message.PullModel, lost);
                 break;
@@ -168,7 +171,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         if (!JobKinds.TryParse(assign.Kind, out var kind) || agent.Engines.Current.Find(assign.Engine) is not { } engine || engine.Inventory.Models.All(model => model.Name != assign.Model))
             return (null, RefuseReason.ModelGone);
         if (kind is JobKind.Score && engine.Engine is not IScoringEngine) return (null, RefuseReason.ModelGone);
-        var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, logger);
+        var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, agent.Reveals, logger);
         lock (_slots)
         {
             if (_leases.Values.Count(running => running.Engine == engine.Engine && !running.IsCancelled) < engine.Engine.Slots && _leases.TryAdd(assign.LeaseId, lease)) return (lease, default);

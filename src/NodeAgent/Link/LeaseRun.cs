@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 namespace Federation.NodeAgent.Link;
 
 /// <summary>One lease on this node: the request goes to the engine as it came, the engine's bytes come back as they come.</summary>
-internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engine, Welcome limits, Func<NodeMessage, CancellationToken, ValueTask> send, WorkLog work, ILogger logger)
+internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engine, Welcome limits, Func<NodeMessage, CancellationToken, ValueTask> send, WorkLog work, RevealLog reveals, ILogger logger)
     : IDisposable
 {
     // Of a longer answer the last ones are kept.
@@ -85,7 +85,9 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
             {
                 await SendChunkAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
             }
-            Record(response.Usage);
+            // Before the hub hears of the end: what it then asks for must be there.
+            var commitment = reveals.Commit(LeaseId, response.Tokens);
+            Record(response.Usage, commitment);
             await send(
                 new NodeMessage
                 {
@@ -95,6 +97,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
                         Usage = response.Usage is { } usage ? new Usage { PromptTokens = (uint)usage.PromptTokens, CompletionTokens = (uint)usage.CompletionTokens } : null,
                         OutputSha256 = ByteString.CopyFrom(_output.GetCurrentHash()),
                         FinishReason = response.FinishReason ?? string.Empty,
+                        LogprobCommitment = ByteString.CopyFrom(commitment),
                     },
                 },
                 cancellationToken).ConfigureAwait(false);
@@ -133,8 +136,8 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
     private ValueTask FailAsync(FailReason reason, string detail, CancellationToken linkLost)
         => send(new NodeMessage { Failed = new Failed { LeaseId = LeaseId, Reason = reason, Detail = detail } }, linkLost);
 
-    private void Record(TokenUsage? usage)
-        => work.Add(new WorkRecord(assign.JobId, (int)assign.Attempt, [.. SHA256.HashData(assign.Body.Span)], [.. _output.GetCurrentHash()], [.. _prefixes], usage));
+    private void Record(TokenUsage? usage, byte[]? commitment = null)
+        => work.Add(new WorkRecord(assign.JobId, (int)assign.Attempt, [.. SHA256.HashData(assign.Body.Span)], [.. _output.GetCurrentHash()], [.. _prefixes], usage, [.. commitment ?? []]));
 
     [LoggerMessage(5200, LogLevel.Warning, "Lease {LeaseId}: engine {Engine} failed")]
     private partial void LogEngineFailed(string leaseId, string engine, Exception exception);

@@ -15,7 +15,8 @@ namespace Federation.NodeAgent.Link;
 /// then, and the node may believe to have said more.
 /// </param>
 /// <param name="Usage">The engine's count; <see langword="null"/> where it did not say.</param>
-internal sealed record WorkRecord(string JobId, int Attempt, ImmutableArray<byte> RequestHash, ImmutableArray<byte> OutputHash, ImmutableArray<ulong> OutputPrefixes, TokenUsage? Usage)
+/// <param name="Commitment">What the node bound itself to at the end; empty where it did not.</param>
+internal sealed record WorkRecord(string JobId, int Attempt, ImmutableArray<byte> RequestHash, ImmutableArray<byte> OutputHash, ImmutableArray<ulong> OutputPrefixes, TokenUsage? Usage, ImmutableArray<byte> Commitment)
 {
     /// <summary>The first eight bytes: enough to know one of a few thousand outputs again.</summary>
     public static ulong Shorten(ReadOnlySpan<byte> hash) => BinaryPrimitives.ReadUInt64BigEndian(hash);
@@ -50,6 +51,8 @@ internal sealed class WorkLog(int capacity)
         if (!record.RequestHash.AsSpan().SequenceEqual(receipt.RequestHash.AsSpan())) return "the request is another one";
         if (!record.Began(receipt.OutputHash.AsSpan())) return "the output is another one";
         if (record.Usage is { } usage && (receipt.PromptTokens > usage.PromptTokens || receipt.CompletionTokens > usage.CompletionTokens)) return "it counts more tokens than the engine did";
+        // A client that left before the end leaves the hub without it.
+        if (!receipt.LogprobCommitment.IsEmpty && !receipt.LogprobCommitment.SequenceEqual(record.Commitment)) return "its commitment is another one";
         return null;
     }
 }

@@ -354,6 +354,7 @@ internal sealed partial class InferenceRun(
     private void Finish(Answer answer, LeaseEvent.Done done)
     {
         answer.Meter.AddReport(done.PromptTokens, done.CompletionTokens, done.FinishReason);
+        answer.LogprobCommitment = done.LogprobCommitment;
         if (!done.OutputHash.IsEmpty && !done.OutputHash.SequenceEqual(answer.Meter.Hash())) LogHashDiffers(request.JobId, answer.Member.NodeId);
     }
 
@@ -380,7 +381,10 @@ internal sealed partial class InferenceRun(
             answer.DispatchedAt.ToUnixTimeMilliseconds(),
             firstAt.ToUnixTimeMilliseconds(),
             answer.LastAt.ToUnixTimeMilliseconds(),
-            answer.Member.Model.DeterminismClass);
+            answer.Member.Model.DeterminismClass)
+        {
+            LogprobCommitment = answer.LogprobCommitment,
+        };
         if (status is JobStatus.Succeeded && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
         await settlements.SettleAsync(outcome);
     }
@@ -450,6 +454,9 @@ internal sealed partial class InferenceRun(
 
         /// <summary>The client left or the answer's time is up.</summary>
         public CancellationToken Cancelled { get; } = cancelled;
+
+        /// <summary>What the node bound itself to at its end.</summary>
+        public ImmutableArray<byte> LogprobCommitment { get; set; } = [];
 
         public DateTimeOffset? FirstAt { get; set; }
 

@@ -131,6 +131,7 @@ internal static class HubHost
         builder.Services.AddSingleton<AuditQueue>();
         builder.Services.AddSingleton<InferenceHistories>();
         builder.Services.AddSingleton<Verifiers>();
+        builder.Services.AddSingleton<Reveals>();
         builder.Services.AddSingleton<Auditor>();
         builder.Services.AddSingleton<OwnJobs>();
         builder.Services.AddSingleton<CanaryRunner>();

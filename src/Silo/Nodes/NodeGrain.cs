@@ -369,6 +369,7 @@ internal sealed partial class NodeGrain(
         Model = outcome.Model,
         ModelDigest = outcome.ModelDigest,
         DeterminismClass = outcome.DeterminismClass,
+        LogprobCommitment = outcome.LogprobCommitment,
         RequestHash = outcome.RequestHash,
         OutputHash = outcome.OutputHash,
         PromptTokens = outcome.PromptTokens,

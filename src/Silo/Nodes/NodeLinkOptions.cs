@@ -68,6 +68,18 @@ internal sealed class NodeLinkOptions
     [Range(8, 10_000)]
     public int MaxCheckMessages { get; set; } = 32;
 
+    /// <summary>Questions for committed log-probabilities that may wait for one node's answer. Default 16.</summary>
+    [Range(1, 1_000)]
+    public int MaxReveals { get; set; } = 16;
+
+    /// <summary>Largest answer to one, bytes. Default 512 KiB.</summary>
+    [Range(4 * 1024, 64 * 1024 * 1024)]
+    public int MaxRevealBytes { get; set; } = 512 * 1024;
+
+    /// <summary>How long a node may take over one. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:00:25", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan RevealTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Receipts the hub keeps ready for one node to sign after it reconnects. Default 1 000.</summary>
     [Range(1, 100_000)]
     public int MaxOfferedReceipts { get; set; } = 1_000;

@@ -34,6 +34,7 @@ internal sealed partial class NodeSession : INodeSession
     private readonly CancellationTokenSource _ended = new();
     private readonly MessageBudget _budget;
     private readonly Channel<CheckMessage> _checks;
+    private readonly PendingReveals _reveals;
     private readonly Lock _slotGate = new();
     private volatile NodeReport _report;
     private volatile SessionStatus? _endStatus;
@@ -65,6 +66,7 @@ internal sealed partial class NodeSession : INodeSession
         _time = time;
         _logger = logger;
         _budget = new MessageBudget(options.MessagesPerSecond, options.MessageBurst, time);
+        _reveals = new PendingReveals(options, time);
         _lastHeard = time.GetTimestamp();
         _checks = Channel.CreateBounded<CheckMessage>(new BoundedChannelOptions(options.MaxCheckMessages) { SingleReader = true, SingleWriter = true });
         _outbound = Channel.CreateBounded<HubMessage>(new BoundedChannelOptions(options.MaxOutbound) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
@@ -217,6 +219,8 @@ internal sealed partial class NodeSession : INodeSession
         return _quarantined ? WithdrawAsync() : AnnounceOnceAsync();
     }
 
+    public Task<Reveal> AskReveal(string leaseId, ImmutableArray<int> positions) => _reveals.AskAsync(leaseId, positions, Send, _ended.Token);
+
     public Task Close(SessionEnd reason)
     {
         End(reason switch
@@ -349,6 +353,10 @@ internal sealed partial class NodeSession : INodeSession
                 Spend();
                 TakePull(message.PullProgress);
                 return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.AuditReveal:
+                // The hub asked for it, or the connection ends.
+                if (_reveals.Take(message.AuditReveal) is { } fault) throw Violation(fault.Code, fault.Detail);
+                return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.ChallengeCommit:
             case NodeMessage.MessageOneofCase.ChallengeProof:
             case NodeMessage.MessageOneofCase.ChallengeDecline:
@@ -421,8 +429,9 @@ internal sealed partial class NodeSession : INodeSession
         if (lease is null) return;
         if (!lease.HasBegun) throw Violation(StatusCode.InvalidArgument, $"the end of lease {lease.LeaseId} before its head");
         var usage = done.Usage ?? new Usage();
+        if (done.LogprobCommitment.Length is not (0 or 32)) throw Violation(StatusCode.InvalidArgument, $"a commitment of {done.LogprobCommitment.Length} bytes");
         if (usage.PromptTokens > int.MaxValue || usage.CompletionTokens > int.MaxValue) throw Violation(StatusCode.InvalidArgument, "token counts out of range");
-        EndLease(lease, new LeaseEvent.Done((int)usage.PromptTokens, (int)usage.CompletionTokens, [.. done.OutputSha256.Span], Shorten(done.FinishReason)));
+        EndLease(lease, new LeaseEvent.Done((int)usage.PromptTokens, (int)usage.CompletionTokens, [.. done.OutputSha256.Span], Shorten(done.FinishReason)) { LogprobCommitment = [.. done.LogprobCommitment.Span] });
     }
 
     private void TakeRefusal(Refuse refuse)

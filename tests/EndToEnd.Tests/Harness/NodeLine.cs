@@ -43,6 +43,8 @@ internal sealed class NodeLine : IAsyncDisposable
 
     public async Task<ReceiptIssued> NextReceiptIssuedAsync() => (await NextAsync(HubMessage.MessageOneofCase.ReceiptIssued)).ReceiptIssued;
 
+    public async Task<AuditRequest> NextAuditRequestAsync() => (await NextAsync(HubMessage.MessageOneofCase.AuditRequest)).AuditRequest;
+
     /// <summary>The hub's next request to prove the hardware, as it travelled.</summary>
     public async Task<ReadOnlyMemory<byte>> NextChallengeStartAsync() => (await NextAsync(HubMessage.MessageOneofCase.ChallengeStart)).ChallengeStart.Message.Memory;
 

@@ -10,7 +10,7 @@ namespace Federation.NodeAgent.Tests.Link;
 public sealed class WorkLogTests
 {
     private static readonly WorkRecord Record = new(
-        "job", 1, [.. Hash("request")], [.. Hash("one two")], [WorkRecord.Shorten(Hash("one")), WorkRecord.Shorten(Hash("one two"))], new TokenUsage(5, 2));
+        "job", 1, [.. Hash("request")], [.. Hash("one two")], [WorkRecord.Shorten(Hash("one")), WorkRecord.Shorten(Hash("one two"))], new TokenUsage(5, 2), [.. Hash("root")]);
 
     [Theory]
     [InlineData("one two", 2, null)]
@@ -22,6 +22,17 @@ public sealed class WorkLogTests
         var work = new WorkLog(capacity: 10);
         work.Add(Record);
         Assert.Equal(objection, work.WhyWrong(ReceiptOf("job", output, tokens)));
+    }
+
+    [Theory]
+    [InlineData("root", null)]
+    [InlineData("", null)]
+    [InlineData("another", "its commitment is another one")]
+    public void A_receipt_carries_the_nodes_own_commitment_or_none(string commitment, string? objection)
+    {
+        var work = new WorkLog(capacity: 10);
+        work.Add(Record);
+        Assert.Equal(objection, work.WhyWrong(ReceiptOf("job", "one two", 2) with { LogprobCommitment = commitment.Length > 0 ? [.. Hash(commitment)] : [] }));
     }
 
     [Fact]

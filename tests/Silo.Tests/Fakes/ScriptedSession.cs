@@ -159,10 +159,14 @@ internal static class Says
 
     public static NodeMessage Chunk(string lease, ulong sequence, byte[] data) => new() { Chunk = new Chunk { LeaseId = lease, Sequence = sequence, Data = ByteString.CopyFrom(data) } };
 
-    public static NodeMessage Done(string lease, uint prompt = 0, uint completion = 0, string finish = "", byte[]? hash = null)
-        => new() { Done = new Done { LeaseId = lease, Usage = new Usage { PromptTokens = prompt, CompletionTokens = completion }, FinishReason = finish, OutputSha256 = ByteString.CopyFrom(hash ?? []) } };
+    public static NodeMessage Done(string lease, uint prompt = 0, uint completion = 0, string finish = "", byte[]? hash = null, byte[]? commitment = null)
+        => new() { Done = new Done { LeaseId = lease, Usage = new Usage { PromptTokens = prompt, CompletionTokens = completion }, FinishReason = finish, OutputSha256 = ByteString.CopyFrom(hash ?? []), LogprobCommitment = ByteString.CopyFrom(commitment ?? []) } };
 
     public static NodeMessage Failed(string lease, FailReason reason = FailReason.EngineError) => new() { Failed = new Failed { LeaseId = lease, Reason = reason, Detail = "it broke" } };
+
+    public static NodeMessage Reveal(string lease, uint count, params RevealedToken[] tokens) => new() { AuditReveal = new AuditReveal { LeaseId = lease, Count = count, Tokens = { tokens } } };
+
+    public static RevealedToken Token(uint position, byte[] content, byte[] path) => new() { Position = position, Content = ByteString.CopyFrom(content), Path = ByteString.CopyFrom(path) };
 
     public static NodeMessage Heartbeat() => new() { Heartbeat = new Heartbeat() };
 

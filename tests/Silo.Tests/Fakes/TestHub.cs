@@ -202,6 +202,11 @@ internal sealed class TestLine(string sessionId) : INodeSession
         return Task.CompletedTask;
     }
 
+    /// <summary>What the node shows when it is asked.</summary>
+    public Func<string, ImmutableArray<int>, Reveal> Reveals { get; set; } = (_, _) => Reveal.None(RevealStatus.Silent);
+
+    public Task<Reveal> AskReveal(string leaseId, ImmutableArray<int> positions) => Task.FromResult(Reveals(leaseId, positions));
+
     public Task<AssignStatus> Assign(LeaseAssignment assignment, ILeaseSink sink) => throw new NotSupportedException();
 
     public Task Grant(string leaseId, int bytes) => throw new NotSupportedException();

@@ -41,6 +41,8 @@ public sealed class NodeSessionTests
         { "more than the window", [Says.Head(Lease1), .. Enumerable.Range(0, 17).Select(index => Says.Chunk(Lease1, (ulong)index, new byte[1000]))], StatusCode.ResourceExhausted, "more than its window" },
         { "empty chunks without end", [Says.Head(Lease1), .. Enumerable.Range(0, 257).Select(index => Says.Chunk(Lease1, (ulong)index, ""))], StatusCode.ResourceExhausted, "more than its window" },
         { "more tokens than can be", [Says.Head(Lease1), Says.Done(Lease1, prompt: 1u << 31)], StatusCode.InvalidArgument, "token counts out of range" },
+        { "a short commitment", [Says.Head(Lease1), Says.Done(Lease1, commitment: new byte[31])], StatusCode.InvalidArgument, "a commitment of 31 bytes" },
+        { "a reveal nobody asked for", [Says.Reveal(Lease1, 1)], StatusCode.PermissionDenied, "a reveal of lease 'job_1.1', which nobody asked for" },
         { "a short receipt id", [Says.Signature(new byte[31], new byte[64])], StatusCode.InvalidArgument, "a receipt signature of the wrong length" },
         { "a short signature", [Says.Signature(new byte[32], new byte[63])], StatusCode.InvalidArgument, "wrong length" },
         { "an inventory without sense", [Says.Inventory(new Engine { Name = "" })], StatusCode.InvalidArgument, "an engine without a usable name" },

@@ -105,6 +105,8 @@ internal sealed class SimulatedPool : IDisposable
 
         public Task SetStanding(Standing standing) => throw new NotSupportedException();
 
+        public Task<Reveal> AskReveal(string leaseId, ImmutableArray<int> positions) => throw new NotSupportedException();
+
         public Task Close(SessionEnd reason) => throw new NotSupportedException();
     }
 }

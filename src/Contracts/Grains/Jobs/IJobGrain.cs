@@ -54,7 +54,11 @@ public sealed record JobOutcome(
     [property: Id(16)] long DispatchMs,
     [property: Id(17)] long FirstMs,
     [property: Id(18)] long LastMs,
-    [property: Id(19)] string DeterminismClass);
+    [property: Id(19)] string DeterminismClass)
+{
+    /// <summary>What the node bound itself to about the answer's log-probabilities when it ended, 32 bytes; empty where it did not.</summary>
+    [Id(20)] public ImmutableArray<byte> LogprobCommitment { get; init; } = [];
+}
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>
 

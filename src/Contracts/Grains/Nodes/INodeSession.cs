@@ -26,6 +26,11 @@ public interface INodeSession : IGrainObserver
     /// <summary>The hub's opinion of the node changed. In quarantine it is offered to nobody; the connection stays for checks.</summary>
     Task SetStanding(Standing standing);
 
+    /// <summary>Asks the node to show some of the log-probabilities it committed to for a lease that has ended.</summary>
+    /// <param name="leaseId">The lease.</param>
+    /// <param name="positions">Numbers of tokens, ascending, no two alike.</param>
+    Task<Reveal> AskReveal(string leaseId, ImmutableArray<int> positions);
+
     /// <summary>Ends the connection.</summary>
     Task Close(SessionEnd reason);
 }
@@ -84,6 +89,41 @@ public sealed record LeaseAssignment(
     [property: Id(9)] bool Yields = false,
     [property: Id(10)] bool Unpaid = false);
 
+/// <summary>A node's answer to <see cref="INodeSession.AskReveal"/>, not yet held against its commitment.</summary>
+/// <param name="Status">Whether there was one.</param>
+/// <param name="Count">Tokens the commitment covers, as the node says.</param>
+/// <param name="Tokens">In the order they were asked for; some may be missing.</param>
+[GenerateSerializer, Immutable, Alias("Federation.Reveal")]
+public sealed record Reveal([property: Id(0)] RevealStatus Status, [property: Id(1)] int Count, [property: Id(2)] ImmutableArray<ShownToken> Tokens)
+{
+    /// <summary>No answer.</summary>
+    public static Reveal None(RevealStatus why) => new(why, 0, []);
+}
+
+/// <summary>One token of a reveal.</summary>
+/// <param name="Position">Its number.</param>
+/// <param name="Content">The leaf, at most 16 KiB.</param>
+/// <param name="Path">The hashes beside its way to the root, one behind the other.</param>
+[GenerateSerializer, Immutable, Alias("Federation.ShownToken")]
+public sealed record ShownToken([property: Id(0)] int Position, [property: Id(1)] ImmutableArray<byte> Content, [property: Id(2)] ImmutableArray<byte> Path);
+
+/// <summary>What became of a question for a reveal.</summary>
+[GenerateSerializer, Alias("Federation.RevealStatus")]
+public enum RevealStatus
+{
+    /// <summary>The node answered.</summary>
+    Shown = 0,
+
+    /// <summary>The node did not answer in time.</summary>
+    Silent = 1,
+
+    /// <summary>The connection is gone.</summary>
+    Gone = 2,
+
+    /// <summary>The node is being asked too much already; later it may not be.</summary>
+    Busy = 3,
+}
+
 /// <summary>Where the events of one lease go: the silo that serves the client.</summary>
 public interface ILeaseSink : IGrainObserver
 {
@@ -121,7 +161,11 @@ public abstract record LeaseEvent
         [property: Id(0)] int PromptTokens,
         [property: Id(1)] int CompletionTokens,
         [property: Id(2)] ImmutableArray<byte> OutputHash,
-        [property: Id(3)] string FinishReason) : LeaseEvent;
+        [property: Id(3)] string FinishReason) : LeaseEvent
+    {
+        /// <summary>What the node binds itself to about the answer's log-probabilities, 32 bytes; empty where it does not.</summary>
+        [Id(4)] public ImmutableArray<byte> LogprobCommitment { get; init; } = [];
+    }
 
     /// <summary>The node gave the lease up.</summary>
     [GenerateSerializer, Immutable, Alias("Federation.LeaseEvent.Failed")]

@@ -160,7 +160,7 @@ public sealed partial class BuiltinEngine : IScoringEngine
             var (id, seed) = Draw(request);
             var head = new AnswerHead(id, _time.GetUtcNow().ToUnixTimeSeconds(), model.Card.Name, model.Card.Fingerprint);
             using var writer = new AnswerWriter(request, head, model.Tokenizer, pipe, prompts.Count * request.Choices);
-            var generation = new Generation(model, request, session, writer, pipe, _threads, seed, cancellationToken);
+            var generation = new Generation(model, request, session, writer, pipe, _threads, seed, outcome.Tokens, cancellationToken);
             outcome.Usage = await generation.RunAsync(prompts).ConfigureAwait(false);
             outcome.FinishReason = generation.FinishReason;
         }

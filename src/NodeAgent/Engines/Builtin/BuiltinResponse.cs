@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.Builtin;
 
@@ -9,6 +10,9 @@ internal sealed class GenerationOutcome
     public TokenUsage? Usage { get; set; }
 
     public string? FinishReason { get; set; }
+
+    /// <summary>Filled as the answer grows; empty for several answers.</summary>
+    public List<CommittedToken> Tokens { get; } = [];
 }
 
 /// <summary>An answer that is being generated.</summary>
@@ -41,6 +45,8 @@ internal sealed class BuiltinResponse : EngineResponse
     public override TokenUsage? Usage => _outcome.Usage;
 
     public override string? FinishReason => _outcome.FinishReason;
+
+    public override IReadOnlyList<CommittedToken> Tokens => _outcome.Tokens;
 
     /// <summary>Stops the generation and waits until its slot is free.</summary>
     public override async ValueTask DisposeAsync()

@@ -4,6 +4,7 @@ using Federation.NodeAgent.Engines.Builtin.Requests;
 using Federation.NodeAgent.Engines.Builtin.Sampling;
 using Federation.NodeAgent.Engines.Builtin.Text;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.Builtin;
 
@@ -23,6 +24,7 @@ internal sealed class Generation
     private readonly PipeWriter _pipe;
     private readonly ComputeThreads _threads;
     private readonly ulong _seed;
+    private readonly List<CommittedToken> _committed;
     private readonly CancellationToken _cancellationToken;
     private int _completionTokens;
 
@@ -34,10 +36,11 @@ internal sealed class Generation
         PipeWriter pipe,
         ComputeThreads threads,
         ulong seed,
+        List<CommittedToken> committed,
         CancellationToken cancellationToken)
     {
-        (_model, _request, _session, _writer, _pipe, _threads, _seed, _cancellationToken) =
-            (model, request, session, writer, pipe, threads, seed, cancellationToken);
+        (_model, _request, _session, _writer, _pipe, _threads, _seed, _committed, _cancellationToken) =
+            (model, request, session, writer, pipe, threads, seed, committed, cancellationToken);
     }
 
     /// <summary>Of the last choice that ended.</summary>
@@ -48,6 +51,7 @@ internal sealed class Generation
     /// <exception cref="BrokenModelException">The model's weights are damaged.</exception>
     public async Task<TokenUsage> RunAsync(IReadOnlyList<int[]> prompts)
     {
+        var isOne = prompts.Count == 1 && _request.Choices == 1;
         for (var i = 0; i < prompts.Count; i++)
         {
             var prompt = prompts[i];
@@ -58,7 +62,7 @@ internal sealed class Generation
             {
                 // The next answer goes on from the same prompt, whose memory is still there.
                 _session.Rewind(prompt.Length);
-                await AnswerAsync(new Choice((i * _request.Choices) + j, _request, prompt.Length, first, _seed)).ConfigureAwait(false);
+                await AnswerAsync(new Choice((i * _request.Choices) + j, _request, prompt.Length, first, _seed, isOne ? _committed : null)).ConfigureAwait(false);
             }
         }
 
@@ -107,7 +111,7 @@ internal sealed class Generation
             var logits = choice.Tokens == 0 ? choice.FirstLogits : _session.Logits;
             var token = choice.Sampler.Next(logits);
             _completionTokens++;
-            var text = choice.Take(token, _model.Tokenizer, _request.WantsLogprobs ? Logits.Score(logits, token, _request.TopLogprobs) : null);
+            var text = choice.Take(token, _model.Tokenizer, Score(choice, logits, token));
             if (choice.FinishReason is null && choice.Tokens == (_request.TokensMax ?? int.MaxValue))
             {
                 choice.FinishReason = "length";
@@ -145,6 +149,12 @@ internal sealed class Generation
         return false;
     }
 
+    /// <summary>What the client asked for, or what a commitment needs, whichever is more; null where nobody wants it.</summary>
+    private TokenScore? Score(Choice choice, ReadOnlySpan<float> logits, int token) =>
+        choice.IsCommitted ? Logits.Score(logits, token, Math.Max(_request.WantsLogprobs ? _request.TopLogprobs : 0, LogprobCommitment.TopMax))
+        : _request.WantsLogprobs ? Logits.Score(logits, token, _request.TopLogprobs)
+        : null;
+
     private static async ValueTask FlushAsync(ValueTask<FlushResult> flush) => ThrowIfReaderIsGone(await flush.ConfigureAwait(false));
 
     private static void ThrowIfReaderIsGone(FlushResult flushed)
@@ -156,11 +166,14 @@ internal sealed class Generation
     }
 
     /// <summary>One answer to a prompt, as far as it has come.</summary>
-    private sealed class Choice(int index, GenerationRequest request, int promptTokens, float[] firstLogits, ulong seed)
+    private sealed class Choice(int index, GenerationRequest request, int promptTokens, float[] firstLogits, ulong seed, List<CommittedToken>? committed)
     {
         private readonly List<(TokenScore Score, long Start)> _scores = [];
 
         public int Index { get; } = index;
+
+        /// <summary>The node will bind itself to what it says about each token.</summary>
+        public bool IsCommitted => committed is not null;
 
         public int PromptTokens { get; } = promptTokens;
 
@@ -182,7 +195,11 @@ internal sealed class Generation
             Tokens++;
             if (score is not null)
             {
-                _scores.Add((score, Text.TakenBytes));
+                committed?.Add(Committed(token, tokenizer, score));
+                if (request.WantsLogprobs)
+                {
+                    _scores.Add((score with { Top = score.Top.Length > request.TopLogprobs ? score.Top[..request.TopLogprobs] : score.Top }, Text.TakenBytes));
+                }
             }
 
             if (tokenizer.IsEnd(token))
@@ -195,6 +212,15 @@ internal sealed class Generation
             FinishReason = Text.IsStopped ? "stop" : null;
             return text;
         }
+
+        private CommittedToken Committed(int token, Tokenizer tokenizer, TokenScore score) => new(
+            Bytes(token, tokenizer),
+            LogprobCommitment.ToMilliNats(score.Logprob),
+            [.. score.Top.Take(LogprobCommitment.TopMax).Select(top => new CommittedAlternative(Bytes(top.Token, tokenizer), LogprobCommitment.ToMilliNats(top.Logprob)))],
+            (int)Text.TakenBytes);
+
+        /// <summary>What a token adds to the text: an end token nothing.</summary>
+        private static byte[] Bytes(int token, Tokenizer tokenizer) => tokenizer.IsEnd(token) ? [] : tokenizer.Bytes(token).ToArray();
 
         /// <summary>Scores of the tokens whose text has been given; at the end all others too, but for those a stop text cut off.</summary>
         public List<TokenScore> Scores(bool isLast)

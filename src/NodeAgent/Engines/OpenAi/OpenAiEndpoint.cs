@@ -48,7 +48,7 @@ internal sealed class OpenAiEndpoint : IDisposable
             : new UsageRequest(request.Body, IsAdded: false);
         using var content = new ReadOnlyMemoryContent(asked.Body);
         var response = await SendAsync(HttpMethod.Post, _openAiPath + request.Kind.Path()["/v1".Length..], content, cancellationToken).ConfigureAwait(false);
-        return await RelayedResponse.OpenAsync(response, asked.IsAdded, cancellationToken).ConfigureAwait(false);
+        return await RelayedResponse.OpenAsync(response, asked.IsAdded, StreamLogprobs.AreAskedFor(request) ? new StreamLogprobs() : null, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Sends any request, with JSON or nothing in it, to the server and returns at the head of its answer.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.OpenAi;
 
@@ -14,6 +15,7 @@ internal sealed class RelayedBody : Stream
     private readonly Stream _engine;
     private readonly SseScanner? _events;
     private readonly AnswerScanner? _whole;
+    private readonly StreamLogprobs? _logprobs;
     private readonly bool _withholdsUsage;
     private readonly ArrayBufferWriter<byte> _ready = new();
     private readonly byte[] _incoming;
@@ -25,10 +27,12 @@ internal sealed class RelayedBody : Stream
     /// <param name="engine">The engine's bytes. Owned.</param>
     /// <param name="isEventStream">They are server-sent events, not one JSON value.</param>
     /// <param name="withholdsUsage">Take out the chunk that only holds usage.</param>
+    /// <param name="logprobs">Reads the events' log-probabilities; null where nobody asked for any.</param>
     /// <param name="requestCancelled">The request was given up, and the engine's stream closed under whoever reads it.</param>
-    public RelayedBody(Stream engine, bool isEventStream, bool withholdsUsage, CancellationToken requestCancelled)
+    public RelayedBody(Stream engine, bool isEventStream, bool withholdsUsage, StreamLogprobs? logprobs, CancellationToken requestCancelled)
     {
         _requestCancelled = requestCancelled;
+        _logprobs = logprobs;
         (_engine, _withholdsUsage) = (engine, isEventStream && withholdsUsage);
         (_events, _whole) = isEventStream ? (new SseScanner(), null) : ((SseScanner?)null, new AnswerScanner());
         _incoming = _withholdsUsage ? new byte[ReadBytes] : [];
@@ -39,6 +43,9 @@ internal sealed class RelayedBody : Stream
 
     /// <summary>Known at the end.</summary>
     public string? FinishReason { get; private set; }
+
+    /// <summary>Known at the end; empty where nobody asked for log-probabilities.</summary>
+    public IReadOnlyList<CommittedToken> Tokens => _logprobs?.Tokens ?? [];
 
     public override bool CanRead => true;
 
@@ -162,6 +169,7 @@ internal sealed class RelayedBody : Stream
 
     private void Note(SseEvent next)
     {
+        _logprobs?.Read(next.Data);
         Usage = next.Facts.Usage ?? Usage;
         FinishReason = next.Facts.FinishReason ?? FinishReason;
         _isStreamWhole |= next.IsDone || next.Facts.FinishReason is not null || next.Facts.IsError;

@@ -1,4 +1,5 @@
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.OpenAi;
 
@@ -27,15 +28,17 @@ internal sealed class RelayedResponse : EngineResponse
 
     public override string? FinishReason => _body.FinishReason;
 
+    public override IReadOnlyList<CommittedToken> Tokens => _body.Tokens;
+
     /// <summary>Takes over <paramref name="response"/>, whose head has come.</summary>
-    public static async Task<RelayedResponse> OpenAsync(HttpResponseMessage response, bool withholdsUsage, CancellationToken cancellationToken)
+    public static async Task<RelayedResponse> OpenAsync(HttpResponseMessage response, bool withholdsUsage, StreamLogprobs? logprobs, CancellationToken cancellationToken)
     {
         try
         {
             var isEventStream = response.Content.Headers.ContentType?.MediaType is { } type
                 && type.Equals("text/event-stream", StringComparison.OrdinalIgnoreCase);
             var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
-            return new RelayedResponse(response, new RelayedBody(stream, isEventStream, withholdsUsage, cancellationToken), cancellationToken);
+            return new RelayedResponse(response, new RelayedBody(stream, isEventStream, withholdsUsage, logprobs, cancellationToken), cancellationToken);
         }
         catch
         {

@@ -24,6 +24,13 @@ internal sealed class AuditOptions
     public TimeSpan KeepFor { get; set; } = TimeSpan.FromHours(2);
 
     /// <summary>
+    /// Tokens of an answer whose committed log-probabilities a node is asked to show. Default 256: most answers whole, since the places where other engines' verifiers look are few and must be among
+    /// them. 0: no node is asked.
+    /// </summary>
+    [Range(0, 1024)]
+    public int RevealedTokens { get; set; } = 256;
+
+    /// <summary>
     /// Audited answers kept for one sum of one node and determinism class: the latest of those the sum rests on, for arbiters to score anew should it alarm. A shift of half a standard deviation alarms
     /// after some sixty. Default 128; 0: none, and no alarm is ever confirmed.
     /// </summary>

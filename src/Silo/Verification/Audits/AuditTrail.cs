@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Federation.Protocol.Verification;
 using Federation.Silo.Verification.Inference;
 using Microsoft.Extensions.Options;
 
@@ -7,10 +8,16 @@ namespace Federation.Silo.Verification.Audits;
 /// <summary>An answer that was audited, as it may have to be audited again.</summary>
 /// <param name="Kept">Request and answer.</param>
 /// <param name="Seed">Of its audit: an arbiter looks at the same places.</param>
-internal sealed record AuditedWork(KeptAnswer Kept, AuditSeed Seed)
+/// <param name="Worker">What the worker had committed to about its tokens, as far as it was shown.</param>
+internal sealed record AuditedWork(KeptAnswer Kept, AuditSeed Seed, ImmutableArray<CommittedToken> Worker)
 {
+    private const int TokenBytes = 256;
+
     /// <summary>Positions that an audit by probes scores; <see langword="null"/>: as many as usual.</summary>
     public int? Positions { get; init; }
+
+    /// <summary>Memory it holds, about, bytes.</summary>
+    public long Bytes => Kept.Bytes + ((long)Worker.Length * TokenBytes);
 }
 
 /// <summary>One sum of one node in one determinism class.</summary>
@@ -40,7 +47,7 @@ internal sealed class AuditTrail(IOptions<AuditOptions> options, TimeProvider ti
         {
             if (!_bySum.TryGetValue(key, out var series)) _bySum[key] = series = new();
             series.Enqueue(_byAge.AddLast((key, work, time.GetTimestamp())));
-            Bytes += work.Kept.Bytes;
+            Bytes += work.Bytes;
             while (series.Count > Math.Min(audits, options.Value.AlarmAnswers)) Remove(series.Peek());
             while (_byAge.First is { } oldest && (Bytes > options.Value.AlarmBufferBytes || time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.AlarmKeepFor)) Remove(oldest);
         }
@@ -65,6 +72,6 @@ internal sealed class AuditTrail(IOptions<AuditOptions> options, TimeProvider ti
         series.Dequeue();
         if (series.Count == 0) _bySum.Remove(node.Value.Key);
         _byAge.Remove(node);
-        Bytes -= node.Value.Work.Kept.Bytes;
+        Bytes -= node.Value.Work.Bytes;
     }
 }

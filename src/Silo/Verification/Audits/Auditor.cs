@@ -14,7 +14,7 @@ namespace Federation.Silo.Verification.Audits;
 /// Audits one answer: another node says how likely the model finds it, the judge decides, and what looks wrong goes before two
 /// arbiters: an answer alone, an alarm of a sum over many audits with all the answers it rests on that are still kept.
 /// </summary>
-internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories, AuditTrail trail, InferenceJudge judge, IOptions<InferenceCheckOptions> options)
+internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHistories histories, AuditTrail trail, InferenceJudge judge, IOptions<InferenceCheckOptions> options)
 {
     /// <summary>An arbiter that has failed to score so many answers of a series is asked for no more of it.</summary>
     private const int MissesMax = 3;
@@ -27,23 +27,27 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     /// <param name="positions">Positions that are scored where not all of the answer is; <see langword="null"/>: as many as usual.</param>
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
-        var work = new AuditedWork(kept, seed) { Positions = positions };
-        if (Question.Of(work) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
+        if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
         var determinismClass = kept.Outcome.DeterminismClass;
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
+        if (candidates.IsEmpty) return null;
+        var reveal = await reveals.AskAsync(kept, question.Answer, seed);
+        if (reveal.Finding is RevealFinding.Wrong) return new AuditVerdict(AuditOutcome.Fraud, reveal.Words, Evidence(reveal, null, null, []));
+        question = question with { Work = question.Work with { Worker = reveal.Tokens } };
         foreach (var verifier in candidates)
         {
             if (await ScoreAsync(verifier, question, cancellationToken) is not { } scored) continue;
             var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, determinismClass, cancellationToken), question.Work.Seed.ToRandom());
             await histories.PutAsync(worker.NodeId, determinismClass, history, cancellationToken);
-            var alarms = Remember(work, worker.NodeId, determinismClass, verdict, history);
-            return verdict.Outcome switch
+            var alarms = Remember(question.Work, worker.NodeId, determinismClass, verdict, history);
+            var audited = verdict.Outcome switch
             {
-                InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(verifier, verdict, [])),
-                InferenceOutcome.Inconclusive => new AuditVerdict(AuditOutcome.Inconclusive, verdict.Words, Evidence(verifier, verdict, [])),
-                InferenceOutcome.SoftMismatch => await EscalateAsync(question, verifier, verdict, alarms, candidates, worker, cancellationToken),
+                InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(reveal, verifier, verdict, [])),
+                InferenceOutcome.Inconclusive => new AuditVerdict(AuditOutcome.Inconclusive, verdict.Words, Evidence(reveal, verifier, verdict, [])),
+                InferenceOutcome.SoftMismatch => await EscalateAsync(question, reveal, verifier, verdict, alarms, candidates, worker, cancellationToken),
                 _ => throw new InvalidOperationException($"Outcome {verdict.Outcome} is not handled."),
             };
+            return reveal.Finding is RevealFinding.Withheld ? Withheld(audited, reveal) : audited;
         }
         return null;
     }
@@ -60,7 +64,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
     }
 
     private async Task<AuditVerdict> EscalateAsync(
-        Question question, Verifier verifier, InferenceVerdict verdict, ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> alarms, ImmutableArray<Verifier> candidates, NodeView worker,
+        Question question, RevealCheck reveal, Verifier verifier, InferenceVerdict verdict, ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> alarms, ImmutableArray<Verifier> candidates, NodeView worker,
         CancellationToken cancellationToken)
     {
         var findings = new List<string>();
@@ -88,7 +92,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
             findings.Add($"{alarm.Words} {Words(escalation, Format($"scored {works.Length} of these answers anew and found the same"), Format($"scored {works.Length} of these answers anew and found them right"))}");
         }
         var outcome = escalations.Any(escalation => escalation.Status is EscalationStatus.Confirmed) ? AuditOutcome.Mismatch : AuditOutcome.Unconfirmed;
-        return new AuditVerdict(outcome, string.Join(' ', findings), Evidence(verifier, verdict, escalations.ToImmutable()));
+        return new AuditVerdict(outcome, string.Join(' ', findings), Evidence(reveal, verifier, verdict, escalations.ToImmutable()));
     }
 
     private static async Task<Escalation> HearAsync(Escalation escalation, ImmutableArray<Verifier> candidates, Func<Verifier, Task<(InferenceOutcome Outcome, AlarmReview? Review)>> ask)
@@ -149,7 +153,7 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
         return new AuditedAnswer
         {
             Drawing = sampling.Drawing,
-            Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, worker: []),
+            Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, work.Worker),
             FinishReason = answer.FinishReason,
             CompletionTokens = outcome.CompletionTokens,
             CompletionTokensMax = sampling.CompletionTokensMax,
@@ -159,9 +163,17 @@ internal sealed class Auditor(Verifiers verifiers, InferenceHistories histories,
         };
     }
 
-    private static string Evidence(Verifier verifier, InferenceVerdict verdict, ImmutableArray<Escalation> escalations)
+    /// <summary>Who keeps back what he bound himself to is under suspicion, whatever is found without it.</summary>
+    private static AuditVerdict Withheld(AuditVerdict audited, RevealCheck reveal) => audited with
+    {
+        Outcome = audited.Outcome is AuditOutcome.Passed or AuditOutcome.Inconclusive ? AuditOutcome.Unconfirmed : audited.Outcome,
+        Finding = $"{audited.Finding} {reveal.Words}",
+    };
+
+    private static string Evidence(RevealCheck reveal, Verifier? verifier, InferenceVerdict? verdict, ImmutableArray<Escalation> escalations)
         => JsonSerializer.Serialize(
-            new AuditEvidence(verifier.Node.NodeId, verifier.Model.DeterminismClass, verdict, [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
+            new AuditEvidence(
+                verifier?.Node.NodeId, verifier?.Model.DeterminismClass, verdict, reveal.Asked == 0 ? null : new RevealEvidence(reveal.Finding, reveal.Asked, reveal.Tokens.Length), [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
@@ -189,8 +201,12 @@ internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string
 /// <param name="Verifier">Who scored the answer first.</param>
 /// <param name="VerifierClass">The determinism class it scored in; the worker's own where there was such a verifier.</param>
 /// <param name="Verdict">The judge's, of that score.</param>
+/// <param name="Reveal">What the worker showed of what it had committed to; null where it was not asked.</param>
 /// <param name="Escalations">Of the answer itself, and of each alarm that arbiters looked into.</param>
-internal sealed record AuditEvidence(string Verifier, string VerifierClass, InferenceVerdict Verdict, ImmutableArray<EscalationEvidence> Escalations);
+internal sealed record AuditEvidence(string? Verifier, string? VerifierClass, InferenceVerdict? Verdict, RevealEvidence? Reveal, ImmutableArray<EscalationEvidence> Escalations);
+
+/// <summary>A reveal in figures.</summary>
+internal sealed record RevealEvidence(RevealFinding Finding, int Asked, int Shown);
 
 /// <summary>What arbiters said, one by one, and what that came to.</summary>
 internal sealed record EscalationEvidence(ImmutableArray<ArbiterWord> Arbiters, EscalationStatus Status);

@@ -41,7 +41,7 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, IOpt
                 case LeaseEvent.Done done when pieces.Count > 0:
                     AddFacts(meter, pieces, audits.Value.MaxAnswerBytes);
                     meter.AddReport(done.PromptTokens, done.CompletionTokens, done.FinishReason);
-                    var outcome = OutcomeOf(job, meter, dispatchedAt, firstAt ?? lastAt, lastAt);
+                    var outcome = OutcomeOf(job, meter, dispatchedAt, firstAt ?? lastAt, lastAt) with { LogprobCommitment = done.LogprobCommitment };
                     await settlements.SettleAsync(outcome);
                     return new KeptAnswer(outcome, job.Engine.Name, job.Body, pieces.ToImmutable());
                 default:

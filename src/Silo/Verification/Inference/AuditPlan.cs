@@ -26,8 +26,15 @@ internal static class AuditPlan
             if (ScoredPosition.IsSafeCut(text, offset)) places.Add(offset);
         }
 
-        // The first steps of a Fisher-Yates shuffle.
-        var draws = new SeededDraws(seed);
+        return Draw(places, new SeededDraws("cf1/audit-plan\0"u8, seed), count);
+    }
+
+    /// <summary>Tokens that the worker is asked to show: at most <paramref name="count"/> of the numbers below <paramref name="tokens"/>, ascending.</summary>
+    public static ImmutableArray<int> Tokens(int tokens, ReadOnlySpan<byte> seed, int count) => Draw([.. Enumerable.Range(0, tokens)], new SeededDraws("cf1/audit-reveal\0"u8, seed), count);
+
+    /// <summary>The first steps of a Fisher-Yates shuffle.</summary>
+    private static ImmutableArray<int> Draw(List<int> places, SeededDraws draws, int count)
+    {
         count = Math.Min(count, places.Count);
         for (var i = 0; i < count; i++)
         {
@@ -39,9 +46,9 @@ internal static class AuditPlan
     }
 
     /// <summary>Numbers from SHA-256 over the seed and a counter: the same for everybody who has the seed.</summary>
-    private sealed class SeededDraws(ReadOnlySpan<byte> seed)
+    private sealed class SeededDraws(ReadOnlySpan<byte> domain, ReadOnlySpan<byte> seed)
     {
-        private readonly byte[] _block = [.. "cf1/audit-plan\0"u8, .. seed, 0, 0, 0, 0, 0, 0, 0, 0];
+        private readonly byte[] _block = [.. domain, .. seed, 0, 0, 0, 0, 0, 0, 0, 0];
         private ulong _counter;
 
         /// <summary>0 to below <paramref name="limit"/>. Of 64 bits, a remainder is uneven by less than 2^-40 for any text.</summary>

@@ -63,7 +63,7 @@ internal sealed record ScoredPosition(
     /// <param name="answer">Within the codec's bounds.</param>
     /// <param name="text">The answer that was scored.</param>
     /// <param name="endIsTheModels">Nothing but the model can have ended the answer: no stop text, no limit.</param>
-    /// <param name="worker">What the worker committed to, token by token; empty when it is not known.</param>
+    /// <param name="worker">What the worker committed to about some of its tokens, or all; empty when it is not known.</param>
     public static ImmutableArray<ScoredPosition> Of(ScoreAnswer answer, string text, bool endIsTheModels, IReadOnlyList<CommittedToken> worker)
     {
         var bytes = Encoding.UTF8.GetBytes(text);
@@ -102,14 +102,8 @@ internal sealed record ScoredPosition(
     private static Dictionary<int, CommittedToken> Claims(IReadOnlyList<CommittedToken> worker)
     {
         var claims = new Dictionary<int, CommittedToken>();
-        var offset = 0;
-        foreach (var token in worker)
-        {
-            // An empty token is the end's; nothing begins after it.
-            claims.TryAdd(offset, token);
-            offset += token.Token.Length;
-        }
-
+        // An empty token is the end's; nothing begins after it.
+        foreach (var token in worker) claims.TryAdd(token.Offset, token);
         return claims;
     }
 

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Federation.NodeAgent.Engines;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Tests.Engines.Builtin;
 
@@ -61,6 +62,38 @@ public sealed class BuiltinEngineTests
         Assert.All(answer.Chunks, chunk => Assert.False(chunk.AsObject().ContainsKey("usage")));
         Assert.Single(answer.Chunks.Select(chunk => chunk["id"]!.GetValue<string>()).Distinct());
         Assert.Equal("[DONE]", answer.Events[^1]);
+    }
+
+    [Theory]
+    [InlineData("\"temperature\":0")]
+    [InlineData("\"temperature\":1,\"seed\":7,\"stream\":true,\"max_tokens\":20")]
+    [InlineData("\"temperature\":0,\"logprobs\":true,\"top_logprobs\":2")]
+    [InlineData("\"temperature\":0,\"stop\":\"2\"")]
+    public async Task Every_token_of_an_answer_can_be_committed_to(string fields)
+    {
+        await using var demo = DemoEngine.Start();
+        var asked = DemoEngine.Chat("17+25=", fields);
+        var answer = await demo.AskAsync(asked);
+        Assert.Equal(answer.Usage!.Value.CompletionTokens, answer.Tokens.Count);
+        var text = Encoding.UTF8.GetBytes(asked.Stream ? answer.Streamed() : answer.Text);
+        Assert.All(answer.Tokens, token =>
+        {
+            Assert.InRange(token.MilliNats, short.MinValue, (short)0);
+            Assert.Equal(LogprobCommitment.TopMax, token.Top.Length);
+            // A stop text is cut off behind the last token that stands in the answer.
+            if (token.Offset + token.Token.Length <= text.Length) Assert.Equal(token.Token.ToArray(), text.AsSpan(token.Offset, token.Token.Length).ToArray());
+        });
+        if (asked.Stream || answer.Choice["logprobs"]?["content"]?.AsArray() is not { } shown) return;
+        // What the client asked for is what it would get without a commitment, and the same numbers.
+        Assert.All(shown, token => Assert.Equal(2, token!["top_logprobs"]!.AsArray().Count));
+        Assert.Equal(shown.Select(token => LogprobCommitment.ToMilliNats(token!["logprob"]!.GetValue<double>())), answer.Tokens.Take(shown.Count).Select(token => token.MilliNats));
+    }
+
+    [Fact]
+    public async Task Several_answers_at_once_are_not_committed_to()
+    {
+        await using var demo = DemoEngine.Start();
+        Assert.Empty((await demo.AskAsync(DemoEngine.Chat("17+25=", "\"temperature\":1,\"n\":2"))).Tokens);
     }
 
     [Fact]

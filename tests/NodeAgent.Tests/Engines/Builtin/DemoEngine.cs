@@ -70,7 +70,7 @@ internal sealed class DemoEngine : IAsyncDisposable
         await using var response = await Engine.SendAsync(request, CancellationToken.None);
         using var reader = new StreamReader(response.Body, Encoding.UTF8);
         var body = await reader.ReadToEndAsync();
-        return new Answer(response.Status, response.ContentType, body, response.Usage, response.FinishReason);
+        return new Answer(response.Status, response.ContentType, body, response.Usage, response.FinishReason) { Tokens = response.Tokens };
     }
 
     public async ValueTask DisposeAsync()
@@ -83,6 +83,9 @@ internal sealed class DemoEngine : IAsyncDisposable
 /// <summary>A whole answer.</summary>
 internal sealed record Answer(int Status, string ContentType, string Body, TokenUsage? Usage, string? FinishReason)
 {
+    /// <summary>What the node will bind itself to.</summary>
+    public IReadOnlyList<CommittedToken> Tokens { get; init; } = [];
+
     public JsonNode Json => JsonNode.Parse(Body)!;
 
     public JsonNode Choice => Json["choices"]![0]!;

@@ -2,6 +2,7 @@ using System.Text;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Engines.OpenAi;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 using Microsoft.AspNetCore.Http;
 
 namespace Federation.NodeAgent.Tests.Engines.OpenAi;
@@ -42,6 +43,42 @@ public sealed class RelayTests
         Assert.Equal(First + Last + UsageOnly + Done, answer.Body);
         Assert.Equal(new TokenUsage(12, 3), answer.Usage);
         Assert.Equal(body, server.Requests.Single().Body);
+    }
+
+    // Two tokens make one character; their bytes are told, their text is not.
+    private const string Scored =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"4\"},\"logprobs\":{\"content\":[{\"token\":\"4\",\"logprob\":-0.25,\"bytes\":[52],\"top_logprobs\":[{\"token\":\"4\",\"logprob\":-0.25,\"bytes\":[52]}]}]}}]}\n\n"
+        + "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\u00fc\"},\"logprobs\":{\"content\":[{\"token\":\"\",\"logprob\":-1.5,\"bytes\":[195],\"top_logprobs\":[]},{\"token\":\"\",\"logprob\":-2,\"bytes\":[188]}]}}]}\n\n";
+
+    [Fact]
+    public async Task Log_probabilities_that_the_client_asked_for_can_be_committed_to_and_pass_untouched()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.OnStream(ChatLine, Scored, Last, UsageOnly, Done);
+
+        var answer = await AskAsync(server, """{"stream":true,"logprobs":true,"stream_options":{"include_usage":true}}""", readBytes: 7);
+
+        Assert.Equal(Scored + Last + UsageOnly + Done, answer.Body);
+        Assert.Equal([(0, 1, -250), (1, 1, -1500), (2, 1, -2000)], answer.Tokens.Select(token => (token.Offset, token.Token.Length, (int)token.MilliNats)));
+        Assert.Single(answer.Tokens[0].Top);
+    }
+
+    [Theory]
+    [InlineData("""{"stream":true}""", Scored)]
+    [InlineData("""{"stream":true,"logprobs":false}""", Scored)]
+    [InlineData("""{"stream":true,"logprobs":true}""", Scored + First)]
+    [InlineData("""{"stream":true,"logprobs":true}""", First)]
+    [InlineData("""{"stream":true,"logprobs":true}""", Scored + "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"\"}}]}\n\n")]
+    [InlineData("""{"stream":true,"logprobs":true}""", Scored + "data: {\"choices\":[{\"index\":0,\"logprobs\":{\"content\":[{\"token\":7}]}}]}\n\n")]
+    [InlineData("""{"stream":true,"logprobs":true}""", Scored + "data: {\"choices\":7}\n\n")]
+    [InlineData("""{"stream":true,"logprobs":true}""", Scored + "data: {\"choices\":[{\"index\":0,\"logprobs\":{\"content\":[{\"token\":\"x\",\"logprob\":-1,\"bytes\":[300]}]}}]}\n\n")]
+    public async Task What_is_not_the_whole_answers_is_not_committed_to_and_passes_all_the_same(string body, string stream)
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.OnStream(ChatLine, stream, Last, UsageOnly, Done);
+        var answer = await AskAsync(server, body);
+        Assert.Empty(answer.Tokens);
+        Assert.Equal(stream + Last + Done, answer.Body);
     }
 
     [Fact]
@@ -249,8 +286,8 @@ public sealed class RelayTests
         await using var response = await engine.SendAsync(Request(body, kind), CancellationToken.None);
         using var whole = new MemoryStream();
         await response.Body.CopyToAsync(whole, readBytes);
-        return new Answer(response.Status, response.ContentType, Encoding.UTF8.GetString(whole.ToArray()), response.Usage, response.FinishReason);
+        return new Answer(response.Status, response.ContentType, Encoding.UTF8.GetString(whole.ToArray()), response.Usage, response.FinishReason, response.Tokens);
     }
 
-    private sealed record Answer(int Status, string ContentType, string Body, TokenUsage? Usage, string? FinishReason);
+    private sealed record Answer(int Status, string ContentType, string Body, TokenUsage? Usage, string? FinishReason, IReadOnlyList<CommittedToken> Tokens);
 }

@@ -67,5 +67,5 @@ public sealed class AuditTrailTests
     private static AuditedWork Work(string jobId) => new(
         new KeptAnswer(
             new JobOutcome(jobId, 1, "acct", "key", JobKind.Chat, "m", "", 0, "nd", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], [new byte[1_000]]),
-        new AuditSeed(new byte[32]));
+        new AuditSeed(new byte[32]), []);
 }

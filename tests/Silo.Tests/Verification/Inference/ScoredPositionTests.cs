@@ -44,11 +44,13 @@ public sealed class ScoredPositionTests
     [Fact]
     public void The_workers_word_stands_beside_the_same_token_at_the_same_place()
     {
-        CommittedToken[] worker = [Committed("fü"u8, -100), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -1)];
+        var worker = LogprobCommitment.InOrder([Committed("fü"u8, -100), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -1)]);
 
         var positions = ScoredPosition.Of(Answer("whole", At(0, "f"u8), At(3, "r"u8), At(4, " 日"u8), At(8, [])), Text, endIsTheModels: true, worker);
 
         Assert.Equal([null, -0.25, -0.007, -0.001], positions.Select(position => position.WorkerLogprob));
+        // Of a part, the same parts.
+        Assert.Equal([null, null, -0.007, null], ScoredPosition.Of(Answer("whole", At(0, "f"u8), At(3, "r"u8), At(4, " 日"u8), At(8, [])), Text, endIsTheModels: true, [worker[2]]).Select(position => position.WorkerLogprob));
     }
 
     [Fact]

@@ -100,7 +100,7 @@ internal sealed class ModelAudits : IAsyncDisposable
         var choice = (await JsonNode.ParseAsync(response.Body))!["choices"]![0]!;
         var own = choice["logprobs"]!["content"]!.AsArray().Select(token => new CommittedToken(
             token!["bytes"]!.AsArray().Select(value => (byte)value!.GetValue<int>()).ToArray(), LogprobCommitment.ToMilliNats(token["logprob"]!.GetValue<double>()), []));
-        return (choice["message"]!["content"]!.GetValue<string>(), choice["finish_reason"]!.GetValue<string>(), [.. own]);
+        return (choice["message"]!["content"]!.GetValue<string>(), choice["finish_reason"]!.GetValue<string>(), [.. LogprobCommitment.InOrder(own)]);
     }
 
     private string PathOf(string model) => Path.Combine(_directory, $"{model}.gguf");

@@ -64,8 +64,8 @@ public sealed class RealModelTests(ITestOutputHelper output)
                 ["temperature"] = 0,
             };
             var text = answered["answer"]!.GetValue<string>();
-            var own = answered["tokens"]!.AsArray().Select(token => new CommittedToken(
-                token!["bytes"]!.AsArray().Select(value => (byte)value!.GetValue<int>()).ToArray(), LogprobCommitment.ToMilliNats(token["logprob"]!.GetValue<double>()), [])).ToArray();
+            var own = LogprobCommitment.InOrder(answered["tokens"]!.AsArray().Select(token => new CommittedToken(
+                token!["bytes"]!.AsArray().Select(value => (byte)value!.GetValue<int>()).ToArray(), LogprobCommitment.ToMilliNats(token["logprob"]!.GetValue<double>()), [])));
             var scored = await engine.ScoreAsync(
                 new ScoreRequest { Kind = "chat", Model = "federation-demo", Request = JsonElement.Parse(body.ToJsonString()), AnswerText = text, FinishReason = "stop" }, CancellationToken.None);
             positions.AddRange(ScoredPosition.Of(scored, text, endIsTheModels: true, own));
