@@ -58,6 +58,39 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         foreach (var liar in liars) Assert.Equal(0, await liar.AvailableAsync());
     }
 
+    [Fact]
+    public async Task What_no_single_answer_shows_is_confirmed_by_arbiters_who_score_all_that_an_alarm_rests_on()
+    {
+        // No model is bent: the rules are so strict here that rounding to thousandths of a nat is a shift in every answer, and a fault in none.
+        using var clock = new ShiftedClock();
+        var hub = await StartHubAsync(new Dictionary<string, string>(Settings(clock))
+        {
+            ["InferenceChecks__Greedy__DeltaMean"] = "0",
+            ["InferenceChecks__Greedy__DeltaDeviation"] = "0.000001",
+            ["InferenceChecks__Drawn__DeltaMean"] = "0",
+            ["InferenceChecks__Drawn__DeltaDeviation"] = "0.000001",
+        });
+        using var admin = hub.Client();
+        var (_, clientKey) = await admin.CreateAccountAsync("client");
+        using var client = hub.Client(clientKey);
+        var worker = await WorkerAsync(hub, admin, "worker", AgentEngines.Demo(slots: 2));
+        await AskUntilAsync(client, async () => await worker.EarningsAsync() >= 10, "ten receipts");
+        for (var node = 0; node < 3; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
+
+        clock.Shift(TimeSpan.FromHours(1.2));
+        await Patience.UntilAsync(worker.IsCaughtAsync, "the worker to be caught");
+        await Patience.UntilAsync(async () => await worker.PendingAsync() == 0, "the worker to lose what was pending");
+        var events = (await worker.VerificationAsync())["events"]!.AsArray();
+        var mismatch = events.First(entry => entry!["evidence"]!.ToString() == "audit_mismatch")!;
+        Assert.Matches("^Over the last [0-9]+ audits the node's log-probabilities lay further .* Two arbiters scored [0-9]+ of these answers anew and found the same[.]", mismatch["finding"]!.ToString());
+        Assert.Empty(mismatch["details"]!["verdict"]!["reasons"]!.AsArray());
+        var words = Assert.Single(mismatch["details"]!["escalations"]!.AsArray())!["arbiters"]!.AsArray();
+        Assert.Equal(2, words.Count);
+        Assert.All(words, word => Assert.InRange(word!["review"]!["audits"]!.GetValue<int>(), 6, 128));
+        Assert.All(words, word => Assert.True(word!["review"]!["score"]!.GetValue<double>() > word["review"]!["threshold"]!.GetValue<double>()));
+        Assert.True(events.Count(entry => entry!["evidence"]!.ToString() == "audit_passed") >= 5, "each of them passed by itself");
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
