@@ -75,7 +75,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         using var client = hub.Client(clientKey);
         var worker = await WorkerAsync(hub, admin, "worker", AgentEngines.Demo(slots: 2));
         await AskUntilAsync(client, async () => await worker.EarningsAsync() >= 10, "ten receipts");
-        for (var node = 0; node < 3; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
+        for (var node = 0; node < 4; node++) await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
 
         clock.Shift(TimeSpan.FromHours(1.2));
         await Patience.UntilAsync(worker.IsCaughtAsync, "the worker to be caught");
@@ -84,8 +84,9 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         var mismatch = events.First(entry => entry!["evidence"]!.ToString() == "audit_mismatch")!;
         Assert.Matches("^Over the last [0-9]+ audits the node's log-probabilities lay further .* Two arbiters scored [0-9]+ of these answers anew and found the same[.]", mismatch["finding"]!.ToString());
         Assert.Empty(mismatch["details"]!["verdict"]!["reasons"]!.AsArray());
-        var words = Assert.Single(mismatch["details"]!["escalations"]!.AsArray())!["arbiters"]!.AsArray();
-        Assert.Equal(2, words.Count);
+        // One that had no time has no word.
+        var words = Assert.Single(mismatch["details"]!["escalations"]!.AsArray())!["arbiters"]!.AsArray().Where(word => word!["outcome"]!.ToString() == "SoftMismatch").ToArray();
+        Assert.Equal(2, words.Length);
         Assert.All(words, word => Assert.InRange(word!["review"]!["audits"]!.GetValue<int>(), 6, 128));
         Assert.All(words, word => Assert.True(word!["review"]!["score"]!.GetValue<double>() > word["review"]!["threshold"]!.GetValue<double>()));
         Assert.True(events.Count(entry => entry!["evidence"]!.ToString() == "audit_passed") >= 5, "each of them passed by itself");

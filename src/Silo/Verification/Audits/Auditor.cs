@@ -14,10 +14,13 @@ namespace Federation.Silo.Verification.Audits;
 /// Audits one answer: another node says how likely the model finds it, the judge decides, and what looks wrong goes before two
 /// arbiters: an answer alone, an alarm of a sum over many audits with all the answers it rests on that are still kept.
 /// </summary>
-internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHistories histories, AuditTrail trail, InferenceJudge judge, IOptions<InferenceCheckOptions> options)
+internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHistories histories, AuditTrail trail, InferenceJudge judge, IOptions<InferenceCheckOptions> options, TimeProvider time)
 {
-    /// <summary>An arbiter that has failed to score so many answers of a series is asked for no more of it.</summary>
-    private const int MissesMax = 3;
+    /// <summary>An arbiter that has failed so often within a series is asked for no more of it.</summary>
+    private const int MissesMax = 5;
+
+    /// <summary>A review is in no hurry, and an arbiter whose slots clients have taken is free again in a moment.</summary>
+    private static readonly TimeSpan AfterMiss = TimeSpan.FromSeconds(2);
 
     /// <summary>What is found; <see langword="null"/> when nobody can judge now. Never throws for what a node says.</summary>
     /// <param name="kept">Request and answer.</param>
@@ -112,14 +115,11 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
     {
         var scores = new List<double>(works.Length);
         var misses = 0;
-        foreach (var work in works)
+        foreach (var question in works.Select(Question.Of).OfType<Question>())
         {
-            if (Question.Of(work) is not { } question) continue;
-            if (await ScoreAsync(arbiter, question, cancellationToken) is not { } again)
-            {
-                if (++misses == MissesMax) break;
-                continue;
-            }
+            AuditedAnswer? again;
+            while ((again = await ScoreAsync(arbiter, question, cancellationToken)) is null && ++misses < MissesMax) await Task.Delay(AfterMiss, time, cancellationToken);
+            if (again is null) break;
             var figures = Alone(again, question).Figures;
             if ((sum is AuditSum.Margin ? figures.MarginScore : figures.DeltaScore) is { } score) scores.Add(score);
         }
