@@ -1,12 +1,17 @@
+using System.Runtime.InteropServices;
+
 namespace Federation.NodeAgent.Compute;
 
 /// <summary>
-/// Threads that share one piece of work at a time: the caller's and as many more as there are cores. Not the thread pool's, on which heartbeats would wait for a challenge.
-/// Between two pieces they wait for each other, which takes microseconds; a challenge has thousands of pieces.
+/// Threads that share one piece of work at a time, as many as there are cores. Not the thread pool's, on which heartbeats would wait for a challenge, and with the weakest claim to a
+/// core that there is, so that a client's answer does not wait for one. Between two pieces they wait for each other, which takes microseconds; a challenge has thousands of pieces.
 /// </summary>
 /// <remarks>One caller at a time.</remarks>
-internal sealed class ComputeTeam : IDisposable
+internal sealed partial class ComputeTeam : IDisposable
 {
+    private const int LeastNice = 19;
+    private const int PriorityOfProcess = 0;
+
     private readonly Barrier _barrier;
     private Action<int> _work = static _ => { };
     private CancellationToken _cancellation;
@@ -15,12 +20,12 @@ internal sealed class ComputeTeam : IDisposable
     private int _next;
     private bool _disposed;
 
-    /// <param name="threads">Threads that work, the caller's among them; by default all cores.</param>
+    /// <param name="threads">Threads that work; by default all cores.</param>
     public ComputeTeam(int threads = 0)
     {
         Threads = threads > 0 ? threads : Environment.ProcessorCount;
-        _barrier = new Barrier(Threads);
-        for (var i = 1; i < Threads; i++) new Thread(Help) { IsBackground = true, Name = "challenge" }.Start();
+        _barrier = new Barrier(Threads + 1);
+        for (var i = 0; i < Threads; i++) new Thread(Help) { IsBackground = true, Name = "challenge", Priority = ThreadPriority.Lowest }.Start();
     }
 
     /// <summary>Threads that work at once.</summary>
@@ -33,7 +38,6 @@ internal sealed class ComputeTeam : IDisposable
         cancellationToken.ThrowIfCancellationRequested();
         (_work, _count, _next, _cancellation, _failure) = (work, count, 0, cancellationToken, null);
         _barrier.SignalAndWait(CancellationToken.None);
-        Drain();
         _barrier.SignalAndWait(CancellationToken.None);
         _work = static _ => { };
         if (_failure is { } failure) throw new InvalidOperationException("A thread of the team failed.", failure);
@@ -50,6 +54,8 @@ internal sealed class ComputeTeam : IDisposable
 
     private void Help()
     {
+        // .NET leaves priorities to the system, and Linux knows them by thread under this name only. Without it the work is done all the same.
+        if (OperatingSystem.IsLinux()) _ = SetPriority(PriorityOfProcess, 0, LeastNice);
         while (true)
         {
             _barrier.SignalAndWait();
@@ -74,4 +80,7 @@ internal sealed class ComputeTeam : IDisposable
             }
         }
     }
+
+    [LibraryImport("libc", EntryPoint = "setpriority")]
+    private static partial int SetPriority(int which, uint who, int nice);
 }
