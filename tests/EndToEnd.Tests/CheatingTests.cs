@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Text;
 using System.Text.Json.Nodes;
 using Federation.EndToEnd.Tests.Harness;
 using Federation.Protocol.Receipts;
@@ -202,6 +203,52 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         Assert.DoesNotContain(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() is "audit_mismatch" or "audit_unconfirmed" or "abandoned" or "fraud");
         Assert.True(await slow.PendingAsync() > 0);
         foreach (var worker in workers) Assert.Equal(0, await worker.AvailableAsync());
+    }
+
+    [Fact]
+    public async Task A_verifier_that_answers_with_no_score_is_passed_over_and_accuses_nobody()
+    {
+        using var clock = new ShiftedClock();
+        var hub = await StartHubAsync(Settings(clock));
+        using var admin = hub.Client();
+        var (_, clientKey) = await admin.CreateAccountAsync("client");
+        using var client = hub.Client(clientKey);
+        var honest = await WorkerAsync(hub, admin, "honest", AgentEngines.Demo(slots: 3));
+        await AskUntilAsync(client, async () => await honest.EarningsAsync() >= 4, "four receipts");
+
+        // The operator's, and for now the only one that may be asked.
+        var node = await JoinedNodeAsync(hub);
+        var line = await node.ConnectAsync(hub, AgentProcess.Model);
+        clock.Shift(TimeSpan.FromHours(1.2));
+        string[] answers = ["", "no JSON", "{}", "[[[[", """{"positions":"many"}""", new('9', 200_000)];
+        var given = 0;
+        while (given < answers.Length)
+        {
+            var lease = await line.NextAssignAsync();
+            if (lease.Kind != "score")
+            {
+                await line.SendAsync(new NodeMessage { Refuse = new Refuse { LeaseId = lease.LeaseId, Reason = RefuseReason.NoSlot } });
+                continue;
+            }
+            await line.BeginAsync(lease);
+            ulong sequence = 0;
+            foreach (var piece in Encoding.UTF8.GetBytes(answers[given]).Chunk(60_000)) await line.ChunkAsync(lease.LeaseId, sequence++, piece);
+            await line.DoneAsync(lease.LeaseId);
+            // Once more: a lease ends once.
+            await line.DoneAsync(lease.LeaseId);
+            given++;
+        }
+
+        Assert.Empty((await honest.VerificationAsync())["events"]!.AsArray());
+        Assert.True((await admin.NodeAsync(node.Id.ToString()))["connected"]!.GetValue<bool>());
+        // What it was asked meanwhile and does not answer would be waited for.
+        await line.DisposeAsync();
+        await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
+        await Patience.UntilAsync(async () => await honest.AuditsPassedAsync() >= 1, "an audit by the honest verifier");
+        var record = await honest.VerificationAsync();
+        Assert.Equal("probation", record["standing"]!.ToString());
+        Assert.DoesNotContain(record["events"]!.AsArray(), entry => entry!["evidence"]!.ToString() is "audit_mismatch" or "audit_unconfirmed" or "fraud");
+        Assert.DoesNotContain(record["events"]!.AsArray(), entry => entry!["details"]?["verifier"]?.ToString() == node.Id.ToString());
     }
 
     [Fact]
