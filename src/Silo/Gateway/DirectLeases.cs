@@ -26,13 +26,16 @@ internal sealed record DirectLease(string NodeId, EngineReport Engine, ModelRepo
 /// Leases that go to one certain node past its pools: what the hub itself wants to know of it. They wait for nothing: a node without a free
 /// slot is not asked, since clients come first.
 /// </summary>
-internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher dispatcher, ILogger<DirectLeases> logger)
+internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher dispatcher, TimeProvider time, ILogger<DirectLeases> logger)
 {
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
+
     /// <summary>Sends the lease and has its answer read.</summary>
     /// <param name="lease">What is asked.</param>
-    /// <param name="read">Makes sense of the answer; may throw <see cref="TimeoutException"/> when the node falls silent.</param>
+    /// <param name="read">Makes sense of the answer until its token is cancelled, which the end of the lease's time does too; may throw <see cref="TimeoutException"/> when the node falls silent.</param>
+    /// <param name="cancellationToken">Stops it.</param>
     /// <returns>What <paramref name="read"/> made of it; <see langword="null"/> too when the node is away, has no free slot, or fell silent.</returns>
-    public async Task<T?> AskAsync<T>(DirectLease lease, Func<LeaseStream, Task<T?>> read)
+    public async Task<T?> AskAsync<T>(DirectLease lease, Func<LeaseStream, CancellationToken, Task<T?>> read, CancellationToken cancellationToken)
         where T : class
     {
         if (await grains.GetGrain<INodeGrain>(lease.NodeId).GetConnection() is not { } connection) return null;
@@ -42,11 +45,14 @@ internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher
         if (status is not AssignStatus.Sent) return null;
         await using (stream)
         {
+            // The node is told the limit too, but a word now and then must not keep the hub waiting beyond it. Whoever has a limit of his own comes first.
+            using var overdue = new CancellationTokenSource(lease.TimeLimit + Grace, time);
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, overdue.Token);
             try
             {
-                return await read(stream!);
+                return await read(stream!, limit.Token);
             }
-            catch (TimeoutException)
+            catch (Exception exception) when (exception is TimeoutException or OperationCanceledException && !cancellationToken.IsCancellationRequested)
             {
                 LogSilent(lease.NodeId, lease.JobId);
                 stream!.Cancel("deadline");
@@ -55,6 +61,6 @@ internal sealed partial class DirectLeases(IGrainFactory grains, LeaseDispatcher
         }
     }
 
-    [LoggerMessage(4020, LogLevel.Information, "Node {NodeId} fell silent over {JobId}, which the hub itself had asked")]
+    [LoggerMessage(4020, LogLevel.Information, "Node {NodeId} fell silent, or took too long, over {JobId}, which the hub itself had asked")]
     private partial void LogSilent(string nodeId, string jobId);
 }

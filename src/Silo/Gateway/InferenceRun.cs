@@ -10,6 +10,7 @@ using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Models;
+using Federation.Silo.Nodes;
 using Federation.Silo.Verification.Audits;
 
 namespace Federation.Silo.Gateway;
@@ -399,7 +400,7 @@ internal sealed partial class InferenceRun(
         if (answer.Pieces is { } pieces)
         {
             pieces.Add(chunk.Data);
-            answer.KeptBytes += chunk.Data.Length;
+            answer.KeptBytes += chunk.Data.Length + Lease.ChunkOverheadBytes;
             if (!audited.Fits(request.Body.Length + answer.KeptBytes)) answer.Pieces = null;
         }
         answer.LastAt = time.GetUtcNow();

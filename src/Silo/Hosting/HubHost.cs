@@ -139,7 +139,7 @@ internal static class HubHost
         builder.Services.AddSingleton<SpeedStore>();
         builder.Services.AddSingleton<ReferenceSpeeds>();
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<InferenceBenchmark>(services, new UnforeseeableRandom()));
-        builder.Services.AddHostedService<AuditService>();
+        builder.Services.AddHostedService(services => ActivatorUtilities.CreateInstance<AuditService>(services, new UnforeseeableRandom()));
         builder.Services.AddSingleton<EpochStore>();
         builder.Services.AddSingleton<EpochClosing>();
         builder.Services.AddHostedService<EpochService>();

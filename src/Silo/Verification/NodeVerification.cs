@@ -75,6 +75,7 @@ internal sealed partial class NodeVerification(
     private readonly LedgerAccountId _pending = LedgerAccountId.Pending(node.AccountId);
     private readonly LedgerAccountId _available = LedgerAccountId.Available(node.AccountId);
     private StandingRow? _standing;
+    private bool _isStale;
     private Task _turn = Task.CompletedTask;
     private Standby _standby;
     private UnpaidStandby? _unpaid;
@@ -91,8 +92,13 @@ internal sealed partial class NodeVerification(
     public string? ComputeClass => _standing?.ComputeClass ?? _standing?.HardwareClass;
 
     /// <summary>Reads what is on record.</summary>
-    public async Task LoadAsync() => _standing ??= await store.FindStandingAsync(node.Id, node.CreatedAt, CancellationToken.None)
-        ?? new StandingRow(NodeStanding.New(node.CreatedAt) with { Standing = node.Standing }, "The node is new: everything is checked.", null, null, null);
+    public async Task LoadAsync()
+    {
+        if (_standing is not null && !_isStale) return;
+        _isStale = false;
+        _standing = await store.FindStandingAsync(node.Id, node.CreatedAt, CancellationToken.None)
+            ?? new StandingRow(NodeStanding.New(node.CreatedAt) with { Standing = node.Standing }, "The node is new: everything is checked.", null, null, null);
+    }
 
     // ------------------------------------------------------------------------------------------------------- evidence
 
@@ -461,8 +467,8 @@ internal sealed partial class NodeVerification(
         }
         catch
         {
-            // Nobody knows what is on disk after a commit that failed; the next report reads it.
-            _standing = null;
+            // Nobody knows what is on disk after a commit that failed; the next report reads it. What was known stays meanwhile: work goes on beside.
+            _isStale = true;
             _reputations.Clear();
             throw;
         }

@@ -92,12 +92,9 @@ internal sealed record AnswerText(string Text, string FinishReason)
                     case "content" when property.Value.ValueKind is JsonValueKind.String:
                         _text.Append(property.Value.GetString());
                         break;
-                    case "role":
-                        break;
-                    default:
-                        // Thoughts, tool calls, refusals: text of the model that does not stand where a scorer would put it.
-                        if (!IsEmpty(property.Value)) return false;
-                        break;
+                    // Text of the model that does not stand where a scorer would put it. Fields that nobody knows are no way out of an audit.
+                    case "content" or "reasoning" or "reasoning_content" or "thinking" or "tool_calls" or "function_call" or "refusal" or "audio" or "images" when !IsEmpty(property.Value):
+                        return false;
                 }
             }
             return true;

@@ -12,7 +12,7 @@ namespace Federation.Silo.Verification.Audits;
 /// </summary>
 internal sealed partial class AuditService(
     AuditQueue queue, AnswerBuffer answers, Auditor auditor, CanaryRunner canaries, HubDirectoryView directory, NodeSessions sessions, IGrainFactory grains,
-    IOptions<AuditOptions> options, TimeProvider time, ILogger<AuditService> logger) : PeriodicService(options.Value.Period, time, logger)
+    IOptions<AuditOptions> options, Random random, TimeProvider time, ILogger<AuditService> logger) : PeriodicService(options.Value.Period, time, logger)
 {
     /// <inheritdoc/>
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => options.Value.Enabled ? base.ExecuteAsync(stoppingToken) : Task.CompletedTask;
@@ -63,7 +63,6 @@ internal sealed partial class AuditService(
     {
         if (await grains.GetGrain<INodeGrain>(audit.NodeId).GetView() is not { } worker) return ("audit", null);
         var seed = AuditSeed.Of(audit);
-        var random = seed.ToRandom();
         var isCanary = kept is not null && kept.Outcome.JobId != audit.JobId;
         AuditVerdict? verdict = null;
         if (kept is not null && (isCanary || random.NextDouble() >= options.Value.CanaryShare))
@@ -72,10 +71,12 @@ internal sealed partial class AuditService(
             // What says nothing, because it is short or of a kind that cannot be scored, gives way to a canary too.
             if (isCanary || verdict is { Outcome: not AuditOutcome.Inconclusive }) return (isCanary ? "canary" : "audit", verdict);
         }
-        if (await canaries.AskAsync(worker, audit.Model, audit.DeterminismClass, random, cancellationToken) is not { } canary) return ("audit", verdict);
+        // From nothing that the node can read: the beacon is public before the canary is sent.
+        var fresh = AuditSeed.Fresh();
+        if (await canaries.AskAsync(worker, audit.Model, audit.DeterminismClass, fresh.ToRandom(), cancellationToken) is not { } canary) return ("audit", verdict);
         // One is enough: if nobody has time to judge it now, it waits as an answer does.
         answers.Keep(audit.JobId, canary);
-        return ("canary", await auditor.AuditAsync(canary, worker, seed, cancellationToken) ?? verdict);
+        return ("canary", await auditor.AuditAsync(canary, worker, fresh, cancellationToken) ?? verdict);
     }
 
     /// <summary>A canary for a node in quarantine.</summary>

@@ -5,6 +5,7 @@ using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
+using Federation.Silo.Nodes;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Audits;
@@ -13,7 +14,7 @@ namespace Federation.Silo.Verification.Audits;
 internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, IOptions<AuditOptions> audits, IOptions<GatewayOptions> gateway, TimeProvider time)
 {
     /// <summary>Has the node answer; <see langword="null"/> when it has no free slot now, or did not answer.</summary>
-    public Task<KeptAnswer?> AskAsync(DirectLease job, CancellationToken cancellationToken) => leases.AskAsync(job, stream => ReadAsync(job, stream, cancellationToken));
+    public Task<KeptAnswer?> AskAsync(DirectLease job, CancellationToken cancellationToken) => leases.AskAsync(job, (stream, limit) => ReadAsync(job, stream, limit), cancellationToken);
 
     private async Task<KeptAnswer?> ReadAsync(DirectLease job, LeaseStream lease, CancellationToken cancellationToken)
     {
@@ -30,7 +31,7 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, IOpt
             {
                 case LeaseEvent.Head { Status: 200 }:
                     break;
-                case LeaseEvent.Chunk chunk when (bytes += chunk.Data.Length) <= audits.Value.MaxAnswerBytes:
+                case LeaseEvent.Chunk chunk when (bytes += chunk.Data.Length + Lease.ChunkOverheadBytes) <= audits.Value.MaxAnswerBytes:
                     meter.AddBytes(chunk.Data.Span);
                     pieces.Add(chunk.Data);
                     lastAt = time.GetUtcNow();

@@ -45,7 +45,7 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
     {
         var (node, engine, model) = verifier;
         var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", JobKind.Score, ScoreCodec.Write(request), Stream: false, options.Value.ScoreTimeout) { Unpaid = true };
-        return leases.AskAsync(lease, stream => ReadAsync(verifier, stream, cancellationToken));
+        return leases.AskAsync(lease, (stream, limit) => ReadAsync(verifier, stream, limit), cancellationToken);
     }
 
     private async Task<ScoreAnswer?> ReadAsync(Verifier verifier, LeaseStream lease, CancellationToken cancellationToken)

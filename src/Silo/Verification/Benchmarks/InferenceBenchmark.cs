@@ -83,8 +83,10 @@ internal sealed partial class InferenceBenchmark(
             var grain = grains.GetGrain<INodeGrain>(nodeId);
             if (await grain.GetView() is not { } worker
                 || await auditor.AuditAsync(result.Answer, worker, AuditSeed.Fresh(), cancellationToken, options.Value.AuditPositions) is not { } verdict) return;
+            // Its prompt is like no client's. Whoever cheats clients alone answers it well, so it speaks against a node and never for one.
+            var outcome = verdict.Outcome is AuditOutcome.Passed ? AuditOutcome.Inconclusive : verdict.Outcome;
             await grain.RecordAudit(
-                new AuditReport($"benchmark:{result.Answer.Outcome.JobId}", "benchmark", verdict.Outcome, string.Empty, result.Answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence));
+                new AuditReport($"benchmark:{result.Answer.Outcome.JobId}", "benchmark", outcome, string.Empty, result.Answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence));
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
         {

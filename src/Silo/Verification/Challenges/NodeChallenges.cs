@@ -8,7 +8,6 @@ using Federation.Protocol.Challenges;
 using Federation.Protocol.V1;
 using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
-using Federation.Silo.Storage;
 using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Epochs;
 using Google.Protobuf;
@@ -103,7 +102,7 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
                 }
                 wait = await SitAsync(measured, stop) ? NextPeriod() : room.Schedule.AgainAfter;
             }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException or InvalidOperationException)
+            catch (Exception exception) when (exception is not OperationCanceledException)
             {
                 LogPostponed(session.NodeId, exception);
                 wait = room.Schedule.AgainAfter;

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
@@ -98,7 +97,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
     {
         var sent = room.Time.GetTimestamp();
         var lease = new DirectLease(session.NodeId, engine, model, $"probe_{Guid.CreateVersion7():N}", JobKind.Chat, BodyFor(model), Stream: true, room.Options.Answer) { Yields = true, Unpaid = true };
-        var result = await room.Leases.AskAsync(lease, stream => ReadAsync(stream, sent, stop));
+        var result = await room.Leases.AskAsync(lease, (stream, limit) => ReadAsync(stream, sent, limit), stop);
         return result is { Outcome: ProbeOutcome.Failed } && session.Worked > workedBefore ? new ProbeResult(ProbeOutcome.Void, "was outrun by work") : result;
     }
 
@@ -178,17 +177,4 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
 
     [LoggerMessage(7301, LogLevel.Warning, "Node {NodeId}: a standby probe could not be recorded; its standby begins again")]
     private partial void LogLost(string nodeId, Exception exception);
-}
-
-/// <summary>Randomness that no seed gives away: for what nodes must not foresee. Safe for use by several threads.</summary>
-internal sealed class UnforeseeableRandom : Random
-{
-    /// <inheritdoc/>
-    public override int Next(int minValue, int maxValue) => minValue == maxValue ? minValue : RandomNumberGenerator.GetInt32(minValue, maxValue);
-
-    /// <inheritdoc/>
-    public override int Next(int maxValue) => Next(0, maxValue);
-
-    /// <inheritdoc/>
-    public override double NextDouble() => (BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) >> 11) * (1.0 / (1UL << 53));
 }

@@ -36,6 +36,7 @@ public sealed class AnswerTextTests
     [Theory]
     [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"42","refusal":null,"tool_calls":[]},"finish_reason":"length"}]}""", "42", "length")]
     [InlineData("""{"choices":[{"index":0,"text":"42","finish_reason":null}]}""", "42", "")]
+    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"42","x":1,"thoughts_of_mine":"no audit, please"},"finish_reason":"stop"}]}""", "42", "stop")]
     public void A_whole_answer_is_read_as_it_is(string json, string text, string finishReason) => Assert.Equal(new AnswerText(text, finishReason), Read(json));
 
     [Theory]

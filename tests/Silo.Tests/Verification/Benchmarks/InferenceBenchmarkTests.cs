@@ -85,7 +85,7 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
         Assert.True(sessions.TryAdd(node.Session));
         node.Grains.Node.Connections.Enqueue(new NodeConnection(node.Session.SessionId, node.Session, node.Session.Report));
         var gateway = Create(new GatewayOptions { GrantAt = 1 });
-        var leases = new DirectLeases(node.Grains.Grains, new LeaseDispatcher(sessions, node.Grains.Grains, node.Clock, NullLogger<LeaseDispatcher>.Instance), NullLogger<DirectLeases>.Instance);
+        var leases = new DirectLeases(node.Grains.Grains, new LeaseDispatcher(sessions, node.Grains.Grains, node.Clock, NullLogger<LeaseDispatcher>.Instance), node.Clock, NullLogger<DirectLeases>.Instance);
         var settlements = new Settlements(node.Grains.Grains, gateway, node.Clock, NullLogger<Settlements>.Instance);
         var classes = new HardwareClasses(Create(new HardwareClassOptions()));
         var options = Create(new BenchmarkOptions());

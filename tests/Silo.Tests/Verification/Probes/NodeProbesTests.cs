@@ -216,7 +216,7 @@ public sealed class NodeProbesTests
             Assert.True(sessions.TryAdd(Node.Session));
             Node.Grains.Node.Connections.Enqueue(new NodeConnection(Node.Session.SessionId, Node.Session, Node.Session.Report));
             var leases = new DirectLeases(
-                Node.Grains.Grains, new LeaseDispatcher(sessions, Node.Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance), NullLogger<DirectLeases>.Instance);
+                Node.Grains.Grains, new LeaseDispatcher(sessions, Node.Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance), Clock, NullLogger<DirectLeases>.Instance);
             var room = new ProbeRoom(Create(new ProbeOptions()), Create(Accrual), leases, Node.Grains.Grains, new EvenRandom(), Clock, NullLogger<NodeProbes>.Instance);
             // Delays are whole milliseconds.
             Wait = TimeSpan.FromMilliseconds(Math.Truncate(room.NextWait().TotalMilliseconds));
