@@ -137,6 +137,7 @@ internal static class HubHost
         builder.Services.AddSingleton<CanaryRunner>();
         builder.Services.AddValidated<BenchmarkOptions, BenchmarkOptionsValidator>(BenchmarkOptions.SectionName);
         builder.Services.AddSingleton<SpeedStore>();
+        builder.Services.AddSingleton<ModelSizes>();
         builder.Services.AddSingleton<ReferenceSpeeds>();
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<InferenceBenchmark>(services, new UnforeseeableRandom()));
         builder.Services.AddHostedService(services => ActivatorUtilities.CreateInstance<AuditService>(services, new UnforeseeableRandom()));

@@ -316,7 +316,7 @@ internal sealed partial class NodeGrain(
                 var paid = Accrual.Take(receipt.Epoch, receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, _slots);
                 var amount = Payout.Of(rate.CreditsFor(classes, receipt.PromptTokens, receipt.CompletionTokens, receipt.ReferenceMicroseconds, paid.Microseconds, multiplier), client, verifications.Accrual);
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
-                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, outcome.ModelSizeBytes, multiplier));
+                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, rate.ModelBytes, multiplier));
                 offers.Add((id, [.. payload]));
                 head = new ChainHead(receipt.Sequence, id);
             }
@@ -349,9 +349,9 @@ internal sealed partial class NodeGrain(
         foreach (var (weights, bytes) in outcomes.Select(ModelOf).Distinct())
         {
             var reference = await speeds.FindAsync(hardwareClass, weights, bytes, _node!.AccountId, CancellationToken.None);
-            rates[(weights, bytes)] = computeClass is null || computeClass == hardwareClass
+            rates[(weights, bytes)] = (computeClass is null || computeClass == hardwareClass
                 ? new PayRate(hardwareClass, reference.Times, null, default)
-                : new PayRate(hardwareClass, reference.Times, computeClass, (await speeds.FindAsync(computeClass, weights, bytes, _node.AccountId, CancellationToken.None)).Times);
+                : new PayRate(hardwareClass, reference.Times, computeClass, (await speeds.FindAsync(computeClass, weights, bytes, _node.AccountId, CancellationToken.None)).Times)) with { ModelBytes = reference.ModelBytes };
         }
         return rates;
     }

@@ -36,6 +36,17 @@ internal sealed class HardwareClassOptions
     [Range(1, long.MaxValue)]
     public long UnknownModelBytes { get; set; } = 1L << 30;
 
+    /// <summary>
+    /// Bytes of weights that a node is paid for at most while no trusted node of another account, and none of the operator's, has the same model. Default 16 GiB [uncalibrated]: what fits one
+    /// consumer GPU. Larger models are paid in full as soon as somebody vouches for their size.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long UnvouchedModelBytes { get; set; } = 16L << 30;
+
+    /// <summary>How long a silo goes by the model sizes that it has read from the hub's directory. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan VouchedSizesAge { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>The classes; the first that matches counts.</summary>
     [ValidateEnumeratedItems]
     public List<HardwareClass> Classes { get; set; } =

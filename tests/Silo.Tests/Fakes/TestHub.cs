@@ -51,11 +51,15 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddSingleton<EarningStore>();
         builder.Services.AddSingleton<NodeVerifications>();
         builder.Services.AddSingleton<SpeedStore>();
+        builder.Services.AddSingleton<HubDirectoryView>();
+        builder.Services.AddSingleton<ModelSizes>();
         builder.Services.AddSingleton<ReferenceSpeeds>();
         builder.Services.AddSingleton<EpochStore>();
         builder.Services.AddSingleton<EpochClosing>();
         builder.Services.AddSqlGrainStorage();
         builder.Services.AddOptions<NodeLinkOptions>().Configure(options => configure?.Invoke(options));
+        builder.Services.AddOptions<HardwareClassOptions>().Configure(options => options.VouchedSizesAge = TimeSpan.Zero);
+        builder.Services.AddOptions<HubOptions>().Configure(options => options.DirectoryAge = TimeSpan.Zero);
         builder.Services.AddOptions<StandingOptions>().Configure(options => standing?.Invoke(options));
         builder.UseOrleans(silo => silo.UseLocalhostClustering(FreePort(), FreePort()));
         _host = builder.Build();
@@ -76,6 +80,8 @@ internal sealed class TestHub : IAsyncDisposable
     public EarningStore Earnings => _host.Services.GetRequiredService<EarningStore>();
 
     public VerificationStore Verification => _host.Services.GetRequiredService<VerificationStore>();
+
+    public ModelSizes Sizes => _host.Services.GetRequiredService<ModelSizes>();
 
     public EpochStore Epochs => _host.Services.GetRequiredService<EpochStore>();
 
@@ -150,12 +156,12 @@ internal sealed class TestNode(TestHub hub, string accountId, SigningKey? key = 
     public Task<EnrolmentStatus> EnrolAsync(string account) => Grain.Enrol(new NodeEnrolment(account, [.. Key.PublicKey.Span], "a machine", []));
 
     /// <summary>Connects; what the hub then says is kept in the line.</summary>
-    public async Task<TestLine> ConnectAsync()
+    public async Task<TestLine> ConnectAsync(NodeReport? report = null)
     {
         var line = new TestLine($"ns_{Id}_{_lines.Count + 1}");
         _lines.Add(line);
         var reference = hub.Grains.CreateObjectReference<INodeSession>(line);
-        line.Status = await Grain.Connect(new NodeConnection(line.SessionId, reference, ScriptedSession.ReportOf(2, ScriptedSession.Model)));
+        line.Status = await Grain.Connect(new NodeConnection(line.SessionId, reference, report ?? ScriptedSession.ReportOf(2, ScriptedSession.Model)));
         return line;
     }
 }

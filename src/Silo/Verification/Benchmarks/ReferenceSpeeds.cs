@@ -47,7 +47,7 @@ internal sealed class SpeedStore(HubDatabase database)
 }
 
 /// <summary>The speeds that work is paid by: medians of verified nodes where there are enough of them, configured figures elsewhere.</summary>
-internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes, IOptions<BenchmarkOptions> options, TimeProvider time)
+internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes, ModelSizes sizes, IOptions<BenchmarkOptions> options, TimeProvider time)
 {
     private const int KnownMax = 1_024;
 
@@ -56,11 +56,14 @@ internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes,
     /// <summary>The reference speed of a class with a model, for a payee; see <see cref="SpeedRules"/>.</summary>
     /// <param name="hardwareClass">A class; an unknown one counts as the fallback.</param>
     /// <param name="weights">The model, see <see cref="SpeedStore.WeightsOf"/>.</param>
-    /// <param name="modelBytes">Size of its weights; 0 when unknown.</param>
+    /// <param name="claimedBytes">Size of its weights as the payee's node tells it; 0 when it does not. What of that counts is <see cref="ModelSizes"/>'s to say.</param>
     /// <param name="payee">Whose pay it sets.</param>
     /// <param name="cancellationToken">Stops the wait.</param>
-    public async ValueTask<ReferenceSpeed> FindAsync(string hardwareClass, string weights, long modelBytes, string payee, CancellationToken cancellationToken)
-        => SpeedRules.Reference(await MeasuredAsync(hardwareClass, weights, cancellationToken), payee, classes.TimesOf(hardwareClass, modelBytes), options.Value);
+    public async ValueTask<ReferenceSpeed> FindAsync(string hardwareClass, string weights, long claimedBytes, string payee, CancellationToken cancellationToken)
+    {
+        var bytes = await sizes.CountedAsync(weights, claimedBytes, payee, cancellationToken);
+        return SpeedRules.Reference(await MeasuredAsync(hardwareClass, weights, cancellationToken), payee, classes.TimesOf(hardwareClass, bytes), options.Value) with { ModelBytes = bytes };
+    }
 
     private async ValueTask<ImmutableArray<MeasuredSpeed>> MeasuredAsync(string hardwareClass, string weights, CancellationToken cancellationToken)
     {

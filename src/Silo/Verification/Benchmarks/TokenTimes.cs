@@ -21,6 +21,9 @@ internal readonly record struct TokenTimes(double PromptMicroseconds, double Tok
 /// <param name="ComputeTimes">That class's reference.</param>
 internal readonly record struct PayRate(string HardwareClass, TokenTimes Times, string? ComputeClass, TokenTimes ComputeTimes)
 {
+    /// <summary>The size of the weights that it is paid by; 0 when unknown.</summary>
+    public long ModelBytes { get; init; }
+
     /// <summary>
     /// What work earns. A lesser class earns less an hour, but its reference is slower, and for some models by more than that: a node whose inference is slower than its hardware is paid no more a
     /// token than the hardware's class, or slowness would pay.
@@ -48,6 +51,9 @@ internal readonly record struct ReferenceSpeed(TokenTimes Times, int Accounts)
 {
     /// <summary>Whether it was measured.</summary>
     public bool IsMeasured => Accounts > 0;
+
+    /// <summary>The size of the weights that the configured figures were taken for; 0 when unknown.</summary>
+    public long ModelBytes { get; init; }
 }
 
 /// <summary>What nodes of a class were measured at, and by whom they are owned.</summary>
@@ -55,12 +61,16 @@ internal readonly record struct MeasuredSpeed(string AccountId, TokenTimes Times
 
 /// <summary>From benchmarks to the speed that work is paid by. Pure.</summary>
 /// <remarks>
-/// Pay is tokens ÷ reference speed, so whoever could make the reference slower would raise his pay a token. Four things stand against that (P8):
+/// Pay is tokens ÷ reference speed, so whoever could make the reference slower would raise his pay a token. Five things stand against that (P8):
 /// <list type="number">
 /// <item>The reference of a payee leaves out every node of his own account: whatever his own nodes answer, and however slowly, his pay does not change by a microcredit.</item>
 /// <item>It is a median over accounts, each with its fastest node: to move it beyond what honest nodes reach takes half of the other accounts, and no account has two voices.</item>
 /// <item>Fewer accounts than <see cref="BenchmarkOptions.MinAccounts"/> give no median at all.</item>
 /// <item>No median counts beyond <see cref="BenchmarkOptions.DeviationMax"/> times the configured figures.</item>
+/// <item>
+/// The configured figures are for a size of the weights, and of that the payee's word counts only as far as other accounts' trusted nodes, or the operator's, say the same; without them up to
+/// <see cref="HardwareClassOptions.UnvouchedModelBytes"/>. See <see cref="ModelSizes"/>.
+/// </item>
 /// </list>
 /// </remarks>
 internal static class SpeedRules

@@ -89,7 +89,7 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
         var settlements = new Settlements(node.Grains.Grains, gateway, node.Clock, NullLogger<Settlements>.Instance);
         var classes = new HardwareClasses(Create(new HardwareClassOptions()));
         var options = Create(new BenchmarkOptions());
-        var speeds = new ReferenceSpeeds(new SpeedStore(hub.Database), classes, options, TimeProvider.System);
+        var speeds = new ReferenceSpeeds(new SpeedStore(hub.Database), classes, hub.Sizes, options, TimeProvider.System);
         // Nobody audits here.
         return new InferenceBenchmark(
             new OwnJobs(leases, settlements, Create(new AuditOptions()), gateway, node.Clock), auditor: null!, speeds, classes, node.Grains.Grains, options, new Random(7), NullLogger<InferenceBenchmark>.Instance);
