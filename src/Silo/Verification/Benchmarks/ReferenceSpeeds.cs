@@ -51,7 +51,7 @@ internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes,
 {
     private const int KnownMax = 1_024;
 
-    private readonly ConcurrentDictionary<(string HardwareClass, string Weights), (ImmutableArray<MeasuredSpeed> Speeds, long ReadAt)> _known = new();
+    private readonly ConcurrentDictionary<(string HardwareClass, string Weights), Reading> _known = new();
 
     /// <summary>The reference speed of a class with a model, for a payee; see <see cref="SpeedRules"/>.</summary>
     /// <param name="hardwareClass">A class; an unknown one counts as the fallback.</param>
@@ -62,16 +62,30 @@ internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes,
     public async ValueTask<ReferenceSpeed> FindAsync(string hardwareClass, string weights, long claimedBytes, string payee, CancellationToken cancellationToken)
     {
         var bytes = await sizes.CountedAsync(weights, claimedBytes, payee, cancellationToken);
-        return SpeedRules.Reference(await MeasuredAsync(hardwareClass, weights, cancellationToken), payee, classes.TimesOf(hardwareClass, bytes), options.Value) with { ModelBytes = bytes };
+        var measured = await Measured(hardwareClass, weights).WaitAsync(cancellationToken);
+        return SpeedRules.Reference(measured, payee, classes.TimesOf(hardwareClass, bytes), options.Value) with { ModelBytes = bytes };
     }
 
-    private async ValueTask<ImmutableArray<MeasuredSpeed>> MeasuredAsync(string hardwareClass, string weights, CancellationToken cancellationToken)
+    /// <summary>What was read a while ago at most; whoever is the first to want it anew reads for all who come meanwhile.</summary>
+    private Task<AccountSpeeds> Measured(string hardwareClass, string weights)
     {
-        if (_known.TryGetValue((hardwareClass, weights), out var known) && time.GetElapsedTime(known.ReadAt) < options.Value.MedianAge) return known.Speeds;
-        var speeds = await store.ListAsync(hardwareClass, weights, time.GetUtcNow() - options.Value.MeasurementAge, cancellationToken);
-        // Names of models are the nodes' own: nobody fills this silo's memory with them.
-        if (_known.Count >= KnownMax) _known.Clear();
-        _known[(hardwareClass, weights)] = (speeds, time.GetTimestamp());
-        return speeds;
+        while (true)
+        {
+            if (_known.TryGetValue((hardwareClass, weights), out var known) && !known.HasFailed && time.GetElapsedTime(known.BeganAt) < options.Value.MedianAge) return known.Speeds.Value;
+            // Names of models are the nodes' own: nobody fills this silo's memory with them.
+            if (_known.Count >= KnownMax) _known.Clear();
+            // Away from the grain that happens to ask: others wait for it too.
+            var next = new Reading(new Lazy<Task<AccountSpeeds>>(() => Task.Run(() => ReadAsync(hardwareClass, weights))), time.GetTimestamp());
+            if (known is null ? _known.TryAdd((hardwareClass, weights), next) : _known.TryUpdate((hardwareClass, weights), next, known)) return next.Speeds.Value;
+        }
+    }
+
+    private async Task<AccountSpeeds> ReadAsync(string hardwareClass, string weights)
+        => AccountSpeeds.Of(await store.ListAsync(hardwareClass, weights, time.GetUtcNow() - options.Value.MeasurementAge, CancellationToken.None));
+
+    private sealed record Reading(Lazy<Task<AccountSpeeds>> Speeds, long BeganAt)
+    {
+        /// <summary>It is no answer for anybody who did not wait for it.</summary>
+        public bool HasFailed => Speeds is { IsValueCreated: true, Value: { IsCompleted: true, IsCompletedSuccessfully: false } };
     }
 }

@@ -24,15 +24,26 @@ public sealed class SpeedRulesTests
     [Fact]
     public void Whatever_ones_own_nodes_answer_changes_nothing_of_ones_pay() => Check.One(Thorough, Prop.ForAll(Others, Gen.ArrayOf(Times).ToArbitrary(), (others, own) =>
     {
-        var without = SpeedRules.Reference(others, Payee, Configured, Options);
+        var without = Reference(others, Payee, Configured, Options);
         MeasuredSpeed[] all = [.. others, .. own.Select(times => new MeasuredSpeed(Payee, times))];
-        Assert.Equal(without, SpeedRules.Reference(all, Payee, Configured, Options));
+        Assert.Equal(without, Reference(all, Payee, Configured, Options));
+    }));
+
+    [Fact]
+    public void Leaving_out_a_payee_is_the_median_over_all_others() => Check.One(Thorough, Prop.ForAll(Others, Gen.Choose(0, 12).ToArbitrary(), (measured, payee) =>
+    {
+        var accounts = measured.Where(speed => speed.AccountId != $"acct_{payee}").GroupBy(speed => speed.AccountId).ToArray();
+        var (times, count) = AccountSpeeds.Of(measured).Without($"acct_{payee}");
+        Assert.Equal(accounts.Length, count);
+        if (count > 0) Assert.Equal(new TokenTimes(Median(speed => speed.Times.PromptMicroseconds), Median(speed => speed.Times.TokenMicroseconds)), times);
+
+        double Median(Func<MeasuredSpeed, double> axis) => accounts.Select(nodes => nodes.Min(axis)).Order().ElementAt((accounts.Length - 1) / 2);
     }));
 
     [Fact]
     public void No_reference_is_beyond_the_bounds_around_the_configured_one() => Check.One(Thorough, Prop.ForAll(Others, others =>
     {
-        var times = SpeedRules.Reference(others, Payee, Configured, Options).Times;
+        var times = Reference(others, Payee, Configured, Options).Times;
         Assert.InRange(times.PromptMicroseconds, Configured.PromptMicroseconds / 2, Configured.PromptMicroseconds * 2);
         Assert.InRange(times.TokenMicroseconds, Configured.TokenMicroseconds / 2, Configured.TokenMicroseconds * 2);
     }));
@@ -41,8 +52,8 @@ public sealed class SpeedRulesTests
     public void Few_accounts_are_no_median_however_many_nodes_they_have()
     {
         MeasuredSpeed[] four = [.. Enumerable.Range(0, 400).Select(node => new MeasuredSpeed($"acct_{node % 4}", new TokenTimes(210, 9_100)))];
-        Assert.Equal(new ReferenceSpeed(Configured, 0), SpeedRules.Reference(four, Payee, Configured, Options));
-        Assert.Equal(new ReferenceSpeed(new TokenTimes(210, 9_100), 5), SpeedRules.Reference([.. four, new("acct_4", new TokenTimes(210, 9_100))], Payee, Configured, Options));
+        Assert.Equal(new ReferenceSpeed(Configured, 0), Reference(four, Payee, Configured, Options));
+        Assert.Equal(new ReferenceSpeed(new TokenTimes(210, 9_100), 5), Reference([.. four, new("acct_4", new TokenTimes(210, 9_100))], Payee, Configured, Options));
     }
 
     [Fact]
@@ -55,7 +66,7 @@ public sealed class SpeedRulesTests
             var honest = Enumerable.Range(0, accounts - slow).Select(account => new MeasuredSpeed($"honest_{account}", new TokenTimes(random.Next(190, 220), random.Next(8_500, 9_500)))).ToArray();
             // As many nodes as they like, all as slow as they like, to pay themselves through each other.
             var colluding = Enumerable.Range(0, slow * 10).Select(node => new MeasuredSpeed($"slow_{node % Math.Max(1, slow)}", new TokenTimes(1e6, 1e7))).ToArray();
-            var reference = SpeedRules.Reference([.. honest, .. slow > 0 ? colluding : []], Payee, Configured, Options);
+            var reference = Reference([.. honest, .. slow > 0 ? colluding : []], Payee, Configured, Options);
             Assert.True(reference.IsMeasured);
             Assert.InRange(reference.Times.PromptMicroseconds, 190, honest.Max(speed => speed.Times.PromptMicroseconds));
             Assert.InRange(reference.Times.TokenMicroseconds, 8_500, honest.Max(speed => speed.Times.TokenMicroseconds));
@@ -136,4 +147,7 @@ public sealed class SpeedRulesTests
         Assert.Null(InferenceBenchmark.TimesOf(outcome with { CompletionTokens = 7 }, TimeSpan.Zero, Options));
         Assert.Null(InferenceBenchmark.TimesOf(outcome with { PromptTokens = 0 }, TimeSpan.Zero, Options));
     }
+
+    private static ReferenceSpeed Reference(IEnumerable<MeasuredSpeed> measured, string payee, TokenTimes configured, BenchmarkOptions options)
+        => SpeedRules.Reference(AccountSpeeds.Of(measured), payee, configured, options);
 }
