@@ -337,7 +337,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
     }
 
     private static async Task<string> DigestAsync(HubClient admin, Worker worker)
-        => (await admin.GetAsync($"/v1/nodes/{worker.NodeId}/verification")).Expect(HttpStatusCode.OK).Json["reputations"]!.AsArray().Single()!["determinism_class"]!.ToString().Split('/')[0];
+        => (await admin.GetAsync($"/v1/nodes/{worker.NodeId}/verification")).Expect(HttpStatusCode.OK).Json["reputations"]!.AsArray().Single()!["weights"]!.ToString();
 
     private async Task<AnsweringEngine> EngineAsync(Func<string, (string Text, int Tokens)> answer) => Keep(await AnsweringEngine.StartAsync(AgentProcess.Model, answer));
 

@@ -14,8 +14,8 @@ internal static class Reports
     private const int NameMax = 256;
     private const int HardwareBytesMax = 64 * 1024;
 
-    // Of a class in words; longer ones, which no engine has of itself, are named by their hash.
-    private const int DeterminismClassMax = 512;
+    // Of a field of a class as it is spelled, a digest's 71 characters among them; longer ones, which no engine has of itself, are named by their hash. Receipts hold 512 characters.
+    private const int ClassFieldMax = 80;
 
     /// <summary>The node's hello as a report.</summary>
     public static NodeReport Of(Hello hello) => With(
@@ -54,14 +54,18 @@ internal static class Reports
         Architecture = Printable.Of(engine.Architecture, NameMax),
     })];
 
-    /// <summary>Whose answers compare with this engine's. All of it is the node's word: a wrong one puts it among others whose answers differ from its own.</summary>
+    /// <summary>
+    /// Whose answers compare with this engine's. All of it is the node's word: a wrong one puts it among others whose answers differ from its own. Nothing is remembered by it but by the weights, which
+    /// are what verifiers must have too.
+    /// </summary>
     private static string ClassOf(Engine engine, Model model)
     {
         // The engine of our own works on each answer alone, however many slots it has.
         var parallel = engine.Kind == "builtin" ? 1 : Math.Max(1, (int)engine.Slots);
         var weights = model.Digest.Length > 0 ? model.Digest : $"name:{model.Name}";
-        var text = new DeterminismClass(weights, engine.Kind, engine.Version, engine.Backend, engine.Architecture, parallel).ToCanonical();
-        return text.Length <= DeterminismClassMax ? text : $"long:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))}";
+        return new DeterminismClass(Short(weights), Short(engine.Kind), Short(engine.Version), Short(engine.Backend), Short(engine.Architecture), parallel).ToCanonical();
+
+        static string Short(string field) => DeterminismClass.Spell(field).Length <= ClassFieldMax ? field : $"long:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(field)))}";
     }
 
     /// <summary>What is wrong with a hello; <see langword="null"/> when nothing is.</summary>

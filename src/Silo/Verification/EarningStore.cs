@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using Dapper;
 using Federation.Protocol.Receipts;
+using Federation.Protocol.Verification;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
@@ -29,13 +30,13 @@ internal enum AuditState
 /// <param name="Id">The receipt's id, hexadecimal; sb_… for standby.</param>
 /// <param name="ReceiptId">The receipt; null for standby.</param>
 /// <param name="Reference">What its movements in the ledger refer to.</param>
-/// <param name="DeterminismClass">In which its later audits must pass.</param>
+/// <param name="DeterminismClass">Of the answer; its later audits must pass with the same weights.</param>
 /// <param name="Earning">Amount, state, and what it waits for.</param>
 /// <param name="Credited">What was put on the pending balance; corrections may have made the amount less.</param>
 /// <param name="Unpaid">Why not all of the work is paid; null when it is.</param>
 /// <param name="Audit">Where its audit stands.</param>
 /// <param name="AuditRate">The rate it is drawn by.</param>
-/// <param name="AuditsPassed">What the node has passed in this class by now.</param>
+/// <param name="AuditsPassed">What the node has passed with these weights by now.</param>
 /// <param name="IsRooted">Its epoch is closed and its draw done; always for standby.</param>
 /// <param name="CondemnedBy">The event that forfeits it; null when none does.</param>
 /// <param name="ReRateTo">The class it is to be paid as; null when it is right.</param>
@@ -96,7 +97,7 @@ internal sealed class EarningStore(HubDatabase database)
     private const string From = """
         FROM earnings e
         LEFT JOIN epochs p ON p.epoch = e.epoch
-        LEFT JOIN reputations r ON r.node_id = e.node_id AND r.dc = e.dc
+        LEFT JOIN reputations r ON r.node_id = e.node_id AND r.weights = e.weights
         """;
 
     private const string IsDue = """
@@ -108,9 +109,9 @@ internal sealed class EarningStore(HubDatabase database)
     public static SqlStatement Book(
         Receipt receipt, ImmutableArray<byte> id, string accountId, string determinismClass, PaidWork paid, string? unpaid, Microcredits amount, long modelBytes, int multiplier) => new(
         """
-        INSERT INTO earnings (id, receipt_id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
+        INSERT INTO earnings (id, receipt_id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
                               hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed)
-        VALUES (@Id, @Id, @NodeId, @AccountId, @JobId, @DeterminismClass, 0, @Amount, @Amount, @ReferenceMicroseconds, @PayableMicroseconds, @Unpaid, @Epoch, @DispatchMs, @LastMs,
+        VALUES (@Id, @Id, @NodeId, @AccountId, @JobId, @DeterminismClass, @Weights, 0, @Amount, @Amount, @ReferenceMicroseconds, @PayableMicroseconds, @Unpaid, @Epoch, @DispatchMs, @LastMs,
                 @HardwareClass, @ModelBytes, @PromptTokens, @CompletionTokens, @Multiplier, 1000000, 0, 0, 0)
         ON CONFLICT (id) DO NOTHING
         """,
@@ -121,6 +122,7 @@ internal sealed class EarningStore(HubDatabase database)
             AccountId = accountId,
             receipt.JobId,
             DeterminismClass = determinismClass,
+            Weights = DeterminismClass.WeightsOf(determinismClass),
             Amount = amount.Value,
             receipt.ReferenceMicroseconds,
             PayableMicroseconds = paid.Microseconds,
@@ -148,9 +150,9 @@ internal sealed class EarningStore(HubDatabase database)
         string id, string nodeId, string accountId, string determinismClass, Microcredits amount, DateTimeOffset from, DateTimeOffset to, string hardwareClass, int multiplier,
         DateTimeOffset now, DateTimeOffset maturesAt, long auditsBefore, int auditsNeeded, string? unpaid) => new(
         """
-        INSERT INTO earnings (id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
+        INSERT INTO earnings (id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
                               hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at)
-        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, 1, @Amount, @Amount, 0, 0, @Unpaid, @Hour, @FromMs, @ToMs,
+        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, @Weights, 1, @Amount, @Amount, 0, 0, @Unpaid, @Hour, @FromMs, @ToMs,
                 @HardwareClass, 0, 0, 0, @Multiplier, 0, 0, @AuditsBefore, @AuditsNeeded, @Now, @MaturesAt)
         ON CONFLICT (id) DO NOTHING
         """,
@@ -160,6 +162,7 @@ internal sealed class EarningStore(HubDatabase database)
             NodeId = nodeId,
             AccountId = accountId,
             DeterminismClass = determinismClass,
+            Weights = DeterminismClass.WeightsOf(determinismClass),
             Amount = amount.Value,
             Unpaid = unpaid,
             Hour = Ms(to) / 3_600_000,
@@ -177,9 +180,9 @@ internal sealed class EarningStore(HubDatabase database)
     public static SqlStatement LeaveUnpaid(
         string id, string nodeId, string accountId, string determinismClass, DateTimeOffset from, DateTimeOffset to, string hardwareClass, string why) => new(
         """
-        INSERT INTO earnings (id, node_id, account_id, reference, dc, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
+        INSERT INTO earnings (id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
                               hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, ended_at)
-        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, 2, 0, 0, 0, 0, @Why, @Hour, @FromMs, @ToMs, @HardwareClass, 0, 0, 0, 1, 0, 0, 0, 0, @ToMs)
+        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, @Weights, 2, 0, 0, 0, 0, @Why, @Hour, @FromMs, @ToMs, @HardwareClass, 0, 0, 0, 1, 0, 0, 0, 0, @ToMs)
         ON CONFLICT (id) DO NOTHING
         """,
         new
@@ -188,6 +191,7 @@ internal sealed class EarningStore(HubDatabase database)
             NodeId = nodeId,
             AccountId = accountId,
             DeterminismClass = determinismClass,
+            Weights = DeterminismClass.WeightsOf(determinismClass),
             Why = why,
             Hour = Ms(to) / 3_600_000,
             FromMs = Ms(from),

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.Receipts;
+using Federation.Protocol.Verification;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
@@ -63,7 +64,7 @@ internal sealed partial class NodeVerification(
     // A node with more than that to move goes on at the next look.
     private const int CommitsPerSettlement = 64;
 
-    private const int ClassesMax = 1_024;
+    private const int WeightsMax = 1_024;
 
     // It becomes the reference, and a part of the id, of movements in the ledger.
     private const int ReportIdMax = 100;
@@ -141,11 +142,12 @@ internal sealed partial class NodeVerification(
         var decision = StandingRules.Decide(_standing!.Standing, evidence, standingOptions, time.GetUtcNow());
         var rows = ImmutableArray.CreateBuilder<SqlStatement>();
         if (audited is not null) rows.Add(EarningStore.SetAudit(report.ReceiptId, state));
-        var after = (await ReputationAsync(determinismClass)).After(evidence, standingOptions);
-        rows.Add(VerificationStore.WriteAudits(node.Id, determinismClass, after));
+        var weights = DeterminismClass.WeightsOf(determinismClass);
+        var after = (await ReputationAsync(weights)).After(evidence, standingOptions);
+        rows.Add(VerificationStore.WriteAudits(node.Id, weights, after));
         var ruling = await CommitAsync(
             new Report(report.ReportId, report.Kind, determinismClass, NullIfEmpty(report.ReceiptId), report.Finding, NullIfEmpty(report.Details)), decision, Row(_standing!, decision), rows);
-        Keep(determinismClass, after);
+        Keep(weights, after);
         return ruling;
     });
 
@@ -153,11 +155,12 @@ internal sealed partial class NodeVerification(
     public Task<Ruling> RecordAbandonmentAsync(string jobId, string determinismClass, string finding) => JudgeAsync($"abandoned:{jobId}", async () =>
     {
         var decision = StandingRules.Decide(_standing!.Standing, Evidence.Abandoned, standingOptions, time.GetUtcNow());
-        var known = await ReputationAsync(determinismClass);
+        var weights = DeterminismClass.WeightsOf(determinismClass);
+        var known = await ReputationAsync(weights);
         // As with credited units, no await between reading and changing it.
-        var after = _reputations[determinismClass] = _reputations.GetValueOrDefault(determinismClass, known).After(Evidence.Abandoned, standingOptions);
+        var after = _reputations[weights] = _reputations.GetValueOrDefault(weights, known).After(Evidence.Abandoned, standingOptions);
         return await CommitAsync(
-            new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteUnits(node.Id, determinismClass, after)]);
+            new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteUnits(node.Id, weights, after)]);
     });
 
     /// <summary>The node answered a receipt that it was offered with a signature that its key did not make over it.</summary>
@@ -246,8 +249,9 @@ internal sealed partial class NodeVerification(
         if (Standing is Standing.Quarantined or Standing.Banned) return await EndUnpaidAsync(report, from, "nothing is paid to a node that is quarantined or banned", hardwareClass);
         if (!amount.IsPositive) return await EndUnpaidAsync(report, from, report.Worked > TimeSpan.Zero ? "all of it was work, which is paid as work" : "it is too short to earn anything", hardwareClass);
         var id = StandbyId(report);
-        var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(report.DeterminismClass));
-        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(report.DeterminismClass), accrualOptions, standingOptions);
+        var weights = DeterminismClass.WeightsOf(report.DeterminismClass);
+        var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(weights));
+        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(weights), accrualOptions, standingOptions);
         await SubmitAsync(new LedgerUnit
         {
             Open = [_pending],
@@ -297,18 +301,19 @@ internal sealed partial class NodeVerification(
     public async Task CreditAsync(Receipt receipt, ImmutableArray<byte> id, string determinismClass, Microcredits amount, SqlStatement issue)
     {
         await LoadAsync();
-        var peers = await PeersAsync(determinismClass);
-        var known = await ReputationAsync(determinismClass);
+        var weights = DeterminismClass.WeightsOf(determinismClass);
+        var peers = await PeersAsync(weights);
+        var known = await ReputationAsync(weights);
         var now = time.GetUtcNow();
         // No await between reading and changing it: jobs are credited beside each other.
-        var reputation = _reputations[determinismClass] = _reputations.GetValueOrDefault(determinismClass, known).AfterUnit(standingOptions, now);
+        var reputation = _reputations[weights] = _reputations.GetValueOrDefault(weights, known).AfterUnit(standingOptions, now);
         var isTooFast = AccrualRules.IsTooFast(receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, accrualOptions);
         var rate = isTooFast ? AuditRate.Always : AuditRate.Of(reputation.AuditRate(standingOptions, peers));
         var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, peers, accrualOptions, standingOptions);
         var unit = new LedgerUnit
         {
             Open = [_pending],
-            Rows = [issue, EarningStore.Credit(id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature), VerificationStore.WriteUnits(node.Id, determinismClass, reputation)],
+            Rows = [issue, EarningStore.Credit(id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature), VerificationStore.WriteUnits(node.Id, weights, reputation)],
         };
         if (amount.IsPositive)
             unit = unit with { Transfers = [Transfer.Post(TransferId.Of($"earn:{receipt.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, receipt.JobId)] };
@@ -474,29 +479,29 @@ internal sealed partial class NodeVerification(
         }
     }
 
-    private async Task<Reputation> ReputationAsync(string determinismClass)
+    private async Task<Reputation> ReputationAsync(string weights)
     {
-        if (_reputations.TryGetValue(determinismClass, out var known)) return known;
-        var stored = await store.FindReputationAsync(node.Id, determinismClass, CancellationToken.None) ?? Reputation.New(time.GetUtcNow());
-        if (_reputations.Count >= ClassesMax) _reputations.Clear();
+        if (_reputations.TryGetValue(weights, out var known)) return known;
+        var stored = await store.FindReputationAsync(node.Id, weights, CancellationToken.None) ?? Reputation.New(time.GetUtcNow());
+        if (_reputations.Count >= WeightsMax) _reputations.Clear();
         // Another job may have read it meanwhile, and counted since.
-        if (!_reputations.TryAdd(determinismClass, stored)) return _reputations[determinismClass];
+        if (!_reputations.TryAdd(weights, stored)) return _reputations[weights];
         return stored;
     }
 
     /// <summary>What audits changed is written; units may have been counted meanwhile.</summary>
-    private void Keep(string determinismClass, Reputation after)
+    private void Keep(string weights, Reputation after)
     {
-        var now = _reputations.GetValueOrDefault(determinismClass, after);
-        _reputations[determinismClass] = after with { RecentUnits = now.RecentUnits, CountedAt = now.CountedAt, Abandoned = now.Abandoned };
+        var now = _reputations.GetValueOrDefault(weights, after);
+        _reputations[weights] = after with { RecentUnits = now.RecentUnits, CountedAt = now.CountedAt, Abandoned = now.Abandoned };
     }
 
-    private async Task<int> PeersAsync(string determinismClass)
+    private async Task<int> PeersAsync(string weights)
     {
-        if (_peers.TryGetValue(determinismClass, out var known) && time.GetElapsedTime(known.At) < PeersAreKnownFor) return known.Count;
-        var count = Math.Max(1, await store.CountPeersAsync(determinismClass, CancellationToken.None));
-        if (_peers.Count >= ClassesMax) _peers.Clear();
-        _peers[determinismClass] = (count, time.GetTimestamp());
+        if (_peers.TryGetValue(weights, out var known) && time.GetElapsedTime(known.At) < PeersAreKnownFor) return known.Count;
+        var count = Math.Max(1, await store.CountPeersAsync(weights, CancellationToken.None));
+        if (_peers.Count >= WeightsMax) _peers.Clear();
+        _peers[weights] = (count, time.GetTimestamp());
         return count;
     }
 

@@ -26,7 +26,7 @@ internal enum ReceiptState
 /// <param name="NodeSignature">The node's; empty until it has signed.</param>
 /// <param name="HubSignature">The hub's; empty until it has.</param>
 /// <param name="CreditedMicrocredits">What it puts on the owner's pending balance.</param>
-/// <param name="DeterminismClass">Whose audits its earning waits for.</param>
+/// <param name="DeterminismClass">Its earning waits for audits of the same weights.</param>
 /// <param name="NodeId">Whose it is.</param>
 internal sealed record StoredReceipt(
     ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> NodeSignature, ImmutableArray<byte> HubSignature, long CreditedMicrocredits, string DeterminismClass, string NodeId);

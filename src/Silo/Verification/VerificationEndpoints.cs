@@ -57,16 +57,16 @@ internal static class VerificationEndpoints
         var standing = await store.FindStandingAsync(id, row.CreatedAt, cancellation)
             ?? new StandingRow(NodeStanding.New(row.CreatedAt) with { Standing = row.Standing }, "The node is new: everything is checked.", null, null, null);
         var reputations = new List<ReputationJson>();
-        foreach (var (determinismClass, reputation) in await store.ListReputationsAsync(id, cancellation))
+        foreach (var (weights, reputation) in await store.ListReputationsAsync(id, cancellation))
         {
-            var peers = Math.Max(1, await store.CountPeersAsync(determinismClass, cancellation));
-            reputations.Add(ReputationJson.Of(determinismClass, reputation, peers, options.Value));
+            var peers = Math.Max(1, await store.CountPeersAsync(weights, cancellation));
+            reputations.Add(ReputationJson.Of(weights, reputation, peers, options.Value));
         }
         var measured = new List<SpeedJson>();
-        foreach (var (model, weights, hardwareClass, times, at) in await speeds.ListOfAsync(id, SpeedsShown, cancellation))
+        foreach (var (model, digest, hardwareClass, times, at) in await speeds.ListOfAsync(id, SpeedsShown, cancellation))
         {
-            var bytes = view.Report?.Engines.SelectMany(engine => engine.Models).FirstOrDefault(candidate => SpeedStore.WeightsOf(candidate.Digest, candidate.Name) == weights)?.SizeBytes ?? 0;
-            measured.Add(SpeedJson.Of(model, times, hardwareClass, await references.FindAsync(hardwareClass, weights, bytes, row.AccountId, cancellation), at));
+            var bytes = view.Report?.Engines.SelectMany(engine => engine.Models).FirstOrDefault(candidate => SpeedStore.WeightsOf(candidate.Digest, candidate.Name) == digest)?.SizeBytes ?? 0;
+            measured.Add(SpeedJson.Of(model, times, hardwareClass, await references.FindAsync(hardwareClass, digest, bytes, row.AccountId, cancellation), at));
         }
         var sums = await earnings.SumAsync(id, cancellation);
         return Answers.Json(new VerificationJson(
@@ -179,10 +179,10 @@ internal static class VerificationEndpoints
             at);
     }
 
-    internal sealed record ReputationJson(string DeterminismClass, double ErrorRate, double AuditRate, long AuditsPassed, int AuditAllUnits, int Peers)
+    internal sealed record ReputationJson(string Weights, double ErrorRate, double AuditRate, long AuditsPassed, int AuditAllUnits, int Peers)
     {
-        public static ReputationJson Of(string determinismClass, Reputation reputation, int peers, StandingOptions options) => new(
-            determinismClass, Math.Round(reputation.ErrorRate, 6), Math.Round(reputation.AuditRate(options, peers), 6), reputation.AuditsPassed, reputation.AuditAllUnits, peers);
+        public static ReputationJson Of(string weights, Reputation reputation, int peers, StandingOptions options) => new(
+            weights, Math.Round(reputation.ErrorRate, 6), Math.Round(reputation.AuditRate(options, peers), 6), reputation.AuditsPassed, reputation.AuditAllUnits, peers);
     }
 
     internal sealed record EarningSumsJson(long MintedMicrocredits, long PendingMicrocredits, long MaturedMicrocredits, long ForfeitedMicrocredits);

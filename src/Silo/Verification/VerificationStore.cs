@@ -90,22 +90,22 @@ internal sealed class VerificationStore(HubDatabase database)
     ];
 
     /// <summary>Writes what audits changed; the rest is <see cref="WriteUnits"/>'s.</summary>
-    public static SqlStatement WriteAudits(string nodeId, string determinismClass, in Reputation reputation) => new(
+    public static SqlStatement WriteAudits(string nodeId, string weights, in Reputation reputation) => new(
         """
-        INSERT INTO reputations (node_id, dc, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at, abandoned_e9)
-        VALUES (@NodeId, @Dc, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt, @Abandoned)
-        ON CONFLICT (node_id, dc) DO UPDATE SET passes_e9 = excluded.passes_e9, failures_e9 = excluded.failures_e9, audit_all_units = excluded.audit_all_units, audits_passed = excluded.audits_passed
+        INSERT INTO reputations (node_id, weights, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at, abandoned_e9)
+        VALUES (@NodeId, @Weights, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt, @Abandoned)
+        ON CONFLICT (node_id, weights) DO UPDATE SET passes_e9 = excluded.passes_e9, failures_e9 = excluded.failures_e9, audit_all_units = excluded.audit_all_units, audits_passed = excluded.audits_passed
         """,
-        Parameters(nodeId, determinismClass, reputation));
+        Parameters(nodeId, weights, reputation));
 
     /// <summary>Writes how many units come and what of them was abandoned; what audits change stays as it is.</summary>
-    public static SqlStatement WriteUnits(string nodeId, string determinismClass, in Reputation reputation) => new(
+    public static SqlStatement WriteUnits(string nodeId, string weights, in Reputation reputation) => new(
         """
-        INSERT INTO reputations (node_id, dc, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at, abandoned_e9)
-        VALUES (@NodeId, @Dc, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt, @Abandoned)
-        ON CONFLICT (node_id, dc) DO UPDATE SET recent_units_e9 = excluded.recent_units_e9, counted_at = excluded.counted_at, abandoned_e9 = excluded.abandoned_e9
+        INSERT INTO reputations (node_id, weights, passes_e9, failures_e9, audit_all_units, audits_passed, recent_units_e9, counted_at, abandoned_e9)
+        VALUES (@NodeId, @Weights, @Passes, @Failures, @AuditAllUnits, @AuditsPassed, @RecentUnits, @CountedAt, @Abandoned)
+        ON CONFLICT (node_id, weights) DO UPDATE SET recent_units_e9 = excluded.recent_units_e9, counted_at = excluded.counted_at, abandoned_e9 = excluded.abandoned_e9
         """,
-        Parameters(nodeId, determinismClass, reputation));
+        Parameters(nodeId, weights, reputation));
 
     /// <summary>Adds an event; the same again changes nothing.</summary>
     public static SqlStatement Add(VerificationEvent happened) => new(
@@ -153,22 +153,22 @@ internal sealed class VerificationStore(HubDatabase database)
         async connection => (await connection.QuerySingleOrDefaultAsync<StoredStanding>("SELECT * FROM standings WHERE node_id = @nodeId", new { nodeId }))?.ToRow(enrolledAt),
         cancellationToken);
 
-    /// <summary>The node's reputation in a determinism class; null when it has none.</summary>
-    public async Task<Reputation?> FindReputationAsync(string nodeId, string determinismClass, CancellationToken cancellationToken) => await database.ReadAsync(
+    /// <summary>The node's reputation with certain weights; null when it has none.</summary>
+    public async Task<Reputation?> FindReputationAsync(string nodeId, string weights, CancellationToken cancellationToken) => await database.ReadAsync(
         async connection => (await connection.QuerySingleOrDefaultAsync<StoredReputation>(
-            "SELECT * FROM reputations WHERE node_id = @nodeId AND dc = @determinismClass", new { nodeId, determinismClass }))?.ToReputation(),
+            "SELECT * FROM reputations WHERE node_id = @nodeId AND weights = @weights", new { nodeId, weights }))?.ToReputation(),
         cancellationToken);
 
     /// <summary>All reputations of a node.</summary>
-    public Task<ImmutableArray<(string DeterminismClass, Reputation Reputation)>> ListReputationsAsync(string nodeId, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QueryAsync<StoredReputation>("SELECT * FROM reputations WHERE node_id = @nodeId ORDER BY dc LIMIT @ListMax", new { nodeId, ListMax }))
-            .Select(row => (row.Dc, row.ToReputation())).ToImmutableArray(),
+    public Task<ImmutableArray<(string Weights, Reputation Reputation)>> ListReputationsAsync(string nodeId, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<StoredReputation>("SELECT * FROM reputations WHERE node_id = @nodeId ORDER BY weights LIMIT @ListMax", new { nodeId, ListMax }))
+            .Select(row => (row.Weights, row.ToReputation())).ToImmutableArray(),
         cancellationToken);
 
-    /// <summary>Nodes of a determinism class that are not banned.</summary>
-    public Task<int> CountPeersAsync(string determinismClass, CancellationToken cancellationToken) => database.ReadAsync(
+    /// <summary>Nodes with these weights that are not banned.</summary>
+    public Task<int> CountPeersAsync(string weights, CancellationToken cancellationToken) => database.ReadAsync(
         connection => connection.ExecuteScalarAsync<int>(
-            "SELECT COUNT(*) FROM reputations r JOIN nodes n ON n.id = r.node_id WHERE r.dc = @determinismClass AND n.standing <> 'banned'", new { determinismClass }),
+            "SELECT COUNT(*) FROM reputations r JOIN nodes n ON n.id = r.node_id WHERE r.weights = @weights AND n.standing <> 'banned'", new { weights }),
         cancellationToken);
 
     public async Task<VerificationEvent?> FindEventAsync(string id, CancellationToken cancellationToken)
@@ -205,10 +205,10 @@ internal sealed class VerificationStore(HubDatabase database)
         async connection => (await connection.QueryAsync<StoredEvent>($"SELECT * FROM verification_events WHERE {condition}", parameters)).Select(row => row.ToEvent()).ToImmutableArray(),
         cancellationToken);
 
-    private static object Parameters(string nodeId, string determinismClass, in Reputation reputation) => new
+    private static object Parameters(string nodeId, string weights, in Reputation reputation) => new
     {
         NodeId = nodeId,
-        Dc = determinismClass,
+        Weights = weights,
         Passes = (long)Math.Round(reputation.Passes * Billion),
         Failures = (long)Math.Round(reputation.Failures * Billion),
         reputation.AuditAllUnits,
@@ -267,7 +267,7 @@ internal sealed class VerificationStore(HubDatabase database)
 
     private sealed class StoredReputation
     {
-        public required string Dc { get; init; }
+        public required string Weights { get; init; }
 
         public required long Passes_e9 { get; init; }
 

@@ -14,6 +14,13 @@ public sealed class DeterminismClassTests
     }
 
     [Theory]
+    [InlineData("sha256:0af1", "sha256:0af1/ollama/0.33.0/cuda/sm_89/np4")]
+    [InlineData("sha256:0af1", "sha256:0af1")]
+    [InlineData("", "")]
+    [InlineData("name:hf.co%2Fqwen", "name:hf.co%2Fqwen/builtin/1/cpu/x64/np1")]
+    public void The_weights_of_a_class_are_its_first_field(string weights, string text) => Assert.Equal(weights, DeterminismClass.WeightsOf(text));
+
+    [Theory]
     [InlineData(null)]
     [InlineData("")]
     [InlineData("a/b/c/d/e")]

@@ -83,14 +83,17 @@ public sealed class ReportsTests
     }
 
     [Fact]
-    public void A_class_that_a_node_makes_long_is_named_by_its_hash_and_others_differ()
+    public void What_a_node_makes_long_in_a_class_is_named_by_its_hash_and_the_weights_stay()
     {
         var engine = EngineOf("ollama", "llama3:8b");
         engine.Version = new string('ü', 5_000);
         var first = ClassOf(engine);
-        Assert.Matches("^long:[0-9a-f]{64}$", first);
+        Assert.Matches("^name:llama3:8b/ollama/long:[0-9a-f]{64}///np1$", first);
         engine.Architecture = new string('x', 5_000);
         Assert.NotEqual(first, ClassOf(engine));
+        engine.Models[0].Digest = new string('~', 200);
+        (engine.Kind, engine.Backend) = (new string('k', 5_000), new string('b', 5_000));
+        Assert.InRange(ClassOf(engine).Length, 1, 512);
     }
 
     private static string ClassOf(Engine engine) => Assert.Single(Assert.Single(Reports.Engines(Of(engine))).Models).DeterminismClass;

@@ -383,6 +383,23 @@ public abstract class NodeVerificationTests(TestDatabase database)
         Assert.Equal(Standing.Quarantined, (await node.Grain.GetIdentity())!.Standing);
     }
 
+    [Fact]
+    public async Task What_is_remembered_of_a_node_is_remembered_whatever_it_calls_its_engine()
+    {
+        await using var hub = await StartAsync(shadow: false);
+        var node = await hub.EnrolAsync();
+        await WorkAsync(hub, node, "engine_renamed", tokens: 100, determinismClass: $"{Weights}/ollama/1/cuda/sm_89/np4");
+        for (var audit = 0; audit < 10; audit++) await AuditAsync(node, AuditOutcome.Passed, determinismClass: $"{Weights}/ollama/1.{audit}/cuda/sm_89/np4");
+        await node.Grain.RecordAbandonment("job_renamed", $"{Weights}/builtin/2/cpu/x64/np1", "The node took job job_renamed and did not end it: it fell silent.");
+        var known = Assert.Single(await hub.Verification.ListReputationsAsync(node.Id, default));
+        Assert.Equal((Weights, 10L, 0.2, 1.0), (known.Weights, known.Reputation.AuditsPassed, known.Reputation.Abandoned, Math.Round(known.Reputation.RecentUnits, 3)));
+        Assert.Equal(10, Assert.Single(await hub.Earnings.ListPendingAsync(node.Id, 10, default)).AuditsPassed);
+
+        await AuditAsync(node, AuditOutcome.Mismatch, determinismClass: $"{Weights}/ollama/renamed/cuda/sm_89/np4");
+        Assert.True(Assert.Single(await hub.Verification.ListReputationsAsync(node.Id, default)).Reputation.AuditAllUnits > 0);
+        Assert.Equal($"{Weights}/ollama/renamed/cuda/sm_89/np4", (await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 1, default))[0].DeterminismClass);
+    }
+
     // --------------------------------------------------------------------------------------------------- abandonments
 
     [Fact]
@@ -731,15 +748,16 @@ public abstract class NodeVerificationTests(TestDatabase database)
         => node.Grain.RecordAudit(new AuditReport($"audit_{Guid.NewGuid():N}", "audit", outcome, receiptId, determinismClass, "What was found.", """{"answer":42}"""));
 
     /// <summary>Books, signs, and says what was credited.</summary>
-    private static async Task<long> WorkAsync(TestHub hub, TestNode node, string job, long tokens = 2_000, string client = "acct_client", DateTimeOffset? at = null, string digest = Weights)
-        => (await SignAsync(node, await BookAsync(hub, node, job, tokens, client, at, digest))).CreditedMicrocredits;
+    private static async Task<long> WorkAsync(TestHub hub, TestNode node, string job, long tokens = 2_000, string client = "acct_client", DateTimeOffset? at = null, string digest = Weights, string determinismClass = Weights)
+        => (await SignAsync(node, await BookAsync(hub, node, job, tokens, client, at, digest, determinismClass))).CreditedMicrocredits;
 
-    private static async Task<byte[]> BookAsync(TestHub hub, TestNode node, string job, long tokens, string client = "acct_client", DateTimeOffset? at = null, string digest = Weights)
+    private static async Task<byte[]> BookAsync(
+        TestHub hub, TestNode node, string job, long tokens, string client = "acct_client", DateTimeOffset? at = null, string digest = Weights, string determinismClass = Weights)
     {
         var begin = at?.ToUnixTimeMilliseconds() ?? 1_760_400_000_100;
         await node.Grain.Book(new JobOutcome(
             job, 1, client, "key_1", JobKind.Chat, "llama3:8b", digest, 5L << 30, node.Id, JobStatus.Succeeded, "stop", 1_000, tokens,
-            [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], begin - 100, begin, begin + 300, begin + 4_300, Weights));
+            [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], begin - 100, begin, begin + 300, begin + 4_300, determinismClass));
         return await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<byte[]>("SELECT payload FROM receipts WHERE job_id = @job", new { job }), default);
     }
 

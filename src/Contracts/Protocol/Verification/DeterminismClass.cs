@@ -29,6 +29,20 @@ public sealed record DeterminismClass(string ModelDigest, string Engine, string 
         return text.Append("np").Append(Parallel).ToString();
     }
 
+    /// <summary>
+    /// The weights in a class's text, as they are spelled there: its first field, and the whole of a text that is no class's. What is remembered of a node is remembered by them, since the rest is its own
+    /// word and can change from one job to the next.
+    /// </summary>
+    public static string WeightsOf(string canonical) => canonical.IndexOf('/', StringComparison.Ordinal) is >= 0 and var end ? canonical[..end] : canonical;
+
+    /// <summary>How one field is spelled.</summary>
+    public static string Spell(string field)
+    {
+        var text = new StringBuilder();
+        Escape(text, field);
+        return text.ToString();
+    }
+
     /// <summary>The canonical spelling.</summary>
     public override string ToString() => ToCanonical();
 

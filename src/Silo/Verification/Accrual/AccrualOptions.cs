@@ -12,7 +12,7 @@ internal sealed class AccrualOptions
     [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan MaturityAge { get; set; } = TimeSpan.FromHours(24);
 
-    /// <summary>The same in a small determinism class, see <see cref="Standings.StandingOptions.SmallClassPeers"/>. Default 72 h.</summary>
+    /// <summary>The same with weights that few nodes have, see <see cref="Standings.StandingOptions.SmallClassPeers"/>. Default 72 h.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan SmallClassMaturityAge { get; set; } = TimeSpan.FromHours(72);
 

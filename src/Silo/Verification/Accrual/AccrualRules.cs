@@ -25,7 +25,7 @@ internal static class AccrualRules
     /// <summary>How long an earning is held at least.</summary>
     /// <param name="creditedAt">When it is credited.</param>
     /// <param name="enrolledAt">When the node enrolled.</param>
-    /// <param name="peers">Nodes of its determinism class, itself included.</param>
+    /// <param name="peers">Nodes with its weights, itself included.</param>
     /// <param name="accrual">The rules.</param>
     /// <param name="standing">What a small class is.</param>
     public static TimeSpan MaturityAge(DateTimeOffset creditedAt, DateTimeOffset enrolledAt, int peers, AccrualOptions accrual, StandingOptions standing)

@@ -47,18 +47,18 @@ internal enum HeldBy
 /// <param name="Amount">What moves when it does.</param>
 /// <param name="CreditedAt">When it was put in the pending purse.</param>
 /// <param name="MaturesAt">The earliest moment it may leave it.</param>
-/// <param name="AuditsBefore">Audits that the node had passed in this determinism class when it was credited: <see cref="Standings.Reputation.AuditsPassed"/>.</param>
+/// <param name="AuditsBefore">Audits that the node had passed with these weights when it was credited: <see cref="Standings.Reputation.AuditsPassed"/>.</param>
 /// <param name="AuditsNeeded">How many more must pass.</param>
 internal readonly record struct PendingEarning(
     EarningState State, Microcredits Amount, DateTimeOffset CreditedAt, DateTimeOffset MaturesAt, long AuditsBefore, int AuditsNeeded)
 {
     /// <summary>Audits passed since it was credited, at most as many as are needed.</summary>
-    /// <param name="auditsPassed">What the node has passed in this determinism class by now.</param>
+    /// <param name="auditsPassed">What the node has passed with these weights by now.</param>
     public int AuditsSince(long auditsPassed) => (int)Math.Clamp(auditsPassed - AuditsBefore, 0, AuditsNeeded);
 
     /// <summary>What keeps it from maturing.</summary>
     /// <param name="now">Now.</param>
-    /// <param name="auditsPassed">What the node has passed in this determinism class by now.</param>
+    /// <param name="auditsPassed">What the node has passed with these weights by now.</param>
     /// <param name="isRooted">Its epoch is closed and its root published.</param>
     /// <param name="awaitsAudit">It was drawn, and there is no verdict yet.</param>
     /// <param name="isDisputed">A verifier doubts it, and the arbiters have not answered.</param>

@@ -31,7 +31,7 @@ internal sealed class AuditOptions
     public int RevealedTokens { get; set; } = 256;
 
     /// <summary>
-    /// Audited answers kept for one sum of one node and determinism class: the latest of those the sum rests on, for arbiters to score anew should it alarm. A shift of half a standard deviation alarms
+    /// Audited answers kept for one sum of one node and weights: the latest of those the sum rests on, for arbiters to score anew should it alarm. A shift of half a standard deviation alarms
     /// after some sixty. Default 128; 0: none, and no alarm is ever confirmed.
     /// </summary>
     [Range(0, 10_000)]

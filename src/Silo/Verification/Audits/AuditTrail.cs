@@ -20,8 +20,8 @@ internal sealed record AuditedWork(KeptAnswer Kept, AuditSeed Seed, ImmutableArr
     public long Bytes => Kept.Bytes + ((long)Worker.Length * TokenBytes);
 }
 
-/// <summary>One sum of one node in one determinism class.</summary>
-internal readonly record struct SumKey(string NodeId, string DeterminismClass, AuditSum Sum);
+/// <summary>One sum of one node with certain weights.</summary>
+internal readonly record struct SumKey(string NodeId, string Weights, AuditSum Sum);
 
 /// <summary>
 /// The answers that the sums over many audits rest on, so that arbiters can score all of them when one alarms. In this process's memory alone, bounded in number,

@@ -31,7 +31,7 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
         if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
-        var determinismClass = kept.Outcome.DeterminismClass;
+        var weights = DeterminismClass.WeightsOf(kept.Outcome.DeterminismClass);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         if (candidates.IsEmpty) return null;
         var reveal = await reveals.AskAsync(kept, question.Answer, seed);
@@ -40,9 +40,9 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
         foreach (var verifier in candidates)
         {
             if (await ScoreAsync(verifier, question, cancellationToken) is not { } scored) continue;
-            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, determinismClass, cancellationToken), question.Work.Seed.ToRandom());
-            await histories.PutAsync(worker.NodeId, determinismClass, history, cancellationToken);
-            var alarms = Remember(question.Work, worker.NodeId, determinismClass, verdict, history);
+            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, weights, cancellationToken), question.Work.Seed.ToRandom());
+            await histories.PutAsync(worker.NodeId, weights, history, cancellationToken);
+            var alarms = Remember(question.Work, worker.NodeId, weights, verdict, history);
             var audited = verdict.Outcome switch
             {
                 InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(reveal, verifier, verdict, [])),
@@ -56,14 +56,14 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
     }
 
     /// <summary>Keeps the answer for the sums it went into, and gives the answers behind those that alarm.</summary>
-    private ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> Remember(AuditedWork work, string nodeId, string determinismClass, InferenceVerdict verdict, InferenceHistory history)
+    private ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> Remember(AuditedWork work, string nodeId, string weights, InferenceVerdict verdict, InferenceHistory history)
     {
         foreach (var (sum, score, after) in new[] { (AuditSum.Margin, verdict.Figures.MarginScore, history.Margin), (AuditSum.Delta, verdict.Figures.DeltaScore, history.Delta) })
         {
             // The history of an alarm is 0 again.
-            if (score is not null) trail.Keep(new SumKey(nodeId, determinismClass, sum), work, verdict.Alarms.FirstOrDefault(alarm => alarm.Sum == sum)?.Audits ?? after.Audits);
+            if (score is not null) trail.Keep(new SumKey(nodeId, weights, sum), work, verdict.Alarms.FirstOrDefault(alarm => alarm.Sum == sum)?.Audits ?? after.Audits);
         }
-        return [.. verdict.Alarms.Select(alarm => (alarm, trail.Take(new SumKey(nodeId, determinismClass, alarm.Sum))))];
+        return [.. verdict.Alarms.Select(alarm => (alarm, trail.Take(new SumKey(nodeId, weights, alarm.Sum))))];
     }
 
     private async Task<AuditVerdict> EscalateAsync(

@@ -47,7 +47,7 @@ internal sealed class InferenceCheckOptions
     [Range(1e-9, 0.5)]
     public double FalseAlarmRate { get; set; } = 1e-3;
 
-    /// <summary>Drawn tokens, pooled over audits of one node and class, that the distribution test waits for. Default 500.</summary>
+    /// <summary>Drawn tokens, pooled over audits of one node and weights, that the distribution test waits for. Default 500.</summary>
     [Range(50, 4096)]
     public int PitTokens { get; set; } = 500;
 

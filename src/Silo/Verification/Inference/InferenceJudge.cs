@@ -12,7 +12,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
 {
     /// <summary>Judges one answer and gives what is to be remembered of the node.</summary>
     /// <param name="answer">The answer as scored.</param>
-    /// <param name="history">Of the node in its class.</param>
+    /// <param name="history">Of the node with these weights.</param>
     /// <param name="random">Places draws within their token's probability; seeded by the audit, so that anybody repeats the verdict.</param>
     public (InferenceVerdict Verdict, InferenceHistory History) Judge(AuditedAnswer answer, InferenceHistory history, Random random)
     {

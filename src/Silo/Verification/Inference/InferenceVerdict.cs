@@ -84,7 +84,7 @@ internal sealed record InferenceVerdict(InferenceOutcome Outcome, ImmutableArray
     public string Words => string.Join(' ', [.. Reasons, .. Alarms.Select(alarm => alarm.Words)]);
 }
 
-/// <summary>What is remembered of a node in one determinism class from audit to audit.</summary>
+/// <summary>What is remembered of a node with certain weights from audit to audit, whatever it calls its engine.</summary>
 /// <param name="Draws">Drawn tokens that wait for the distribution test.</param>
 /// <param name="Margin">Sum of the audits' margins.</param>
 /// <param name="Delta">Sum of the audits' deltas.</param>

@@ -6,7 +6,7 @@ namespace Federation.Silo.Verification.Standings;
 /// <param name="Standing">The standing.</param>
 /// <param name="Since">Since when.</param>
 /// <param name="EnrolledAt">When the node became known.</param>
-/// <param name="AuditsPassed">Audits passed, of all determinism classes, since the standing last fell; what trust and the end of a quarantine rest on.</param>
+/// <param name="AuditsPassed">Audits passed, with all weights, since the standing last fell; what trust and the end of a quarantine rest on.</param>
 /// <param name="ChallengesPassed">Hardware challenges passed since the standing last fell.</param>
 /// <param name="ChallengePassedAt">The last hardware challenge that was passed; null when none.</param>
 /// <param name="MismatchAt">The last confirmed mismatch that counted; null when none.</param>

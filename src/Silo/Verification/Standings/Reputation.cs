@@ -1,7 +1,7 @@
 namespace Federation.Silo.Verification.Standings;
 
 /// <summary>
-/// What the audits of one node in one determinism class amount to, and how often the next unit is to be audited (§2.7). A unit is
+/// What the audits of one node with certain weights amount to, and how often the next unit is to be audited (§2.7). A unit is
 /// what is audited as one: a receipt.
 /// </summary>
 /// <param name="Passes">a: passed audits, older ones fading. Starts at 1; never above 1/(1−λ).</param>
@@ -24,7 +24,7 @@ internal readonly record struct Reputation(double Passes, double Failures, int A
 
     /// <summary>p: the share of the next units that is audited, <c>clamp(10ε, p_min, 1)</c>, and more for light nodes.</summary>
     /// <param name="options">The rules.</param>
-    /// <param name="peers">Nodes in the determinism class, this one included.</param>
+    /// <param name="peers">Nodes with these weights, this one included.</param>
     public double AuditRate(StandingOptions options, int peers)
     {
         if (AuditAllUnits > 0) return 1;

@@ -34,15 +34,15 @@ internal sealed class StandingOptions
     [Range(0.0001, 1)]
     public double AuditRateMin { get; set; } = 0.01;
 
-    /// <summary>p_min in a determinism class of few peers. Default 0.02.</summary>
+    /// <summary>p_min with weights of few peers. Default 0.02.</summary>
     [Range(0.0001, 1)]
     public double SmallClassAuditRateMin { get; set; } = 0.02;
 
-    /// <summary>A determinism class of fewer nodes than this is small. Default 5.</summary>
+    /// <summary>Weights that fewer nodes than this have are a small class. Default 5.</summary>
     [Range(0, 1_000)]
     public int SmallClassPeers { get; set; } = 5;
 
-    /// <summary>A_m: audits of the same node and determinism class that must pass after an earning before it matures. Default 10.</summary>
+    /// <summary>A_m: audits of the same node and weights that must pass after an earning before it matures. Default 10.</summary>
     [Range(1, 1_000)]
     public int AuditsToMature { get; set; } = 10;
 

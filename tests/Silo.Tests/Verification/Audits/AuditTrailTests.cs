@@ -27,7 +27,7 @@ public sealed class AuditTrailTests
     public void Each_sum_has_its_own()
     {
         var trail = Trail();
-        foreach (var key in new[] { Sum, Sum with { Sum = AuditSum.Delta }, Sum with { DeterminismClass = "other" }, Sum with { NodeId = "other" } }) trail.Keep(key, Work(key.ToString()), 1);
+        foreach (var key in new[] { Sum, Sum with { Sum = AuditSum.Delta }, Sum with { Weights = "other" }, Sum with { NodeId = "other" } }) trail.Keep(key, Work(key.ToString()), 1);
         Assert.Equal(Sum.ToString(), Assert.Single(trail.Take(Sum)).Kept.Outcome.JobId);
     }
 
