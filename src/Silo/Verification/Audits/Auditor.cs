@@ -155,6 +155,7 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
             Drawing = sampling.Drawing,
             Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, work.Worker),
             FinishReason = answer.FinishReason,
+            PromptTokens = outcome.PromptTokens,
             CompletionTokens = outcome.CompletionTokens,
             CompletionTokensMax = sampling.CompletionTokensMax,
             PromptTokensCounted = score.PromptTokens,

@@ -29,6 +29,9 @@ internal sealed record AuditedAnswer
     /// <summary>Tokens the worker claims, the end token with them.</summary>
     public required long CompletionTokens { get; init; }
 
+    /// <summary>Tokens of the prompt the worker claims.</summary>
+    public long PromptTokens { get; init; }
+
     /// <summary>What the request allowed; null: until the model ends or its context is full.</summary>
     public long? CompletionTokensMax { get; init; }
 

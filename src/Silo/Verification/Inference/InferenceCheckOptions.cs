@@ -62,9 +62,13 @@ internal sealed class InferenceCheckOptions
     [Range(0.0, 1.0)]
     public double EndProbabilityMin { get; set; } = 1e-6;
 
-    /// <summary>Tokens claimed beyond the verifier's own count, as a share of it; two more are always allowed. Default 0.05 [uncalibrated].</summary>
+    /// <summary>Tokens claimed beyond the verifier's own count, of the prompt or of the answer, as a share of it; two more are always allowed. Default 0.05 [uncalibrated].</summary>
     [Range(0.0, 1.0)]
     public double TokenCountSlack { get; set; } = 0.05;
+
+    /// <summary>Tokens of a prompt beside those: engines of the same weights put a chat into templates of their own. Default 16 [uncalibrated].</summary>
+    [Range(0, 1000)]
+    public int TemplateTokens { get; set; } = 16;
 
     /// <summary>k of the sums: S ← max(0, S + z − k). Default 0.25, for shifts of half a standard deviation.</summary>
     [Range(0.0, 5.0)]

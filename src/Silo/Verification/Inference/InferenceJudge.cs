@@ -27,7 +27,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         };
         var reasons = new List<string>();
         var alarms = ImmutableArray.CreateBuilder<SumAlarm>();
-        CheckCount(answer, reasons);
+        CheckCounts(answer, reasons);
         CheckLength(answer, reasons);
         if (counted.Length < options.PositionsMin)
         {
@@ -187,14 +187,20 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         }
     }
 
-    private void CheckCount(AuditedAnswer answer, List<string> reasons)
+    /// <summary>Both counts are paid for, and the hub itself knows of either only that it is no more than the bytes.</summary>
+    private void CheckCounts(AuditedAnswer answer, List<string> reasons)
     {
-        if (answer.CompletionTokensCounted is not { } counted) return;
-        var most = counted + (counted * options.TokenCountSlack) + 2;
-        if (answer.CompletionTokens > most)
+        if (answer.PromptTokensCounted is { } prompt && answer.PromptTokens > Most(prompt) + options.TemplateTokens)
+        {
+            reasons.Add(Text($"The node claims {answer.PromptTokens} tokens of prompt; it has {prompt}."));
+        }
+
+        if (answer.CompletionTokensCounted is { } counted && answer.CompletionTokens > Most(counted))
         {
             reasons.Add(Text($"The node claims {answer.CompletionTokens} tokens; the text has {counted}."));
         }
+
+        double Most(int tokens) => tokens + (tokens * options.TokenCountSlack) + 2;
     }
 
     private (double Score, Cusum Sum) Add(Cusum sum, double mean, int tokens, double honestMean, double honestDeviation)

@@ -200,6 +200,19 @@ public sealed class InferenceJudgeTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void A_prompts_tokens_claimed_beyond_the_verifiers_count_and_a_template_are_found()
+    {
+        // 1000 and 5 %, two more, and a template's 16.
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { PromptTokens = 1_068, PromptTokensCounted = 1_000 });
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { PromptTokens = 30, PromptTokensCounted = 12 });
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { PromptTokens = 4_000, PromptTokensCounted = null });
+        var verdict = AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(100) with { PromptTokens = 1_069, PromptTokensCounted = 1_000 });
+        Assert.Equal("The node claims 1069 tokens of prompt; it has 1000.", Assert.Single(verdict.Reasons));
+        // Three to four times the truth is what the bytes of a request would carry; an answer too short for a verdict of its own is no way out.
+        Assert.Contains("of prompt", AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(2) with { PromptTokens = 3_500, PromptTokensCounted = 1_000 }).Reasons[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_constrained_answer_is_held_to_the_workers_own_logprobs_alone()
     {
         var positions = Enumerable.Range(0, 16).Select(i => new ScoredPosition(i, 2.0, -2.5, -2.5)).ToImmutableArray();
