@@ -174,7 +174,7 @@ internal sealed partial class NodeGrain(
     }
 
     public Task<MeasuredClasses?> GetMeasuredClasses()
-        => Task.FromResult(_node is not null && Verification is { ComputeClass: { } compute, MeasuredClass: { } paid } ? new MeasuredClasses(compute, paid) : null);
+        => Task.FromResult(_node is not null && Verification is { ComputeClass: { } compute, MeasuredClass: { } paid } ? new MeasuredClasses(compute, paid) { HasLapsed = Verification.ClassHasLapsed } : null);
 
     public async Task<Ruling> RecordChallenge(ChallengeReport report)
     {
@@ -443,8 +443,8 @@ internal sealed partial class NodeGrain(
         _lastSeen = time.GetUtcNow();
     }
 
-    /// <summary>What the node is paid as: the class that was measured. A name proves nothing, so until then it is the least.</summary>
-    private string ClassOf() => _verification?.MeasuredClass ?? classes.Fallback;
+    /// <summary>What the node is paid as: the class that was measured. A name proves nothing, so until then it is the least; so it is again when the node is not measured for long.</summary>
+    private string ClassOf() => _verification is { ClassHasLapsed: false, MeasuredClass: { } measured } ? measured : classes.Fallback;
 
     private Task ReportToHubAsync() => GrainFactory.GetGrain<IHubGrain>(0).ReportNode(View());
 

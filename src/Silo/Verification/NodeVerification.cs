@@ -92,6 +92,9 @@ internal sealed partial class NodeVerification(
     /// <summary>The class by matrix and memory challenges; null until one is measured.</summary>
     public string? ComputeClass => _standing?.ComputeClass ?? _standing?.HardwareClass;
 
+    /// <summary>Whether the measured class counts no more, until the node lets itself be measured again.</summary>
+    public bool ClassHasLapsed => _standing?.HasLapsed(standingOptions) ?? false;
+
     /// <summary>Reads what is on record.</summary>
     public async Task LoadAsync()
     {
@@ -106,6 +109,7 @@ internal sealed partial class NodeVerification(
     /// <summary>Takes in the result of a hardware challenge.</summary>
     public Task<Ruling> RecordChallengeAsync(ChallengeReport report) => JudgeAsync(report.ReportId, async () =>
     {
+        if (report.Outcome is ChallengeOutcome.Declined or ChallengeOutcome.Disturbed) return await RecordUnmeasuredAsync(report);
         var evidence = report.Outcome switch
         {
             ChallengeOutcome.Passed => Evidence.ChallengePassed,
@@ -116,13 +120,36 @@ internal sealed partial class NodeVerification(
         var before = _standing!;
         var decision = StandingRules.Decide(before.Standing, evidence, standingOptions, time.GetUtcNow());
         var after = Row(before, decision);
-        if (report.HardwareClass.Length > 0 && evidence is not Evidence.Fraud) after = after with { HardwareClass = report.HardwareClass, MeasuredAt = time.GetUtcNow(), Measurement = report.Finding, ComputeClass = report.ComputeClass };
+        if (report.HardwareClass.Length > 0 && evidence is not Evidence.Fraud) after = after with { HardwareClass = report.HardwareClass, MeasuredAt = time.GetUtcNow(), Measurement = report.Finding, ComputeClass = report.ComputeClass, Declines = 0, Unmeasured = TimeSpan.Zero };
         var rows = ImmutableArray.CreateBuilder<SqlStatement>();
         if (report.Speed is { } speed) rows.Add(SpeedStore.Write(node.Id, report.ComputeClass ?? report.HardwareClass, speed, time.GetUtcNow()));
         if ((decision.Applied & Consequences.ReRate) != 0 && report.HardwareClass.Length > 0)
             rows.Add(EarningStore.MarkForReRate(node.Id, report.ReportId, report.HardwareClass, before.Standing.ChallengePassedAt ?? node.CreatedAt));
         return await CommitAsync(new Report(report.ReportId, $"challenge {report.Kind}", null, null, report.Finding, NullIfEmpty(report.Details)), decision, after, rows);
     });
+
+    /// <summary>Nothing was measured. What that costs at most is a better class than the least, and only until the node sits.</summary>
+    private async Task<Ruling> RecordUnmeasuredAsync(ChallengeReport report)
+    {
+        var before = _standing!;
+        if (before.HardwareClass is not { } measured || classes.CreditsPerHour(measured) <= classes.CreditsPerHour(classes.Fallback) || before.HasLapsed(standingOptions)) return new Ruling(Standing, string.Empty, false);
+        var declined = report.Outcome is ChallengeOutcome.Declined;
+        var after = before with { Declines = before.Declines + (declined ? 1 : 0), Unmeasured = before.Unmeasured + report.Connected };
+        var lapses = after.HasLapsed(standingOptions);
+        if (lapses)
+        {
+            var why = after.Declines >= standingOptions.DeclinesMax ? Format($"it did not sit {after.Declines} times in a row") : Format($"it was connected for {after.Unmeasured.TotalHours:0.#} h without being measured");
+            after = after with { Measurement = $"The node is paid as {classes.Fallback} until it sits hardware challenges again: {why}. Before: {before.Measurement}" };
+        }
+        if (!lapses && !declined)
+        {
+            await SubmitAsync(new LedgerUnit { Rows = VerificationStore.Write(node.Id, after) });
+            _standing = after;
+            return new Ruling(Standing, string.Empty, false);
+        }
+        var decision = StandingRules.Decide(before.Standing, lapses ? Evidence.ClassLapsed : Evidence.ChallengeDeclined, standingOptions, time.GetUtcNow());
+        return await CommitAsync(new Report(report.ReportId, $"challenge {report.Kind}", null, null, report.Finding, NullIfEmpty(report.Details)), decision, after, ImmutableArray<SqlStatement>.Empty);
+    }
 
     /// <summary>Takes in how an audit or a canary stands.</summary>
     public Task<Ruling> RecordAuditAsync(AuditReport report) => JudgeAsync(report.ReportId, async () =>

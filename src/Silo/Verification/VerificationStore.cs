@@ -14,7 +14,17 @@ namespace Federation.Silo.Verification;
 /// <param name="MeasuredAt">When it was measured.</param>
 /// <param name="Measurement">How, in words.</param>
 /// <param name="ComputeClass">The class by matrix and memory challenges, where inference is slower and the measured class a lesser one; otherwise null.</param>
-internal sealed record StandingRow(NodeStanding Standing, string Reason, string? HardwareClass, DateTimeOffset? MeasuredAt, string? Measurement, string? ComputeClass = null);
+internal sealed record StandingRow(NodeStanding Standing, string Reason, string? HardwareClass, DateTimeOffset? MeasuredAt, string? Measurement, string? ComputeClass = null)
+{
+    /// <summary>Sittings declined in a row since the node was last measured.</summary>
+    public int Declines { get; init; }
+
+    /// <summary>How long the node was connected, as far as that was reported, since it was last measured.</summary>
+    public TimeSpan Unmeasured { get; init; }
+
+    /// <summary>Whether the measured class counts no more until the node sits again.</summary>
+    public bool HasLapsed(StandingOptions options) => Declines >= options.DeclinesMax || Unmeasured >= options.UnmeasuredMax;
+}
 
 /// <summary>One piece of evidence on record, and what was decided on it.</summary>
 /// <param name="Sequence">Its place among all; 0 before it is written.</param>
@@ -64,11 +74,12 @@ internal sealed class VerificationStore(HubDatabase database)
     [
         new(
             """
-            INSERT INTO standings (node_id, standing, since, reason, audits_passed, challenges_passed, challenge_passed_at, mismatch_at, shadow_mismatch_at, hardware_class, measured_at, measurement, compute_class)
-            VALUES (@NodeId, @Standing, @Since, @Reason, @AuditsPassed, @ChallengesPassed, @ChallengePassedAt, @MismatchAt, @ShadowMismatchAt, @HardwareClass, @MeasuredAt, @Measurement, @ComputeClass)
+            INSERT INTO standings (node_id, standing, since, reason, audits_passed, challenges_passed, challenge_passed_at, mismatch_at, shadow_mismatch_at, hardware_class, measured_at, measurement, compute_class, declines, unmeasured_ms)
+            VALUES (@NodeId, @Standing, @Since, @Reason, @AuditsPassed, @ChallengesPassed, @ChallengePassedAt, @MismatchAt, @ShadowMismatchAt, @HardwareClass, @MeasuredAt, @Measurement, @ComputeClass, @Declines, @UnmeasuredMs)
             ON CONFLICT (node_id) DO UPDATE SET standing = excluded.standing, since = excluded.since, reason = excluded.reason, audits_passed = excluded.audits_passed,
               challenges_passed = excluded.challenges_passed, challenge_passed_at = excluded.challenge_passed_at, mismatch_at = excluded.mismatch_at,
-              shadow_mismatch_at = excluded.shadow_mismatch_at, hardware_class = excluded.hardware_class, measured_at = excluded.measured_at, measurement = excluded.measurement, compute_class = excluded.compute_class
+              shadow_mismatch_at = excluded.shadow_mismatch_at, hardware_class = excluded.hardware_class, measured_at = excluded.measured_at, measurement = excluded.measurement, compute_class = excluded.compute_class,
+              declines = excluded.declines, unmeasured_ms = excluded.unmeasured_ms
             """,
             new
             {
@@ -85,6 +96,8 @@ internal sealed class VerificationStore(HubDatabase database)
                 MeasuredAt = Ms(row.MeasuredAt),
                 row.Measurement,
                 row.ComputeClass,
+                row.Declines,
+                UnmeasuredMs = (long)row.Unmeasured.TotalMilliseconds,
             }),
         new("UPDATE nodes SET standing = @Standing WHERE id = @NodeId", new { NodeId = nodeId, Standing = NodeStore.Word(row.Standing.Standing) }),
     ];
@@ -255,6 +268,10 @@ internal sealed class VerificationStore(HubDatabase database)
 
         public string? Compute_class { get; init; }
 
+        public required long Declines { get; init; }
+
+        public required long Unmeasured_ms { get; init; }
+
         public StandingRow ToRow(DateTimeOffset enrolledAt) => new(
             new NodeStanding(
                 StandingOf(Standing), At(Since), enrolledAt, (int)Audits_passed, (int)Challenges_passed, At(Challenge_passed_at), At(Mismatch_at), At(Shadow_mismatch_at)),
@@ -262,7 +279,7 @@ internal sealed class VerificationStore(HubDatabase database)
             Hardware_class,
             At(Measured_at),
             Measurement,
-            Compute_class);
+            Compute_class) { Declines = (int)Declines, Unmeasured = TimeSpan.FromMilliseconds(Unmeasured_ms) };
     }
 
     private sealed class StoredReputation

@@ -340,6 +340,68 @@ public abstract class NodeVerificationTests(TestDatabase database)
         Assert.InRange(await WorkAsync(hub, slow, $"slow_{slow.Id}", tokens: 10), paid - 1, paid);
     }
 
+    [Fact]
+    public async Task Whoever_declines_three_sittings_in_a_row_is_paid_as_the_least_class_until_it_sits_again()
+    {
+        var node = await LapsingAsync(ChallengeOutcome.Declined, TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero);
+        Assert.Equal(["ChallengeDeclined", "ChallengeDeclined", "ClassLapsed"], node.Events);
+        Assert.Contains("did not sit 3 times in a row", node.Measurement, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Whoever_is_never_without_work_for_a_day_of_being_connected_is_so_too()
+    {
+        var node = await LapsingAsync(ChallengeOutcome.Disturbed, TimeSpan.FromHours(10), TimeSpan.FromHours(13.9), TimeSpan.FromHours(0.1));
+        Assert.Equal(["ClassLapsed"], node.Events);
+        Assert.Contains("connected for 24 h without being measured", node.Measurement, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_least_class_has_nothing_to_lose_by_declining()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        await SitAsync(node, "cpu");
+        for (var decline = 0; decline < 5; decline++) await UnmeasuredAsync(node, ChallengeOutcome.Declined, TimeSpan.FromHours(30));
+        Assert.Equal(new MeasuredClasses("cpu", "cpu"), await node.Grain.GetMeasuredClasses());
+        Assert.Single(await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 10, default));
+    }
+
+    private async Task<(string[] Events, string Measurement)> LapsingAsync(ChallengeOutcome outcome, params TimeSpan[] connected)
+    {
+        const string Class = "rtx-4090-24gb";
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        await SitAsync(node, Class);
+        await node.ConnectAsync();
+        var before = await WorkAsync(hub, node, $"measured_{node.Id}", tokens: 10);
+        foreach (var time in connected[..^1]) await UnmeasuredAsync(node, outcome, time);
+        Assert.Equal((Class, false), ((await node.Grain.GetView())!.HardwareClass, (await node.Grain.GetMeasuredClasses())!.HasLapsed));
+        // Sitting once forgives what was before.
+        await SitAsync(node, Class);
+        foreach (var time in connected[..^1]) await UnmeasuredAsync(node, outcome, time);
+        Assert.Equal(Class, (await node.Grain.GetView())!.HardwareClass);
+        await UnmeasuredAsync(node, outcome, connected[^1]);
+        Assert.Equal(("cpu", true), ((await node.Grain.GetView())!.HardwareClass, (await node.Grain.GetMeasuredClasses())!.HasLapsed));
+        // By the CPU's own reference a token would be worth more.
+        Assert.InRange(await WorkAsync(hub, node, $"lapsed_{node.Id}", tokens: 10), 1, before);
+        // Again and again says nothing new.
+        await UnmeasuredAsync(node, outcome, TimeSpan.FromHours(1));
+        var row = (await hub.Verification.FindStandingAsync(node.Id, default, default))!;
+        var events = (await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 20, default)).TakeWhile(happened => happened.Evidence is not Evidence.ChallengePassed).Reverse();
+        Assert.Equal(Standing.Probation, row.Standing.Standing);
+
+        await SitAsync(node, Class);
+        Assert.Equal(Class, (await node.Grain.GetView())!.HardwareClass);
+        return ([.. events.Select(happened => happened.Evidence.ToString())], row.Measurement!);
+    }
+
+    private static Task<Ruling> SitAsync(TestNode node, string hardwareClass)
+        => node.Grain.RecordChallenge(new ChallengeReport($"sat_{Guid.NewGuid():N}", "MM+MEM+IB", ChallengeOutcome.Passed, hardwareClass, "Measured.", ""));
+
+    private static Task<Ruling> UnmeasuredAsync(TestNode node, ChallengeOutcome outcome, TimeSpan connected)
+        => node.Grain.RecordChallenge(new ChallengeReport($"not_{Guid.NewGuid():N}", "MM+MEM+IB", outcome, "", "Not measured.", "") { Connected = connected });
+
     // -------------------------------------------------------------------------------------------------------- appeals
 
     [Fact]

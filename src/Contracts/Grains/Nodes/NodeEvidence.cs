@@ -12,6 +12,12 @@ public enum ChallengeOutcome
 
     /// <summary>What no honest node sends: a wrong opening, a broken chain, a forged signature.</summary>
     Fraud = 2,
+
+    /// <summary>Not answered, by a node that took work and had none: declined, hung up on, or the benchmark refused. No mark of fraud; some in a row and the class lapses.</summary>
+    Declined = 3,
+
+    /// <summary>Nothing was measured, for the node's work. Only if that goes on for long the class lapses.</summary>
+    Disturbed = 4,
 }
 
 /// <summary>A finished hardware challenge.</summary>
@@ -37,6 +43,10 @@ public sealed record ChallengeReport(
     /// <summary>What the inference benchmark measured; <see langword="null"/> when it measured nothing.</summary>
     [Id(7)]
     public SpeedReport? Speed { get; init; }
+
+    /// <summary>How long the node was connected since the last report of its challenges; of those that measured nothing.</summary>
+    [Id(8)]
+    public TimeSpan Connected { get; init; }
 }
 
 /// <summary>How fast a node answered an inference benchmark.</summary>
@@ -55,7 +65,12 @@ public sealed record SpeedReport(
 /// <param name="Compute">By matrix and memory challenges.</param>
 /// <param name="Paid">The one it is paid as: never a better one.</param>
 [GenerateSerializer, Immutable, Alias("Federation.MeasuredClasses")]
-public sealed record MeasuredClasses([property: Id(0)] string Compute, [property: Id(1)] string Paid);
+public sealed record MeasuredClasses([property: Id(0)] string Compute, [property: Id(1)] string Paid)
+{
+    /// <summary>The node has not let itself be measured for too long: until it does it is paid as the least class, and no more a token than as the measured one.</summary>
+    [Id(2)]
+    public bool HasLapsed { get; init; }
+}
 
 /// <summary>How an audit stands or ended.</summary>
 [GenerateSerializer, Alias("Federation.AuditOutcome")]

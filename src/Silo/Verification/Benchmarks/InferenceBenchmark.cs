@@ -51,28 +51,39 @@ internal sealed partial class InferenceBenchmark(
     // More characters a token than random words have, so that a long prompt is at least about as long as asked for.
     private const int CharactersPerToken = 3;
 
-    /// <summary>Measures; <see langword="null"/> when the node has no model in memory, no leisure, or came to no decision.</summary>
+    /// <summary>
+    /// Measures; no result when the node has no model in memory, no leisure, or came to no decision. Refused: the node did not answer, though nothing but the benchmark was asked of it, or
+    /// it paused in the midst of it.
+    /// </summary>
     /// <param name="session">Its connection.</param>
     /// <param name="accountId">Its owner.</param>
     /// <param name="computeClass">Its class by matrix and memory challenges.</param>
     /// <param name="roundTrip">Taken off the time to the first token.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<BenchmarkResult?> MeasureAsync(NodeSession session, string accountId, string computeClass, TimeSpan roundTrip, CancellationToken cancellationToken)
+    public async Task<(BenchmarkResult? Result, bool Refused)> MeasureAsync(NodeSession session, string accountId, string computeClass, TimeSpan roundTrip, CancellationToken cancellationToken)
     {
-        if (!options.Value.Enabled || Choose(session.Report) is not { } chosen) return null;
+        if (!options.Value.Enabled || Choose(session.Report) is not { } chosen) return (null, false);
         var attempts = new List<BenchmarkResult>();
+        var (begun, asked, refused) = (session.LeasesBegun, 0, false);
         while (attempts.Count < AttemptsMax)
         {
-            if (await OnceAsync(session, chosen.Engine, chosen.Model, roundTrip, cancellationToken) is not { } timed) break;
-            var (times, answer) = timed;
+            if (JobOf(session.NodeId, chosen.Engine, chosen.Model) is not { } job) break;
+            asked++;
+            if (await jobs.AskAsync(job, cancellationToken) is not { } answer)
+            {
+                refused = session.LeasesBegun - begun == asked || !session.Report.AcceptsWork;
+                break;
+            }
+            LogAsked(session.NodeId, answer.Outcome.PromptTokens, answer.Outcome.CompletionTokens);
+            if (TimesOf(answer.Outcome, roundTrip, options.Value) is not { } times) break;
             var (hardwareClass, sentence) = await PlaceAsync(chosen.Model, times, accountId, computeClass, cancellationToken);
             attempts.Add(new BenchmarkResult(chosen.Model, times, hardwareClass, sentence, answer));
             if (IsDecided(attempts, computeClass)) break;
         }
         LogMeasured(session.NodeId, attempts.Count, attempts.Count > 0 ? attempts[^1].Sentence : "nothing was measured");
         return attempts.Count == AttemptsMax || IsDecided(attempts, computeClass)
-            ? attempts.OrderByDescending(attempt => classes.CreditsPerHour(attempt.HardwareClass)).ElementAt(Math.Min(1, attempts.Count - 1))
-            : null;
+            ? (attempts.OrderByDescending(attempt => classes.CreditsPerHour(attempt.HardwareClass)).ElementAt(Math.Min(1, attempts.Count - 1)), false)
+            : (null, refused);
     }
 
     /// <summary>Has the answer audited, as far as anybody can judge it now.</summary>
@@ -121,15 +132,13 @@ internal sealed partial class InferenceBenchmark(
         static string Source(ReferenceSpeed reference) => reference.IsMeasured ? string.Create(CultureInfo.InvariantCulture, $", the median of {reference.Accounts} accounts' nodes") : " by configured figures";
     }
 
-    private async Task<(TokenTimes Times, KeptAnswer Answer)?> OnceAsync(NodeSession session, EngineReport engine, ModelReport model, TimeSpan roundTrip, CancellationToken cancellationToken)
+    /// <summary>What is asked; <see langword="null"/> when the model's context is too small to measure anything in it.</summary>
+    private DirectLease? JobOf(string nodeId, EngineReport engine, ModelReport model)
     {
-        var (promptTokens, completionTokens, characters) = Size(model.ContextLength, options.Value);
+        var (_, completionTokens, characters) = Size(model.ContextLength, options.Value);
         if (completionTokens < options.Value.MinCompletionTokens) return null;
         var body = GreedyChat.Body(model.Name, Text(characters), completionTokens);
-        var job = new DirectLease(session.NodeId, engine, model, $"job_{Guid.CreateVersion7():N}", JobKind.Chat, body, Stream: true, options.Value.TimeLimit) { Yields = true };
-        if (await jobs.AskAsync(job, cancellationToken) is not { } answer) return null;
-        LogAsked(session.NodeId, promptTokens, answer.Outcome.PromptTokens, answer.Outcome.CompletionTokens);
-        return TimesOf(answer.Outcome, roundTrip, options.Value) is { } times ? (times, answer) : null;
+        return new DirectLease(nodeId, engine, model, $"job_{Guid.CreateVersion7():N}", JobKind.Chat, body, Stream: true, options.Value.TimeLimit) { Yields = true };
     }
 
     /// <summary>Times a token by the hub's clock; <see langword="null"/> when the answer is too short to tell.</summary>
@@ -186,8 +195,8 @@ internal sealed partial class InferenceBenchmark(
         return text.ToString();
     }
 
-    [LoggerMessage(7310, LogLevel.Debug, "Node {NodeId}: a benchmark of about {Asked} tokens was {PromptTokens} and gave {CompletionTokens}")]
-    private partial void LogAsked(string nodeId, int asked, long promptTokens, long completionTokens);
+    [LoggerMessage(7310, LogLevel.Debug, "Node {NodeId}: a benchmark was {PromptTokens} tokens and gave {CompletionTokens}")]
+    private partial void LogAsked(string nodeId, long promptTokens, long completionTokens);
 
     [LoggerMessage(7311, LogLevel.Information, "Node {NodeId}: inference benchmark in {Attempts} attempts: {Sentence}")]
     private partial void LogMeasured(string nodeId, int attempts, string sentence);

@@ -11,6 +11,7 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Epochs;
 using Google.Protobuf;
+using Grpc.Core;
 using Microsoft.Extensions.Options;
 using ChallengeOutcome = Federation.Protocol.Challenges.ChallengeOutcome;
 
@@ -81,6 +82,12 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
     private readonly ILogger _logger = room.Logger;
     private readonly RoundTrip _roundTrip = new();
     private uint _pings;
+    private long _unmeasuredSince = room.Time.GetTimestamp();
+    private long _leasesBefore;
+    // When the sitting began the node took work; and had none, and has not answered yet; and is in its benchmark.
+    private bool _tookWork;
+    private bool _owes;
+    private bool _isBenchmarked;
 
     private HardwareClass Fallback => room.Classes.Find(room.Classes.Fallback);
 
@@ -88,6 +95,18 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
     public async Task RunAsync(CancellationToken stop)
     {
         if (!room.Schedule.Enabled) return;
+        try
+        {
+            await RepeatAsync(stop);
+        }
+        finally
+        {
+            await LeaveAsync();
+        }
+    }
+
+    private async Task RepeatAsync(CancellationToken stop)
+    {
         var wait = room.Schedule.FirstAfter;
         while (!stop.IsCancellationRequested)
         {
@@ -95,7 +114,7 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             {
                 await Task.Delay(wait, room.Time, stop);
                 var measured = await room.Grain(session.NodeId).GetMeasuredClasses();
-                if (measured is not null && wait == room.Schedule.FirstAfter)
+                if (measured is { HasLapsed: false } && wait == room.Schedule.FirstAfter)
                 {
                     wait = NextPeriod();
                     continue;
@@ -105,6 +124,7 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
             catch (Exception exception) when (exception is not OperationCanceledException)
             {
                 LogPostponed(session.NodeId, exception);
+                _owes = false;
                 wait = room.Schedule.AgainAfter;
             }
         }
@@ -124,6 +144,8 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
     {
         var current = known?.Compute;
         if (current is not null) await WaitForLeisureAsync(stop);
+        (_tookWork, _leasesBefore) = (session.Report.AcceptsWork, session.LeasesBegun);
+        _owes = _tookWork && session.RunningLeases == 0;
         var attempts = new List<HardwarePlacement>();
         var details = string.Empty;
         while (attempts.Count < room.Schedule.EnrolmentRounds)
@@ -135,14 +157,28 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
                 await ReportAsync(Contracts.Nodes.ChallengeOutcome.Fraud, string.Empty, evidence.Result.Sentence, Evidence(evidence));
                 return true;
             }
-            if (placement is null) return false;
+            if (placement is null)
+            {
+                await (_owes ? DeclinedAsync("The node declined a hardware challenge although it took work and had none.") : UnmeasuredAsync(Contracts.Nodes.ChallengeOutcome.Disturbed, "The node was not measured, for its work."));
+                return false;
+            }
             attempts.Add(placement);
             details = evidence is null ? string.Empty : Evidence(evidence);
             if (current is not null && IsDecided(attempts, current)) break;
         }
         var decided = BestOfTwo(attempts);
         var roundTrip = _roundTrip.Shortest < room.Rules.MaxRoundTrip ? _roundTrip.Shortest : room.Rules.MaxRoundTrip;
-        var benchmark = decided.IsMeasured ? await room.Benchmark.MeasureAsync(session, node.AccountId, decided.Class.Name, roundTrip, stop) : null;
+        // What the hardware lost is on record before anything that a node could hang up in; its inference is measured in the next sitting.
+        var hasLost = !decided.IsMeasured || (known is not null && CreditsOf(decided.Class.Name) < CreditsOf(known.Paid));
+        _isBenchmarked = !hasLost;
+        var (benchmark, refused) = hasLost ? (null, false) : await room.Benchmark.MeasureAsync(session, node.AccountId, decided.Class.Name, roundTrip, stop);
+        _isBenchmarked = false;
+        // A new node has no class yet that it could keep by it.
+        if (refused && _owes && known is not null)
+        {
+            await DeclinedAsync("The node did not answer the inference benchmark although it took work and had none.");
+            return false;
+        }
         // Who shows no inference now keeps what the last one showed.
         var paid = benchmark?.HardwareClass ?? (known is not null && CreditsOf(known.Paid) < CreditsOf(decided.Class.Name) && known.Paid != known.Compute ? known.Paid : decided.Class.Name);
         var slower = known is not null && CreditsOf(paid) < CreditsOf(known.Paid);
@@ -192,10 +228,12 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
         var matrix = await ChallengeAsync(ChallengePlan.Matrix(Fallback, room.Rules, cells), stop);
         var target = room.Classes.Find(className);
         if (matrix is { FasterThanClass: true } && target != Fallback) matrix = await ChallengeAsync(ChallengePlan.Matrix(target, room.Rules, cells), stop) is { SpeedRatio: > 0 } tested ? tested : matrix;
+        if (!IsUndisturbed()) _owes = false;
         if (matrix is null || matrix.IsFraud) return (null, matrix);
         var memory = await ChallengeAsync(ChallengePlan.Memory(matrix.Plan.Class, room.Rules, MemoryBytes(matrix.Plan.Class)), stop);
+        if (!IsUndisturbed()) _owes = false;
         if (memory is null || memory.IsFraud) return (null, memory);
-        if (!wasIdle || session.LeasesBegun != leasesBefore)
+        if (!IsUndisturbed())
         {
             LogDisturbed(session.NodeId);
             return (null, null);
@@ -205,6 +243,8 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
         var placement = room.Rate.Place(MeasuredHardware.From(matrix, memory));
         LogMeasured(session.NodeId, placement.Class.Name, matrix.Result.Sentence, memory.Result.Sentence);
         return (placement, memory);
+
+        bool IsUndisturbed() => wasIdle && session.LeasesBegun == leasesBefore;
     }
 
     private long MemoryBytes(HardwareClass target)
@@ -333,9 +373,45 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, NodeSession ses
 
     private async Task ReportAsync(Contracts.Nodes.ChallengeOutcome outcome, string className, string finding, string details, string? computeClass = null, SpeedReport? speed = null)
     {
+        (_owes, _unmeasuredSince) = (false, room.Time.GetTimestamp());
         var report = new ChallengeReport($"challenge:{Guid.CreateVersion7():N}", speed is null ? "MM+MEM" : "MM+MEM+IB", outcome, className, finding, details) { ComputeClass = computeClass, Speed = speed };
         var ruling = await room.Grain(session.NodeId).RecordChallenge(report);
         LogRuling(session.NodeId, finding, ruling.Decision);
+    }
+
+    /// <summary>The node hung up, maybe in the midst of a sitting, which is as good as declining it; or the hub did, and then it is nobody's fault.</summary>
+    private async Task LeaveAsync()
+    {
+        if (session.EndStatus is { Code: StatusCode.Unavailable }) return;
+        _tookWork |= session.Report.AcceptsWork;
+        try
+        {
+            if (_owes && (_isBenchmarked || session.LeasesBegun == _leasesBefore)) await DeclinedAsync("The node hung up in a hardware challenge although it took work and had none.");
+            else if (room.Time.GetElapsedTime(_unmeasuredSince) >= room.Schedule.AgainAfter) await UnmeasuredAsync(Contracts.Nodes.ChallengeOutcome.Disturbed, "The node left.");
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            LogPostponed(session.NodeId, exception);
+        }
+    }
+
+    private Task DeclinedAsync(string finding) => UnmeasuredAsync(Contracts.Nodes.ChallengeOutcome.Declined, finding);
+
+    /// <summary>Nothing was measured. While the node takes no work, and earns nothing, its time does not count.</summary>
+    private async Task UnmeasuredAsync(Contracts.Nodes.ChallengeOutcome outcome, string finding)
+    {
+        _owes = false;
+        var now = room.Time.GetTimestamp();
+        var connected = _tookWork ? room.Time.GetElapsedTime(_unmeasuredSince, now) : TimeSpan.Zero;
+        if (outcome is Contracts.Nodes.ChallengeOutcome.Disturbed && connected == TimeSpan.Zero)
+        {
+            _unmeasuredSince = now;
+            return;
+        }
+        var ruling = await room.Grain(session.NodeId).RecordChallenge(
+            new ChallengeReport($"challenge:{Guid.CreateVersion7():N}", "MM+MEM+IB", outcome, string.Empty, finding, string.Empty) { Connected = connected });
+        _unmeasuredSince = now;
+        if (ruling.Decision.Length > 0) LogRuling(session.NodeId, finding, ruling.Decision);
     }
 
     /// <summary>How it went; of a fraud also the messages as they travelled, so that anybody can come to the verdict again.</summary>

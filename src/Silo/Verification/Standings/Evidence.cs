@@ -44,6 +44,12 @@ internal enum Evidence
 
     /// <summary>An audit could not be made, or says nothing.</summary>
     AuditInconclusive = 14,
+
+    /// <summary>A node that took work and had none did not sit a hardware challenge.</summary>
+    ChallengeDeclined = 15,
+
+    /// <summary>A node's class lapsed: for too long, or too often in a row, it was not measured.</summary>
+    ClassLapsed = 16,
 }
 
 /// <summary>What evidence does beside changing the standing.</summary>

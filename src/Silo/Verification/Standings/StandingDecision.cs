@@ -30,6 +30,8 @@ internal readonly record struct StandingDecision(
         Evidence.ChallengePassed => "The node passed a hardware challenge.",
         Evidence.ChallengeTooSlow =>
             "The node answered hardware challenges too slowly for its class, or not at all, in two of three attempts. It is paid as the class that was measured, since the last challenge it passed. This is no mark of fraud.",
+        Evidence.ChallengeDeclined => "The node did not sit a hardware challenge although it took work and had none. Nothing is taken yet; if it does so again and again its class lapses until it sits.",
+        Evidence.ClassLapsed => "The node's class was not tested for too long. From now on it is paid as the least class, until it sits hardware challenges again. This is no mark of fraud.",
         Evidence.Fraud => "The node sent what no honest node sends. Its key is banned and every credit that had not matured is forfeited.",
         Evidence.AuditPassed when ChangesStanding && After.Standing is Standing.Trusted => Format($"{Progress} audits passed in a row: the node is trusted now."),
         Evidence.AuditPassed when ChangesStanding => Format($"{Progress} audits passed in a row since the confirmed mismatch: the quarantine ends, the node is on probation again."),

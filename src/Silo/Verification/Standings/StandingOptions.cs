@@ -66,6 +66,17 @@ internal sealed class StandingOptions
     [Range(0, 1_000)]
     public int ChallengesForTrust { get; set; } = 1;
 
+    /// <summary>
+    /// Sittings in a row that a node without work may decline, hang up on, or refuse the benchmark of, before its class lapses: it is paid as the least class until it sits. Default 3
+    /// [uncalibrated]. A paused node is not asked.
+    /// </summary>
+    [Range(1, 1_000)]
+    public int DeclinesMax { get; set; } = 3;
+
+    /// <summary>How long a node may be connected, in all, without a sitting that measures it, before its class lapses: also one that is never without work. Default 24 h [uncalibrated].</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan UnmeasuredMax { get; set; } = TimeSpan.FromHours(24);
+
     /// <summary>The least time a node is on probation. Default 24 h [uncalibrated].</summary>
     [Range(typeof(TimeSpan), "00:00:00", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan ProbationMin { get; set; } = TimeSpan.FromHours(24);

@@ -36,7 +36,8 @@ internal static class StandingRules
                 After = (before.Standing is Standing.Quarantined or Standing.Banned ? Fallen(before, Standing.Probation, now) : before) with { MismatchAt = null, ShadowMismatchAt = null },
                 Consequences = Consequences.Compensate,
             },
-            Evidence.AuditUnconfirmed or Evidence.AuditDoubted or Evidence.AuditInconclusive or Evidence.Abandoned or Evidence.ProbePassed or Evidence.AppealRefused => nothing,
+            Evidence.AuditUnconfirmed or Evidence.AuditDoubted or Evidence.AuditInconclusive or Evidence.Abandoned or Evidence.ProbePassed or Evidence.AppealRefused
+                or Evidence.ChallengeDeclined or Evidence.ClassLapsed => nothing,
             _ => throw new ArgumentException($"{evidence} is not evidence to be judged.", nameof(evidence)),
         };
     }

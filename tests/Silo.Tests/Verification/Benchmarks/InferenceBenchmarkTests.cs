@@ -52,8 +52,30 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
         var asked = (await node.NextAsync(HubMessage.MessageOneofCase.Assign)).Assign;
         Assert.Equal(AssignStatus.Sent, node.Session.TryAssign(ScriptedSession.Assignment(), out _));
         Assert.Equal(asked.LeaseId, (await node.NextAsync(HubMessage.MessageOneofCase.Cancel)).Cancel.LeaseId);
-        Assert.Null(await measuring.WithinPatienceAsync());
+        Assert.Equal((null, false), await measuring.WithinPatienceAsync());
         Assert.Empty(node.Grains.Jobs.Settled);
+    }
+
+    [Theory]
+    [InlineData("refuses")]
+    [InlineData("gives up")]
+    [InlineData("pauses")]
+    public async Task A_node_without_work_that_does_not_answer_has_refused(string how)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        await using var node = new ScriptedSession().Start();
+        if (how == "pauses")
+        {
+            node.Say(Says.Paused());
+            await node.HeardAsync();
+        }
+        var measuring = Benchmark(hub, node).MeasureAsync(node.Session, "acct_payee", Class, TimeSpan.Zero, default);
+        if (how != "pauses")
+        {
+            var asked = (await node.NextAsync(HubMessage.MessageOneofCase.Assign)).Assign;
+            node.Say(how == "refuses" ? Says.Refuse(asked.LeaseId) : Says.Failed(asked.LeaseId));
+        }
+        Assert.Equal((null, true), await measuring.WithinPatienceAsync());
     }
 
     private static async Task<BenchmarkResult> MeasureAsync(TestHub hub, ScriptedSession node, int slowAnswers)
@@ -76,7 +98,7 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
             await node.NextAsync(HubMessage.MessageOneofCase.Window);
             node.Say(Says.Done(asked.LeaseId, 2_048, 128, "length"));
         }
-        return (await measuring.WithinPatienceAsync())!;
+        return (await measuring.WithinPatienceAsync()).Result!;
     }
 
     private static InferenceBenchmark Benchmark(TestHub hub, ScriptedSession node)

@@ -1,9 +1,18 @@
+using Federation.Contracts.Nodes;
+using Federation.Protocol.Challenges;
+using Federation.Protocol.V1;
+using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Challenges;
+using Google.Protobuf;
+using Microsoft.Extensions.Logging.Abstractions;
+using static Microsoft.Extensions.Options.Options;
+using ChallengeOutcome = Federation.Contracts.Nodes.ChallengeOutcome;
 
 namespace Federation.Silo.Tests.Verification.Challenges;
 
-public sealed class NodeChallengesTests
+public sealed class NodeChallengesTests(SqliteTestDatabase database) : IClassFixture<SqliteTestDatabase>
 {
     [Theory]
     [InlineData("b", "b", "b")]
@@ -33,6 +42,69 @@ public sealed class NodeChallengesTests
         Assert.False(NodeChallenges.IsDecided([nothing], "a"));
         Assert.True(NodeChallenges.BestOfTwo([nothing, slow, slow]).IsMeasured);
         Assert.False(NodeChallenges.BestOfTwo([nothing, nothing, slow]).IsMeasured);
+    }
+
+    [Theory]
+    [InlineData("declines")]
+    [InlineData("hangs up")]
+    public async Task A_measured_node_that_declines_or_hangs_up_three_times_in_a_row_is_paid_as_the_least_class(string how)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        await hub.EpochClosing.LookAsync(default);
+        var node = await hub.EnrolAsync();
+        await node.Grain.RecordChallenge(new ChallengeReport($"sat_{node.Id}", "MM+MEM", ChallengeOutcome.Passed, "a100-80gb", "Rented.", ""));
+        for (var sitting = 1; sitting <= 3; sitting++)
+        {
+            await SitAsync(hub, node, how);
+            Assert.Equal(sitting == 3, (await node.Grain.GetMeasuredClasses())!.HasLapsed);
+        }
+        Assert.Equal("cpu", (await node.Grain.GetView())!.HardwareClass);
+    }
+
+    [Theory]
+    [InlineData("declines while paused")]
+    [InlineData("declines at work")]
+    [InlineData("is told to go")]
+    public async Task A_node_that_is_paused_or_works_or_whose_hub_stops_has_declined_nothing(string how)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        await hub.EpochClosing.LookAsync(default);
+        var node = await hub.EnrolAsync();
+        await node.Grain.RecordChallenge(new ChallengeReport($"sat_{node.Id}", "MM+MEM", ChallengeOutcome.Passed, "a100-80gb", "Measured.", ""));
+        for (var sitting = 1; sitting <= 4; sitting++) await SitAsync(hub, node, how);
+        Assert.False((await node.Grain.GetMeasuredClasses())!.HasLapsed);
+        Assert.Equal(0, (await hub.Verification.FindStandingAsync(node.Id, default, default))!.Declines);
+    }
+
+    /// <summary>One connection with one sitting.</summary>
+    private static async Task SitAsync(TestHub hub, Fakes.TestNode node, string how)
+    {
+        await using var line = new ScriptedSession(node.Id["nd_".Length..]).Start();
+        if (how == "declines while paused") line.Say(Says.Paused());
+        if (how == "declines at work") line.Assign();
+        await line.HeardAsync();
+        // Nothing but its first round comes, however long the test takes.
+        var schedule = new ChallengeScheduleOptions
+        {
+            FirstAfter = TimeSpan.Zero, MeanPeriod = TimeSpan.FromMilliseconds(1), AgainAfter = TimeSpan.FromHours(1), WaitForLeisure = TimeSpan.Zero, PingTimeout = TimeSpan.FromMilliseconds(1),
+        };
+        using var thread = new VerificationThread(Create(schedule));
+        var hardware = Create(new HardwareClassOptions());
+        var room = new ChallengeRoom(
+            Create(new ChallengeOptions()), Create(schedule), hardware, new HardwareClasses(hardware), hub.Identity, hub.Epochs, thread, benchmark: null!, hub.Grains, TimeProvider.System,
+            NullLogger<NodeChallenges>.Instance);
+        var running = room.For(line.Session, new NodeIdentity(node.AccountId, [.. node.Key.PublicKey.Span], Standing.Probation)).RunAsync(line.Session.Ended);
+        var start = (await line.NextAsync(HubMessage.MessageOneofCase.ChallengeStart)).ChallengeStart.Message.Memory;
+        if (how.StartsWith("declines", StringComparison.Ordinal))
+        {
+            line.Say(new NodeMessage { ChallengeDecline = new ChallengeDecline { ChallengeId = ByteString.CopyFrom(ChallengeCodec.IdOf(start).ToArray()), Reason = "not now" } });
+            await line.HeardAsync();
+        }
+        if (how == "is told to go") await line.Session.Close(SessionEnd.Stopping);
+        else line.HangUp();
+        // It ends with the connection, whatever it was waiting for.
+        await Task.WhenAny(running).WithinPatienceAsync();
+        Assert.False(running.IsFaulted, running.Exception?.ToString());
     }
 
     private static HardwarePlacement Placed(string name, double creditsPerHour = 1) => new(new HardwareClass { Name = name, CreditsPerHour = name[0] }, creditsPerHour, string.Empty);

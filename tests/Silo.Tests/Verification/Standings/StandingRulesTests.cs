@@ -82,6 +82,8 @@ public sealed class StandingRulesTests
     [InlineData(Evidence.AppealRefused, Consequences.None)]
     [InlineData(Evidence.AuditDoubted, Consequences.None)]
     [InlineData(Evidence.AuditInconclusive, Consequences.None)]
+    [InlineData(Evidence.ChallengeDeclined, Consequences.None)]
+    [InlineData(Evidence.ClassLapsed, Consequences.None)]
     internal void What_is_no_mark_of_fraud_leaves_the_standing_alone(Evidence evidence, Consequences consequences)
     {
         foreach (var standing in Enum.GetValues<Standing>())
