@@ -43,22 +43,30 @@ internal static class MerkleTree
     }
 
     /// <summary>The siblings on the way from a leaf to the root, the lowest first. The leaves' digests are lost on the way.</summary>
-    public static byte[] Path(Span<byte> leaves, int index)
+    public static byte[] Path(Span<byte> leaves, int index) => Paths(leaves, [index])[0];
+
+    /// <summary>The same for several leaves, whose tree is built once.</summary>
+    public static ImmutableArray<byte[]> Paths(Span<byte> leaves, ReadOnlySpan<int> indexes)
     {
         var count = leaves.Length / DigestBytes;
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)count, nameof(index));
-        var path = new byte[PathLength(count, index) * DigestBytes];
-        var rest = path.AsSpan();
-        for (var (width, position) = (count, index); width > 1; (width, position) = (Above(width), position / 2))
+        var paths = new byte[indexes.Length][];
+        for (var i = 0; i < paths.Length; i++)
         {
-            if (HasSibling(width, position))
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)indexes[i], (uint)count, nameof(indexes));
+            paths[i] = new byte[PathLength(count, indexes[i]) * DigestBytes];
+        }
+        int[] positions = [.. indexes];
+        var filled = new int[paths.Length];
+        for (var width = count; width > 1; width = Above(width))
+        {
+            for (var i = 0; i < paths.Length; i++)
             {
-                At(leaves, position ^ 1).CopyTo(rest);
-                rest = rest[DigestBytes..];
+                if (HasSibling(width, positions[i])) At(leaves, positions[i] ^ 1).CopyTo(At(paths[i], filled[i]++));
+                positions[i] /= 2;
             }
             Raise(leaves, width);
         }
-        return path;
+        return [.. paths];
     }
 
     /// <summary>Turns a leaf's digest into the root that its path leads to; <see langword="false"/> when no leaf of such a tree has a path of that length.</summary>

@@ -23,10 +23,14 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     // Leases wait here when the line is slow; each has at most one message under way beside its window.
     private const int OutboundMax = 256;
 
+    // More questions than a hub asks of one node at once.
+    private const int RevealsMax = 64;
+
     private static readonly TimeSpan PolicyPeriod = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<string, LeaseRun> _leases = new(StringComparer.Ordinal);
     private readonly Channel<NodeMessage> _outbound = Channel.CreateBounded<NodeMessage>(new BoundedChannelOptions(OutboundMax) { SingleReader = true });
+    private readonly Channel<AuditRequest> _reveals = Channel.CreateBounded<AuditRequest>(new BoundedChannelOptions(RevealsMax) { SingleReader = true });
     private readonly Lock _slots = new();
     private volatile bool _draining;
     private Welcome _limits = new();
@@ -57,6 +61,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             await GreetAsync(call, lost.Token).ConfigureAwait(false);
             helpers.Add(WriteAsync(call.RequestStream, lost));
             helpers.Add(BeatAsync(lost.Token));
+            helpers.Add(RevealAsync(lost.Token));
             helpers.Add(TellPolicyAsync(lost.Token));
             helpers.Add(TellInventoryAsync(lost.Token));
             helpers.Add(DrainAsync(drainTimeout, lost, stop));
@@ -140,7 +145,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
                 _challenges!.Hear(message.ChallengeResult.Message.Memory);
                 break;
             case HubMessage.MessageOneofCase.AuditRequest:
-                await SendAsync(new NodeMessage { AuditReveal = agent.Reveals.Reveal(message.AuditRequest) }, lost).ConfigureAwait(false);
+                await _reveals.Writer.WriteAsync(message.AuditRequest, lost).ConfigureAwait(false);
                 break;
             case HubMessage.MessageOneofCase.PullModel:
                 _ = PullAsync(message.PullModel, lost);
@@ -203,6 +208,13 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             agent.Worked.End();
             lease.Dispose();
         }
+    }
+
+    /// <summary>Off the reading loop: a reveal hashes a whole answer.</summary>
+    private async Task RevealAsync(CancellationToken lost)
+    {
+        await foreach (var request in _reveals.Reader.ReadAllAsync(lost).ConfigureAwait(false))
+            await SendAsync(new NodeMessage { AuditReveal = agent.Reveals.Reveal(request) }, lost).ConfigureAwait(false);
     }
 
     private async Task PullAsync(PullModel pull, CancellationToken lost)

@@ -29,6 +29,22 @@ public sealed class LogprobCommitmentTests
         }
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(37)]
+    [InlineData(256)]
+    public void Ways_that_are_worked_out_together_are_the_ones_worked_out_alone(int count)
+    {
+        var tokens = Tokens(count);
+        byte[][] encoded = [.. tokens.Select(LogprobCommitment.Encode)];
+        int[] indexes = [.. Enumerable.Range(0, count).Reverse(), 0, 0];
+        var together = LogprobCommitment.Prove(encoded, indexes);
+        Assert.All(indexes.Zip(together), pair => Assert.Equal(LogprobCommitment.Prove(tokens, pair.First).SelectMany(hash => hash), pair.Second));
+        Assert.All(indexes.Zip(together), pair => Assert.True(LogprobCommitment.Verify(LogprobCommitment.Root(encoded), count, pair.First, encoded[pair.First], pair.Second)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => LogprobCommitment.Prove(encoded, [count]));
+    }
+
     [Fact]
     public void Each_part_of_each_token_is_bound()
     {

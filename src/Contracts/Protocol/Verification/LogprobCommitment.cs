@@ -118,12 +118,7 @@ public static class LogprobCommitment
     public static ImmutableArray<byte[]> Prove(IReadOnlyList<CommittedToken> tokens, int index) => MerkleTree.Split(Prove([.. tokens.Select(Encode)], [index])[0]);
 
     /// <summary>The same for several of the tokens as <see cref="Encode"/> writes them, each way's hashes one behind the other.</summary>
-    public static ImmutableArray<byte[]> Prove(IReadOnlyList<byte[]> encoded, IEnumerable<int> indexes)
-    {
-        var leaves = Leaves(encoded);
-        // A path takes the leaves with it.
-        return [.. indexes.Select(index => MerkleTree.Path((byte[])leaves.Clone(), index))];
-    }
+    public static ImmutableArray<byte[]> Prove(IReadOnlyList<byte[]> encoded, IEnumerable<int> indexes) => MerkleTree.Paths(Leaves(encoded), [.. indexes]);
 
     /// <summary>Whether a token is the one committed at <paramref name="index"/> of <paramref name="count"/>.</summary>
     public static bool Verify(ReadOnlySpan<byte> root, int count, int index, CommittedToken token, IReadOnlyList<byte[]> path) =>

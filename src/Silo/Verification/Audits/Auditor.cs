@@ -34,7 +34,7 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
         var weights = DeterminismClass.WeightsOf(kept.Outcome.DeterminismClass);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         if (candidates.IsEmpty) return null;
-        var reveal = await reveals.AskAsync(kept, question.Answer, seed);
+        var reveal = await reveals.AskAsync(kept, question.Answer, seed, question.Sampling.HasStop);
         if (reveal.Finding is RevealFinding.Wrong) return new AuditVerdict(AuditOutcome.Fraud, reveal.Words, Evidence(reveal, null, null, []));
         question = question with { Work = question.Work with { Worker = reveal.Tokens } };
         foreach (var verifier in candidates)
@@ -174,7 +174,7 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
     private static string Evidence(RevealCheck reveal, Verifier? verifier, InferenceVerdict? verdict, ImmutableArray<Escalation> escalations)
         => JsonSerializer.Serialize(
             new AuditEvidence(
-                verifier?.Node.NodeId, verifier?.Model.DeterminismClass, verdict, reveal.Asked == 0 ? null : new RevealEvidence(reveal.Finding, reveal.Asked, reveal.Tokens.Length), [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
+                verifier?.Node.NodeId, verifier?.Model.DeterminismClass, verdict, reveal is { Finding: RevealFinding.None, Asked: 0 } ? null : new RevealEvidence(reveal.Finding, reveal.Asked, reveal.Tokens.Length, reveal.Wrong), [.. escalations.Select(escalation => new EscalationEvidence(escalation.Words, escalation.Status))]), AuditJson.Default.AuditEvidence);
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
@@ -195,7 +195,7 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
 /// <summary>What an audit came to.</summary>
 /// <param name="Outcome">Arbiters heard.</param>
 /// <param name="Finding">What was found, for the owner, in a sentence or two.</param>
-/// <param name="Evidence">Verifier, figures and arbiters as JSON, never a word of prompt or answer; empty when nothing was scored.</param>
+/// <param name="Evidence">Verifier, figures and arbiters as JSON, never a word of prompt or answer but for the token that a wrong reveal is about; empty when nothing was scored.</param>
 internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string Evidence);
 
 /// <summary>What stays on record of an audit.</summary>
@@ -206,8 +206,8 @@ internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string
 /// <param name="Escalations">Of the answer itself, and of each alarm that arbiters looked into.</param>
 internal sealed record AuditEvidence(string? Verifier, string? VerifierClass, InferenceVerdict? Verdict, RevealEvidence? Reveal, ImmutableArray<EscalationEvidence> Escalations);
 
-/// <summary>A reveal in figures.</summary>
-internal sealed record RevealEvidence(RevealFinding Finding, int Asked, int Shown);
+/// <summary>A reveal in figures, and of one that bans the node what anybody can check.</summary>
+internal sealed record RevealEvidence(RevealFinding Finding, int Asked, int Shown, WrongReveal? Wrong);
 
 /// <summary>What arbiters said, one by one, and what that came to.</summary>
 internal sealed record EscalationEvidence(ImmutableArray<ArbiterWord> Arbiters, EscalationStatus Status);

@@ -53,9 +53,43 @@ public sealed class RevealCheckTests
     {
         ImmutableArray<int> positions = [1, 2, 9];
         AssertWithheld("did not show them", Check(positions, Contracts.Nodes.Reveal.None(RevealStatus.Silent)));
-        AssertWithheld("no longer has them", Check(positions, new Reveal(RevealStatus.Shown, 0, [])));
         AssertWithheld("shows 2 of the 3 tokens", Check(positions, Reveal(positions) with { Tokens = [.. Reveal(positions).Tokens.Take(2)] }));
         AssertWithheld("committed to 15 tokens of an answer it counts 40 of", RevealCheck.Of(Root, positions, Reveal(positions), Answer, 40));
+    }
+
+    [Fact]
+    public void Whoever_has_forgotten_is_told_from_whoever_keeps_something_back()
+    {
+        var check = Check([1, 2, 9], new Reveal(RevealStatus.Shown, 0, []));
+        Assert.Equal((RevealFinding.Forgotten, 3, 0), (check.Finding, check.Asked, check.Tokens.Length));
+        Assert.Contains("no longer has them", check.Words, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_a_wrong_reveal_showed_stays_and_leads_anybody_to_the_same_finding()
+    {
+        var honest = Reveal([2, 9]);
+        var told = LogprobCommitment.Encode(Tokens[9] with { MilliNats = -1 });
+        var wrong = Check([2, 9], honest with { Tokens = honest.Tokens.SetItem(1, honest.Tokens[1] with { Content = [.. told] }) }).Wrong!;
+        Assert.Equal((Convert.ToHexStringLower(Root), Tokens.Length, 9, Convert.ToHexStringLower(told)), (wrong.Root, wrong.Count, wrong.Position, wrong.Content));
+        bool Repeat(byte[] content) => LogprobCommitment.Verify(Convert.FromHexString(wrong.Root), wrong.Count, wrong.Position, content, Convert.FromHexString(wrong.Path));
+        Assert.False(Repeat(Convert.FromHexString(wrong.Content)));
+        Assert.True(Repeat(Encoded[9]));
+        Assert.Null(Check([2, 9], honest).Wrong);
+    }
+
+    [Fact]
+    public void Tokens_beyond_a_text_that_a_stop_cut_off_say_nothing()
+    {
+        ImmutableArray<int> positions = [.. Enumerable.Range(0, Tokens.Length)];
+        var visible = Answer[..(Answer.Length / 2)];
+        var check = RevealCheck.Of(Root, positions, Reveal(positions), visible, Tokens.Length, hasStop: true);
+        Assert.Equal(RevealFinding.Shown, check.Finding);
+        Assert.All(check.Tokens, token => Assert.True(token.Offset + token.Token.Length <= visible.Length));
+        Assert.InRange(check.Tokens.Length, 5, Tokens.Length - 5);
+        AssertWithheld("stand in its answer", RevealCheck.Of(Root, positions, Reveal(positions), visible, Tokens.Length));
+        // What lies before the cut must still be the answer's.
+        AssertWithheld("stand in its answer", RevealCheck.Of(Root, positions, Reveal(positions), new string('x', visible.Length), Tokens.Length, hasStop: true));
     }
 
     [Fact]
