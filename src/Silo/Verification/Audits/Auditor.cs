@@ -158,6 +158,9 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
             PromptTokens = outcome.PromptTokens,
             CompletionTokens = outcome.CompletionTokens,
             CompletionTokensMax = sampling.CompletionTokensMax,
+            ModelBytes = outcome.ModelSizeBytes,
+            // Of the same digest, which alone says that there is one right size.
+            ModelBytesCounted = outcome.ModelDigest.Length > 0 && verifier.Model.Digest == outcome.ModelDigest && verifier.Model.SizeBytes > 0 ? verifier.Model.SizeBytes : null,
             PromptTokensCounted = score.PromptTokens,
             CompletionTokensCounted = score.AnswerTokens,
             ContextTokens = score.ContextTokens,

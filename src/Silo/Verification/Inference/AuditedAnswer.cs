@@ -32,6 +32,12 @@ internal sealed record AuditedAnswer
     /// <summary>Tokens of the prompt the worker claims.</summary>
     public long PromptTokens { get; init; }
 
+    /// <summary>Bytes of the weights the worker claims; 0 when it tells none.</summary>
+    public long ModelBytes { get; init; }
+
+    /// <summary>What the verifier says of the same weights; null when it tells nothing, or cannot be sure that they are the same.</summary>
+    public long? ModelBytesCounted { get; init; }
+
     /// <summary>What the request allowed; null: until the model ends or its context is full.</summary>
     public long? CompletionTokensMax { get; init; }
 

@@ -70,6 +70,10 @@ internal sealed class InferenceCheckOptions
     [Range(0, 1000)]
     public int TemplateTokens { get; set; } = 16;
 
+    /// <summary>Bytes of weights claimed beyond what the verifier says of the same digest, as a share of it. Default 0.02 [uncalibrated]: engines of a kind say the same to the byte.</summary>
+    [Range(0.0, 1.0)]
+    public double ModelBytesSlack { get; set; } = 0.02;
+
     /// <summary>k of the sums: S ← max(0, S + z − k). Default 0.25, for shifts of half a standard deviation.</summary>
     [Range(0.0, 5.0)]
     public double CusumAllowance { get; set; } = 0.25;

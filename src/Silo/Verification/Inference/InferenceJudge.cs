@@ -187,7 +187,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         }
     }
 
-    /// <summary>Both counts are paid for, and the hub itself knows of either only that it is no more than the bytes.</summary>
+    /// <summary>Tokens and the size of the weights are paid for; of tokens the hub itself knows only that they are no more than the bytes, of the size nothing.</summary>
     private void CheckCounts(AuditedAnswer answer, List<string> reasons)
     {
         if (answer.PromptTokensCounted is { } prompt && answer.PromptTokens > Most(prompt) + options.TemplateTokens)
@@ -198,6 +198,11 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         if (answer.CompletionTokensCounted is { } counted && answer.CompletionTokens > Most(counted))
         {
             reasons.Add(Text($"The node claims {answer.CompletionTokens} tokens; the text has {counted}."));
+        }
+
+        if (answer.ModelBytesCounted is { } bytes && answer.ModelBytes > bytes * (1 + options.ModelBytesSlack))
+        {
+            reasons.Add(Text($"The node claims {answer.ModelBytes} bytes of weights; the same weights have {bytes}."));
         }
 
         double Most(int tokens) => tokens + (tokens * options.TokenCountSlack) + 2;

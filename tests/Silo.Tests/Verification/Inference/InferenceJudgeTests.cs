@@ -213,6 +213,16 @@ public sealed class InferenceJudgeTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void A_model_claimed_larger_than_the_verifiers_own_of_the_same_digest_is_found()
+    {
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { ModelBytes = 5_100_000, ModelBytesCounted = 5_000_000 });
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { ModelBytes = 0, ModelBytesCounted = 5_000_000 });
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { ModelBytes = 1L << 44, ModelBytesCounted = null });
+        var verdict = AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(100) with { ModelBytes = 5_100_001, ModelBytesCounted = 5_000_000 });
+        Assert.Equal("The node claims 5100001 bytes of weights; the same weights have 5000000.", Assert.Single(verdict.Reasons));
+    }
+
+    [Fact]
     public void A_constrained_answer_is_held_to_the_workers_own_logprobs_alone()
     {
         var positions = Enumerable.Range(0, 16).Select(i => new ScoredPosition(i, 2.0, -2.5, -2.5)).ToImmutableArray();
