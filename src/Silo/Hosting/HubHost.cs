@@ -132,6 +132,7 @@ internal static class HubHost
         builder.Services.AddSingleton<InferenceHistories>();
         builder.Services.AddSingleton<Verifiers>();
         builder.Services.AddSingleton<Reveals>();
+        builder.Services.AddSingleton<AuditMemory>();
         builder.Services.AddSingleton<Auditor>();
         builder.Services.AddSingleton<OwnJobs>();
         builder.Services.AddSingleton<CanaryRunner>();

@@ -62,6 +62,13 @@ internal sealed class AuditOptions
     public TimeSpan ScoreTimeout { get; set; } = TimeSpan.FromMinutes(5);
 
     /// <summary>
+    /// How long the arbiters of one audit may take in all: shared between the answer itself and each alarm, and there between the two arbiters it takes. Of a series what was scored in time counts.
+    /// Default 30 min.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan ReviewTimeout { get; set; } = TimeSpan.FromMinutes(30);
+
+    /// <summary>
     /// Whether nodes of the operator's own account may verify others before they are trusted. The network's first verifier
     /// must come from somewhere. Default true.
     /// </summary>

@@ -85,15 +85,17 @@ internal sealed partial class AuditService(
         var seed = AuditSeed.Fresh();
         if (await canaries.AskAsync(node, model: null, string.Empty, seed.ToRandom(), cancellationToken) is not { } answer) return;
         if (await auditor.AuditAsync(answer, node, seed, cancellationToken) is not { } verdict) return;
-        await RecordAsync(node.NodeId, new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence));
+        await RecordAsync(node.NodeId, new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence), verdict);
     }
 
     private Task RecordAsync(DrawnAudit audit, string kind, AuditVerdict verdict)
-        => RecordAsync(audit.NodeId, new AuditReport($"audit:{audit.ReceiptId}", kind, verdict.Outcome, audit.ReceiptId, audit.DeterminismClass, verdict.Finding, verdict.Evidence));
+        => RecordAsync(audit.NodeId, new AuditReport($"audit:{audit.ReceiptId}", kind, verdict.Outcome, audit.ReceiptId, audit.DeterminismClass, verdict.Finding, verdict.Evidence), verdict);
 
-    private async Task RecordAsync(string nodeId, AuditReport report)
+    private async Task RecordAsync(string nodeId, AuditReport report, AuditVerdict verdict)
     {
         var ruling = await grains.GetGrain<INodeGrain>(nodeId).RecordAudit(report);
+        // Even when the hub is stopping: the verdict is out.
+        await auditor.KeepAsync(verdict, CancellationToken.None);
         LogVerdict(nodeId, report.Kind, report.Outcome, ruling.Decision);
     }
 

@@ -53,17 +53,22 @@ internal sealed class AuditTrail(IOptions<AuditOptions> options, TimeProvider ti
         }
     }
 
-    /// <summary>Gives what there still is, oldest first, and forgets it: a sum that has alarmed begins anew.</summary>
-    public ImmutableArray<AuditedWork> Take(SumKey key)
+    /// <summary>What there still is, oldest first.</summary>
+    public ImmutableArray<AuditedWork> Find(SumKey key)
     {
         lock (_gate)
         {
-            if (!_bySum.TryGetValue(key, out var series)) return [];
-            var works = series.Where(node => time.GetElapsedTime(node.Value.KeptAt) <= options.Value.AlarmKeepFor).Select(node => node.Value.Work).ToImmutableArray();
-            while (series.Count > 0) Remove(series.Peek());
-            return works;
+            return _bySum.TryGetValue(key, out var series)
+                ? [.. series.Where(node => time.GetElapsedTime(node.Value.KeptAt) <= options.Value.AlarmKeepFor).Select(node => node.Value.Work)]
+                : [];
         }
     }
+
+    /// <summary>What a sum rests on with one more answer, as it would be kept.</summary>
+    /// <param name="key">The sum.</param>
+    /// <param name="latest">The answer, which is not kept yet.</param>
+    /// <param name="audits">How many answers the sum rests on, this one included.</param>
+    public ImmutableArray<AuditedWork> Behind(SumKey key, AuditedWork latest, int audits) => [.. Find(key).Add(latest).TakeLast(Math.Min(audits, options.Value.AlarmAnswers))];
 
     // What goes is always its sum's oldest, whether the sum's number or everybody's age decides.
     private void Remove(LinkedListNode<(SumKey Key, AuditedWork Work, long KeptAt)> node)

@@ -14,7 +14,8 @@ namespace Federation.Silo.Verification.Audits;
 /// Audits one answer: another node says how likely the model finds it, the judge decides, and what looks wrong goes before two
 /// arbiters: an answer alone, an alarm of a sum over many audits with all the answers it rests on that are still kept.
 /// </summary>
-internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHistories histories, AuditTrail trail, InferenceJudge judge, IOptions<InferenceCheckOptions> options, TimeProvider time)
+internal sealed class Auditor(
+    Verifiers verifiers, Reveals reveals, AuditMemory memory, InferenceJudge judge, IOptions<InferenceCheckOptions> options, IOptions<AuditOptions> audits, TimeProvider time)
 {
     /// <summary>An arbiter that has failed so often within a series is asked for no more of it.</summary>
     private const int MissesMax = 5;
@@ -31,7 +32,6 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
         if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
-        var weights = DeterminismClass.WeightsOf(kept.Outcome.DeterminismClass);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         if (candidates.IsEmpty) return null;
         var reveal = await reveals.AskAsync(kept, question.Answer, seed, question.Sampling.HasStop);
@@ -40,44 +40,38 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
         foreach (var verifier in candidates)
         {
             if (await ScoreAsync(verifier, question, cancellationToken) is not { } scored) continue;
-            var (verdict, history) = judge.Judge(scored, await histories.GetAsync(worker.NodeId, weights, cancellationToken), question.Work.Seed.ToRandom());
-            await histories.PutAsync(worker.NodeId, weights, history, cancellationToken);
-            var alarms = Remember(question.Work, worker.NodeId, weights, verdict, history);
+            var judged = await memory.JudgeAsync(worker.NodeId, question.Work, scored, cancellationToken);
+            var verdict = judged.Verdict;
             var audited = verdict.Outcome switch
             {
                 InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(reveal, verifier, verdict, [])),
                 InferenceOutcome.Inconclusive => new AuditVerdict(AuditOutcome.Inconclusive, verdict.Words, Evidence(reveal, verifier, verdict, [])),
-                InferenceOutcome.SoftMismatch => await EscalateAsync(question, reveal, verifier, verdict, alarms, candidates, worker, cancellationToken),
+                InferenceOutcome.SoftMismatch => await EscalateAsync(question, reveal, verifier, judged, candidates, worker, cancellationToken),
                 _ => throw new InvalidOperationException($"Outcome {verdict.Outcome} is not handled."),
             };
-            return reveal.Finding is RevealFinding.Withheld ? Withheld(audited, reveal) : audited;
+            return (reveal.Finding is RevealFinding.Withheld ? Withheld(audited, reveal) : audited) with { Judged = judged };
         }
         return null;
     }
 
-    /// <summary>Keeps the answer for the sums it went into, and gives the answers behind those that alarm.</summary>
-    private ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> Remember(AuditedWork work, string nodeId, string weights, InferenceVerdict verdict, InferenceHistory history)
-    {
-        foreach (var (sum, score, after) in new[] { (AuditSum.Margin, verdict.Figures.MarginScore, history.Margin), (AuditSum.Delta, verdict.Figures.DeltaScore, history.Delta) })
-        {
-            // The history of an alarm is 0 again.
-            if (score is not null) trail.Keep(new SumKey(nodeId, weights, sum), work, verdict.Alarms.FirstOrDefault(alarm => alarm.Sum == sum)?.Audits ?? after.Audits);
-        }
-        return [.. verdict.Alarms.Select(alarm => (alarm, trail.Take(new SumKey(nodeId, weights, alarm.Sum))))];
-    }
+    /// <summary>The verdict is on record: what it leaves behind for later audits is remembered now, and no earlier.</summary>
+    public Task KeepAsync(AuditVerdict verdict, CancellationToken cancellationToken) => verdict.Judged is { } judged ? memory.KeepAsync(judged, cancellationToken) : Task.CompletedTask;
 
     private async Task<AuditVerdict> EscalateAsync(
-        Question question, RevealCheck reveal, Verifier verifier, InferenceVerdict verdict, ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> alarms, ImmutableArray<Verifier> candidates, NodeView worker,
-        CancellationToken cancellationToken)
+        Question question, RevealCheck reveal, Verifier verifier, JudgedAnswer judged, ImmutableArray<Verifier> candidates, NodeView worker, CancellationToken cancellationToken)
     {
+        var (verdict, alarms) = (judged.Verdict, judged.Alarms);
+        // One limit for all of it: an audit's slot is one of few.
+        var limit = audits.Value.ReviewTimeout / (alarms.Length + 1);
+        Task<Escalation> HearAsync(Func<Verifier, CancellationToken, Task<(InferenceOutcome, AlarmReview?)>> ask)
+            => Hearing.HearAsync(Escalation.Begin(worker.NodeId, verifier.Node.NodeId), candidates, arbiter => arbiter.Node.NodeId, ask, limit, time, cancellationToken);
         var findings = new List<string>();
         var escalations = ImmutableArray.CreateBuilder<Escalation>();
         if (!verdict.Reasons.IsEmpty)
         {
             // An arbiter judges this answer alone: what is remembered of the node speaks neither for it nor against it.
             var escalation = await HearAsync(
-                Escalation.Begin(worker.NodeId, verifier.Node.NodeId), candidates,
-                async arbiter => (await ScoreAsync(arbiter, question, cancellationToken) is { } again ? Alone(again, question).Outcome : InferenceOutcome.Inconclusive, null));
+                async (arbiter, over) => (await ScoreAsync(arbiter, question, over) is { } again ? Alone(again, question).Outcome : InferenceOutcome.Inconclusive, null));
             escalations.Add(escalation);
             findings.Add($"{string.Join(' ', verdict.Reasons)} {Words(escalation, "found the same", "found the answer right")}");
         }
@@ -89,8 +83,7 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
                 continue;
             }
             var escalation = await HearAsync(
-                Escalation.Begin(worker.NodeId, verifier.Node.NodeId), candidates,
-                async arbiter => await ReviewAsync(arbiter, alarm.Sum, works, cancellationToken) is var review ? (review.Outcome, review) : default);
+                async (arbiter, over) => await ReviewAsync(arbiter, alarm.Sum, works, over) is var review ? (review.Outcome, review) : default);
             escalations.Add(escalation);
             findings.Add($"{alarm.Words} {Words(escalation, Format($"scored {works.Length} of these answers anew and found the same"), Format($"scored {works.Length} of these answers anew and found them right"))}");
         }
@@ -98,30 +91,26 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
         return new AuditVerdict(outcome, string.Join(' ', findings), Evidence(reveal, verifier, verdict, escalations.ToImmutable()));
     }
 
-    private static async Task<Escalation> HearAsync(Escalation escalation, ImmutableArray<Verifier> candidates, Func<Verifier, Task<(InferenceOutcome Outcome, AlarmReview? Review)>> ask)
-    {
-        foreach (var arbiter in candidates)
-        {
-            if (escalation.Status is not EscalationStatus.Open) break;
-            if (!escalation.MayArbitrate(arbiter.Node.NodeId)) continue;
-            var (outcome, review) = await ask(arbiter);
-            escalation = escalation.Hear(arbiter.Node.NodeId, outcome, review);
-        }
-        return escalation;
-    }
-
-    /// <summary>An arbiter scores everything that is left of what an alarm rests on.</summary>
-    private async Task<AlarmReview> ReviewAsync(Verifier arbiter, AuditSum sum, ImmutableArray<AuditedWork> works, CancellationToken cancellationToken)
+    /// <summary>An arbiter scores what is left of what an alarm rests on, the latest first, for as long as it may take.</summary>
+    private async Task<AlarmReview> ReviewAsync(Verifier arbiter, AuditSum sum, ImmutableArray<AuditedWork> works, CancellationToken over)
     {
         var scores = new List<double>(works.Length);
         var misses = 0;
-        foreach (var question in works.Select(Question.Of).OfType<Question>())
+        try
         {
-            AuditedAnswer? again;
-            while ((again = await ScoreAsync(arbiter, question, cancellationToken)) is null && ++misses < MissesMax) await Task.Delay(AfterMiss, time, cancellationToken);
-            if (again is null) break;
-            var figures = Alone(again, question).Figures;
-            if ((sum is AuditSum.Margin ? figures.MarginScore : figures.DeltaScore) is { } score) scores.Add(score);
+            foreach (var question in works.Reverse().Select(Question.Of).OfType<Question>())
+            {
+                AuditedAnswer? again;
+                while ((again = await ScoreAsync(arbiter, question, over)) is null && ++misses < MissesMax) await Task.Delay(AfterMiss, time, over);
+                if (again is null) break;
+                var figures = Alone(again, question).Figures;
+                if ((sum is AuditSum.Margin ? figures.MarginScore : figures.DeltaScore) is { } score) scores.Add(score);
+            }
+        }
+        catch (OperationCanceledException) when (scores.Count > 0)
+        {
+            // The threshold holds for any number of answers.
+            return AlarmReview.Of(sum, scores, options.Value);
         }
         return AlarmReview.Of(sum, scores, options.Value);
     }
@@ -199,7 +188,11 @@ internal sealed class Auditor(Verifiers verifiers, Reveals reveals, InferenceHis
 /// <param name="Outcome">Arbiters heard.</param>
 /// <param name="Finding">What was found, for the owner, in a sentence or two.</param>
 /// <param name="Evidence">Verifier, figures and arbiters as JSON, never a word of prompt or answer but for the token that a wrong reveal is about; empty when nothing was scored.</param>
-internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string Evidence);
+internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string Evidence)
+{
+    /// <summary>What <see cref="Auditor.KeepAsync"/> remembers once it is on record; <see langword="null"/>: nothing.</summary>
+    public JudgedAnswer? Judged { get; init; }
+}
 
 /// <summary>What stays on record of an audit.</summary>
 /// <param name="Verifier">Who scored the answer first.</param>

@@ -98,6 +98,7 @@ internal sealed partial class InferenceBenchmark(
             var outcome = verdict.Outcome is AuditOutcome.Passed ? AuditOutcome.Inconclusive : verdict.Outcome;
             await grain.RecordAudit(
                 new AuditReport($"benchmark:{result.Answer.Outcome.JobId}", "benchmark", outcome, string.Empty, result.Answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence));
+            if (outcome is not AuditOutcome.Inconclusive) await auditor.KeepAsync(verdict, CancellationToken.None);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
         {

@@ -18,9 +18,21 @@ public sealed class AuditTrailTests
     {
         var trail = Trail();
         foreach (var audits in new[] { 1, 2, 0, 1, 2, 3 }) trail.Keep(Sum, Work($"{audits}"), audits);
-        Assert.Equal(["1", "2", "3"], trail.Take(Sum).Select(work => work.Kept.Outcome.JobId));
-        Assert.Empty(trail.Take(Sum));
+        Assert.Equal(["1", "2", "3"], trail.Find(Sum).Select(work => work.Kept.Outcome.JobId));
+        trail.Keep(Sum, Work("alarm"), 0);
+        Assert.Empty(trail.Find(Sum));
         Assert.Equal(0, trail.Bytes);
+    }
+
+    [Fact]
+    public void Behind_an_answer_that_is_not_kept_yet_are_those_it_would_be_kept_with()
+    {
+        var trail = Trail();
+        for (var i = 1; i <= 12; i++) trail.Keep(Sum, Work($"{i}"), i);
+        Assert.Equal(Enumerable.Range(4, 10).Select(i => $"{i}"), trail.Behind(Sum, Work("13"), 13).Select(work => work.Kept.Outcome.JobId));
+        Assert.Equal(["12", "13"], trail.Behind(Sum, Work("13"), 2).Select(work => work.Kept.Outcome.JobId));
+        Assert.Equal(["13"], trail.Behind(Sum with { NodeId = "other" }, Work("13"), 7).Select(work => work.Kept.Outcome.JobId));
+        Assert.Equal(10, trail.Find(Sum).Length);
     }
 
     [Fact]
@@ -28,7 +40,7 @@ public sealed class AuditTrailTests
     {
         var trail = Trail();
         foreach (var key in new[] { Sum, Sum with { Sum = AuditSum.Delta }, Sum with { Weights = "other" }, Sum with { NodeId = "other" } }) trail.Keep(key, Work(key.ToString()), 1);
-        Assert.Equal(Sum.ToString(), Assert.Single(trail.Take(Sum)).Kept.Outcome.JobId);
+        Assert.Equal(Sum.ToString(), Assert.Single(trail.Find(Sum)).Kept.Outcome.JobId);
     }
 
     [Fact]
@@ -36,7 +48,7 @@ public sealed class AuditTrailTests
     {
         var trail = Trail();
         for (var i = 1; i <= 30; i++) trail.Keep(Sum, Work($"{i}"), i);
-        Assert.Equal(Enumerable.Range(21, 10).Select(i => $"{i}"), trail.Take(Sum).Select(work => work.Kept.Outcome.JobId));
+        Assert.Equal(Enumerable.Range(21, 10).Select(i => $"{i}"), trail.Find(Sum).Select(work => work.Kept.Outcome.JobId));
     }
 
     [Fact]
@@ -48,8 +60,8 @@ public sealed class AuditTrailTests
             trail.Keep(Sum with { NodeId = $"nd{i % 50}" }, Work($"{i}"), 6);
             Assert.True(trail.Bytes <= _options.AlarmBufferBytes);
         }
-        Assert.Empty(trail.Take(Sum with { NodeId = "nd1" }).Where(work => work.Kept.Outcome.JobId == "1"));
-        Assert.Equal("300", trail.Take(Sum with { NodeId = "nd0" }).Last().Kept.Outcome.JobId);
+        Assert.Empty(trail.Find(Sum with { NodeId = "nd1" }).Where(work => work.Kept.Outcome.JobId == "1"));
+        Assert.Equal("300", trail.Find(Sum with { NodeId = "nd0" }).Last().Kept.Outcome.JobId);
     }
 
     [Fact]
@@ -58,8 +70,10 @@ public sealed class AuditTrailTests
         var trail = Trail();
         trail.Keep(Sum, Work("old"), 1);
         _clock.Advance(TimeSpan.FromHours(25));
-        Assert.Empty(trail.Take(Sum));
-        Assert.Equal(0, trail.Bytes);
+        Assert.Empty(trail.Find(Sum));
+        trail.Keep(Sum, Work("new"), 2);
+        Assert.Equal("new", Assert.Single(trail.Find(Sum)).Kept.Outcome.JobId);
+        Assert.Equal(Work("new").Bytes, trail.Bytes);
     }
 
     private AuditTrail Trail() => new(Options.Create(_options), _clock);
