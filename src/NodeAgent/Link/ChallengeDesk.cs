@@ -104,6 +104,8 @@ internal sealed partial class ChallengeDesk(
         finally
         {
             lock (_gate) _opening = null;
+            // It took tens of megabytes for seconds. An agent that then is idle would keep them, since nothing makes it collect.
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         }
     }
 
