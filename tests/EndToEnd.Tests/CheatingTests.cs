@@ -118,7 +118,10 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         {
             Done = new Done
             {
-                LeaseId = lease.LeaseId, Usage = new Usage { PromptTokens = 7, CompletionTokens = 3 }, FinishReason = "stop", LogprobCommitment = ByteString.CopyFrom(LogprobCommitment.Root(tokens)),
+                LeaseId = lease.LeaseId,
+                Usage = new Usage { PromptTokens = 7, CompletionTokens = 3 },
+                FinishReason = "stop",
+                LogprobCommitment = ByteString.CopyFrom(LogprobCommitment.Root(tokens)),
             },
         });
         (await asked).Expect(HttpStatusCode.OK);
@@ -128,7 +131,8 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
         {
             ReceiptSignature = new ReceiptSignature
             {
-                ReceiptId = ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan()), Signature = ByteString.CopyFrom(node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))),
+                ReceiptId = ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan()),
+                Signature = ByteString.CopyFrom(node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))),
             },
         });
         await line.NextReceiptIssuedAsync();

@@ -39,7 +39,12 @@ internal sealed class Inventories(string agentVersion, Protocol.V1.Hardware hard
             var (backend, architecture) = isBuiltin ? _processor : _largest;
             var message = new Engine
             {
-                Name = engine.Name, Kind = engine.Kind, Version = isBuiltin ? agentVersion : has.Version, Slots = (uint)engine.Slots, Backend = backend, Architecture = architecture,
+                Name = engine.Name,
+                Kind = engine.Kind,
+                Version = isBuiltin ? agentVersion : has.Version,
+                Slots = (uint)engine.Slots,
+                Backend = backend,
+                Architecture = architecture,
             };
             message.Models.AddRange(has.Models.Where(allowed.Allows).Select(Of));
             inventory.Engines.Add(message);

@@ -351,7 +351,8 @@ internal sealed partial class NodeGrain(
             var reference = await speeds.FindAsync(hardwareClass, weights, bytes, _node!.AccountId, CancellationToken.None);
             rates[(weights, bytes)] = (computeClass is null || computeClass == hardwareClass
                 ? new PayRate(hardwareClass, reference.Times, null, default)
-                : new PayRate(hardwareClass, reference.Times, computeClass, (await speeds.FindAsync(computeClass, weights, bytes, _node.AccountId, CancellationToken.None)).Times)) with { ModelBytes = reference.ModelBytes };
+                : new PayRate(hardwareClass, reference.Times, computeClass, (await speeds.FindAsync(computeClass, weights, bytes, _node.AccountId, CancellationToken.None)).Times)) with
+            { ModelBytes = reference.ModelBytes };
         }
         return rates;
     }

@@ -279,7 +279,8 @@ internal sealed class VerificationStore(HubDatabase database)
             Hardware_class,
             At(Measured_at),
             Measurement,
-            Compute_class) { Declines = (int)Declines, Unmeasured = TimeSpan.FromMilliseconds(Unmeasured_ms) };
+            Compute_class)
+        { Declines = (int)Declines, Unmeasured = TimeSpan.FromMilliseconds(Unmeasured_ms) };
     }
 
     private sealed class StoredReputation

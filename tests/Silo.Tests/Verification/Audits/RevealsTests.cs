@@ -63,5 +63,6 @@ public sealed class RevealsTests
     private static KeptAnswer Kept(ScriptedSession node, string job, byte[] commitment) => new(Outcome(node, job, commitment), "engine", Encoding.UTF8.GetBytes("{}"), []);
 
     private static JobOutcome Outcome(ScriptedSession node, string job, byte[] commitment) => new(
-        job, 1, "acct", "key", JobKind.Chat, "m", "", 0, node.NodeId, JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "sha256:aa/ollama/1/cpu/x64/np1") { LogprobCommitment = [.. commitment] };
+        job, 1, "acct", "key", JobKind.Chat, "m", "", 0, node.NodeId, JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "sha256:aa/ollama/1/cpu/x64/np1")
+    { LogprobCommitment = [.. commitment] };
 }

@@ -86,7 +86,11 @@ public sealed class NodeChallengesTests(SqliteTestDatabase database) : IClassFix
         // Nothing but its first round comes, however long the test takes.
         var schedule = new ChallengeScheduleOptions
         {
-            FirstAfter = TimeSpan.Zero, MeanPeriod = TimeSpan.FromMilliseconds(1), AgainAfter = TimeSpan.FromHours(1), WaitForLeisure = TimeSpan.Zero, PingTimeout = TimeSpan.FromMilliseconds(1),
+            FirstAfter = TimeSpan.Zero,
+            MeanPeriod = TimeSpan.FromMilliseconds(1),
+            AgainAfter = TimeSpan.FromHours(1),
+            WaitForLeisure = TimeSpan.Zero,
+            PingTimeout = TimeSpan.FromMilliseconds(1),
         };
         using var thread = new VerificationThread(Create(schedule));
         var hardware = Create(new HardwareClassOptions());
