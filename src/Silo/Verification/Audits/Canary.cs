@@ -1,6 +1,4 @@
-using System.Buffers;
 using System.Globalization;
-using System.Text.Json;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Verification.Audits;
@@ -29,24 +27,10 @@ internal sealed record Canary(JobKind Kind, ReadOnlyMemory<byte> Body)
     public static Canary Draw(string model, CanaryOptions options, Random random)
     {
         var prompt = Fill(options.Prompts[random.Next(options.Prompts.Count)], random);
-        var body = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(body))
-        {
-            json.WriteStartObject();
-            json.WriteString("model", model);
-            json.WriteStartArray("messages");
-            json.WriteStartObject();
-            json.WriteString("role", "user");
-            json.WriteString("content", prompt);
-            json.WriteEndObject();
-            json.WriteEndArray();
-            json.WriteNumber("max_tokens", random.Next(options.MinTokens, options.MaxTokens + 1));
-            // Clients differ in what they leave to the engine; greedy answers carry the most evidence.
-            if (random.NextDouble() < options.GreedyShare) json.WriteNumber("temperature", 0);
-            if (random.Next(2) == 0) json.WriteBoolean("stream", true);
-            json.WriteEndObject();
-        }
-        return new Canary(JobKind.Chat, body.WrittenMemory);
+        var tokens = random.Next(options.MinTokens, options.MaxTokens + 1);
+        // Clients differ in what they leave to the engine; greedy answers carry the most evidence.
+        var isGreedy = random.NextDouble() < options.GreedyShare;
+        return new Canary(JobKind.Chat, ChatBody.Write(model, prompt, tokens, isGreedy, isStream: random.Next(2) == 0, withUsage: false));
     }
 
     private static string Fill(string template, Random random)

@@ -138,7 +138,7 @@ internal sealed partial class InferenceBenchmark(
     {
         var (_, completionTokens, characters) = Size(model.ContextLength, options.Value);
         if (completionTokens < options.Value.MinCompletionTokens) return null;
-        var body = GreedyChat.Body(model.Name, Text(characters), completionTokens);
+        var body = ChatBody.Greedy(model.Name, Text(characters), completionTokens);
         return new DirectLease(nodeId, engine, model, $"job_{Guid.CreateVersion7():N}", JobKind.Chat, body, Stream: true, options.Value.TimeLimit) { Yields = true };
     }
 

@@ -162,7 +162,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
     private static bool IsResident(ModelReport model) => model.Loaded && (model.Capabilities.IsEmpty || model.Capabilities.Contains(JobKind.Chat.Word()));
 
     /// <summary>A few greedy tokens on numbers that nobody has seen before, so that no cache has their beginning.</summary>
-    private byte[] BodyFor(ModelReport model) => GreedyChat.Body(model.Name, Format($"{room.Random.Next(1_000, 1_000_000)}+{room.Random.Next(1_000, 1_000_000)}="), room.Options.Tokens);
+    private byte[] BodyFor(ModelReport model) => ChatBody.Greedy(model.Name, Format($"{room.Random.Next(1_000, 1_000_000)}+{room.Random.Next(1_000, 1_000_000)}="), room.Options.Tokens);
 
     private static ProbeResult Failed(string finding) => new(ProbeOutcome.Failed, finding);
 
