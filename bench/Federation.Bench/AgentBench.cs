@@ -7,7 +7,8 @@ namespace Federation.Bench;
 internal static class AgentBench
 {
     private const int Starts = 10;
-    private static readonly TimeSpan IdleTime = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan IdleTime = TimeSpan.FromSeconds(60);
 
     // The runtime compiles anew what has run 30 times, heartbeats too; an agent idles for days.
     private static readonly TimeSpan SettlingTime = TimeSpan.FromMinutes(2);
@@ -21,19 +22,18 @@ internal static class AgentBench
         await using var federation = await Federation.StartAsync(hubFile);
         var connects = new List<double>();
         Process? node = null;
-        for (var start = 0; start < 5; start++)
+        for (var start = 0; start < Starts; start++)
         {
             if (node is not null)
             {
                 node.Kill();
                 await node.WaitForExitAsync();
-                await UntilConnectedAsync(federation, node, connected: false);
             }
-            node = await federation.AddNodeAsync(file, """{ "engines": { "ollama": { "enabled": false } } }""");
-            await UntilConnectedAsync(federation, node, connected: true);
-            connects.Add((DateTime.Now - node.StartTime).TotalMilliseconds);
+            // As it is installed: no Ollama runs here, so the agent looks for one in vain.
+            node = await federation.AddNodeAsync(file, "{ }");
+            connects.Add(await ConnectedAfterAsync(node));
         }
-        table.Add("start to connected, median of 5", Numbers.Milliseconds(Numbers.Median(connects)), "≤ 500 ms");
+        table.Add($"start to connected, by its own log, median of {Starts}", Numbers.Milliseconds(Numbers.Median(connects)), "≤ 500 ms");
 
         await Task.Delay(SettlingTime);
         var before = node!.TotalProcessorTime;
@@ -60,14 +60,15 @@ internal static class AgentBench
         return times;
     }
 
-    /// <summary>Waits until the hub sees the one node come, or go.</summary>
-    private static async Task UntilConnectedAsync(Federation federation, Process node, bool connected)
+    /// <summary>Milliseconds from the start of the process to its line in the log; the hub's list of nodes may be half a second old.</summary>
+    private static async Task<double> ConnectedAfterAsync(Process node)
     {
-        using var http = federation.Client();
-        while ((await http.GetStringAsync("/v1/nodes")).Contains("\"connected\":true", StringComparison.Ordinal) != connected)
+        var connected = new TaskCompletionSource<DateTime>(TaskCreationOptions.RunContinuationsAsynchronously);
+        node.ErrorDataReceived += (_, line) =>
         {
-            if (connected && node.HasExited) throw new InvalidOperationException("The agent ended.");
-            await Task.Delay(2);
-        }
+            if (line.Data is null) connected.TrySetException(new InvalidOperationException("The agent ended."));
+            else if (line.Data.Contains("Connected to hub", StringComparison.Ordinal)) connected.TrySetResult(DateTime.Now);
+        };
+        return (await connected.Task.WaitAsync(Patience) - node.StartTime).TotalMilliseconds;
     }
 }

@@ -25,6 +25,9 @@ public sealed record EngineWatchOptions
     /// <summary>Between the end of one look at an engine and the beginning of the next. Default 2 s.</summary>
     public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>The same while the engine is not there: a refused connection costs many times what an answer does. Default 5 s.</summary>
+    public TimeSpan AbsentInterval { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>How long an engine may take to answer before it counts as gone. Default 30 s: a first look digests large files.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
 }
@@ -100,8 +103,9 @@ public sealed partial class EngineWatch
         {
             while (true)
             {
-                Note(index, await LookAsync(_engines[index], cancellationToken).ConfigureAwait(false));
-                await Task.Delay(_options.Interval, _time, cancellationToken).ConfigureAwait(false);
+                var inventory = await LookAsync(_engines[index], cancellationToken).ConfigureAwait(false);
+                Note(index, inventory);
+                await Task.Delay(inventory is null ? _options.AbsentInterval : _options.Interval, _time, cancellationToken).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)

@@ -5,7 +5,7 @@ namespace Federation.NodeAgent.Tests.Engines;
 
 public sealed class EngineWatchTests : IAsyncDisposable
 {
-    private static readonly EngineWatchOptions Options = new();
+    private static readonly EngineWatchOptions Options = new() { AbsentInterval = new EngineWatchOptions().Interval };
 
     private readonly ManualTime _time = new();
     private readonly ManualEngine _first = new("first");
@@ -106,6 +106,22 @@ public sealed class EngineWatchTests : IAsyncDisposable
         await _time.UntilSetAsync(Options.Patience);
         _time.Advance(Options.Patience);
         Assert.Equal(["b"], Models(await NextAsync()));
+    }
+
+    [Fact]
+    public async Task An_engine_that_is_not_there_is_looked_at_less_often()
+    {
+        using var stop = new CancellationTokenSource();
+        var options = new EngineWatchOptions();
+        var time = new ManualTime();
+        var running = new EngineWatch([_first, _second], options, time, NullLogger<EngineWatch>.Instance).RunAsync(stop.Token);
+
+        await time.UntilSetAsync(options.Interval);
+        await time.UntilSetAsync(options.AbsentInterval);
+        Assert.True(options.AbsentInterval > options.Interval);
+
+        await stop.CancelAsync();
+        await running;
     }
 
     [Fact]

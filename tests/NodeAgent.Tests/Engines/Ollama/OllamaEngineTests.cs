@@ -93,7 +93,8 @@ public sealed class OllamaEngineTests
         var port = await FreePortAsync();
         await using var engine = new OllamaEngine(new OllamaOptions { Address = new Uri($"http://127.0.0.1:{port}") }, TimeProvider.System);
         var time = new ManualTime();
-        var watch = new EngineWatch([engine], new EngineWatchOptions(), time, NullLogger<EngineWatch>.Instance);
+        var watchOptions = new EngineWatchOptions { AbsentInterval = new EngineWatchOptions().Interval };
+        var watch = new EngineWatch([engine], watchOptions, time, NullLogger<EngineWatch>.Instance);
         using var stop = new CancellationTokenSource();
         var running = watch.RunAsync(stop.Token);
         await using var changes = watch.ChangesAsync(stop.Token).GetAsyncEnumerator();
@@ -123,8 +124,8 @@ public sealed class OllamaEngineTests
 
         async Task LookAgainAsync()
         {
-            await time.UntilSetAsync(TimeSpan.FromSeconds(2));
-            time.Advance(TimeSpan.FromSeconds(2));
+            await time.UntilSetAsync(watchOptions.Interval);
+            time.Advance(watchOptions.Interval);
         }
     }
 
