@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Dapper;
 using Federation.Contracts.Accounts;
 using Federation.Silo.Storage;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Accounts;
 
@@ -21,7 +22,7 @@ internal sealed class AccountStore(HubDatabase database, TimeProvider time)
         await database.WriteAsync(
             (connection, transaction) => connection.ExecuteAsync(
                 "INSERT INTO accounts (id, name, tier, created_at) VALUES (@Id, @Name, @Tier, @CreatedAt)",
-                new { row.Id, row.Name, Tier = TierNames.Of(row.Tier), CreatedAt = row.CreatedAt.ToUnixTimeMilliseconds() },
+                new { row.Id, row.Name, Tier = TierNames.Of(row.Tier), CreatedAt = Ms(row.CreatedAt) },
                 transaction),
             cancellationToken);
         return row;
@@ -56,7 +57,7 @@ internal sealed class AccountStore(HubDatabase database, TimeProvider time)
         public long? Closed_at { get; init; }
 
         public AccountRow ToRow() => new(
-            Id, Name, TierNames.Parse(Tier), DateTimeOffset.FromUnixTimeMilliseconds(Created_at), Closed_at is { } closed ? DateTimeOffset.FromUnixTimeMilliseconds(closed) : null);
+            Id, Name, TierNames.Parse(Tier), At(Created_at), At(Closed_at));
     }
 }
 

@@ -4,6 +4,7 @@ using System.ComponentModel.DataAnnotations;
 using Dapper;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Accounts;
 
@@ -110,8 +111,8 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
                     Hash = Secrets.Hash(key),
                     row.Prefix,
                     Scopes = string.Join(' ', scopes),
-                    CreatedAt = now.ToUnixTimeMilliseconds(),
-                    ExpiresAt = row.ExpiresAt?.ToUnixTimeMilliseconds(),
+                    CreatedAt = Ms(now),
+                    ExpiresAt = Ms(row.ExpiresAt),
                 },
                 transaction),
             cancellationToken);
@@ -136,7 +137,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
                 UPDATE api_keys SET revoked_at = COALESCE(revoked_at, @now)
                 WHERE id = @keyId AND (@accountId = '' OR account_id = @accountId)
                 """,
-                new { keyId, accountId = accountId ?? string.Empty, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
+                new { keyId, accountId = accountId ?? string.Empty, now = Ms(time.GetUtcNow()) },
                 transaction),
             cancellationToken);
         Interlocked.Increment(ref _revocations);
@@ -156,7 +157,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         await database.WriteAsync(
             (connection, transaction) => connection.ExecuteAsync(
                 "UPDATE api_keys SET last_used_at = @at WHERE id = @id AND (last_used_at IS NULL OR last_used_at < @at)",
-                uses.Select(use => new { id = use.Key, at = use.Value.ToUnixTimeMilliseconds() }),
+                uses.Select(use => new { id = use.Key, at = Ms(use.Value) }),
                 transaction),
             cancellationToken);
         // Only what is written: whoever called meanwhile is in the next round.
@@ -196,8 +197,6 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         public long? Last_used_at { get; init; }
 
         public ApiKeyRow ToRow() => new(
-            Id, Account_id, Name, Prefix, [.. Scopes.Split(' ')], Time(Created_at)!.Value, Time(Expires_at), Time(Revoked_at), Time(Last_used_at));
-
-        private static DateTimeOffset? Time(long? unixMs) => unixMs is { } ms ? DateTimeOffset.FromUnixTimeMilliseconds(ms) : null;
+            Id, Account_id, Name, Prefix, [.. Scopes.Split(' ')], At(Created_at), At(Expires_at), At(Revoked_at), At(Last_used_at));
     }
 }

@@ -3,6 +3,7 @@ using Federation.Contracts.Accounts;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Accounts;
 
@@ -21,7 +22,7 @@ internal sealed class OperatorAccount(HubDatabase database, ApiKeys keys, IOptio
         var created = await database.WriteAsync(
             (connection, transaction) => connection.ExecuteAsync(
                 "INSERT INTO accounts (id, name, tier, created_at) VALUES (@AccountId, 'operator', @Tier, @Now) ON CONFLICT (id) DO NOTHING",
-                new { AccountId, Tier = TierNames.Of(Tier.Enterprise), Now = time.GetUtcNow().ToUnixTimeMilliseconds() },
+                new { AccountId, Tier = TierNames.Of(Tier.Enterprise), Now = Ms(time.GetUtcNow()) },
                 transaction),
             cancellationToken);
         if (created == 0) return null;

@@ -3,6 +3,7 @@ using Dapper;
 using Federation.Silo.Accounts;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Nodes;
 
@@ -76,8 +77,8 @@ internal sealed class JoinTokens(HubDatabase database, IOptions<JoinTokenOptions
                     Hash = Secrets.Hash(token.Text),
                     AccountId = accountId,
                     Announcement = announcement,
-                    CreatedAt = now.ToUnixTimeMilliseconds(),
-                    ExpiresAt = token.ExpiresAt.ToUnixTimeMilliseconds(),
+                    CreatedAt = Ms(now),
+                    ExpiresAt = Ms(token.ExpiresAt),
                 },
                 transaction),
             cancellationToken);
@@ -89,7 +90,7 @@ internal sealed class JoinTokens(HubDatabase database, IOptions<JoinTokenOptions
     {
         if (!Secrets.IsWellFormed(TokenPrefix, token)) return new JoinTokenRedemption(JoinTokenStatus.Unknown, null);
         var hash = Secrets.Hash(token);
-        var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var now = Ms(time.GetUtcNow());
         return await database.WriteAsync(
             async (connection, transaction) =>
             {

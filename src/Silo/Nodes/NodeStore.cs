@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Dapper;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Storage;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Nodes;
 
@@ -32,7 +33,7 @@ internal sealed class NodeStore(HubDatabase database, TimeProvider time)
                     node.DisplayName,
                     Standing = Word(node.Standing),
                     Hardware = hardwareJson,
-                    CreatedAt = node.CreatedAt.ToUnixTimeMilliseconds(),
+                    CreatedAt = Ms(node.CreatedAt),
                 },
                 transaction),
             cancellationToken);
@@ -58,12 +59,12 @@ internal sealed class NodeStore(HubDatabase database, TimeProvider time)
     public Task RememberAsync(string id, string agentVersion, string hardwareJson, CancellationToken cancellationToken) => database.WriteAsync(
         (connection, transaction) => connection.ExecuteAsync(
             "UPDATE nodes SET agent_version = @agentVersion, hardware = @hardwareJson, last_seen_at = @now WHERE id = @id",
-            new { id, agentVersion, hardwareJson, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
+            new { id, agentVersion, hardwareJson, now = Ms(time.GetUtcNow()) },
             transaction),
         cancellationToken);
 
     public Task SetLastSeenAsync(string id, DateTimeOffset at, CancellationToken cancellationToken) => database.WriteAsync(
-        (connection, transaction) => connection.ExecuteAsync("UPDATE nodes SET last_seen_at = @at WHERE id = @id", new { id, at = at.ToUnixTimeMilliseconds() }, transaction),
+        (connection, transaction) => connection.ExecuteAsync("UPDATE nodes SET last_seen_at = @at WHERE id = @id", new { id, at = Ms(at) }, transaction),
         cancellationToken);
 
     public Task SetStandingAsync(string id, Standing standing, CancellationToken cancellationToken) => database.WriteAsync(
@@ -110,7 +111,7 @@ internal sealed class NodeStore(HubDatabase database, TimeProvider time)
             [.. Public_key],
             Display_name,
             TryParseStanding(Standing, out var standing) ? standing : throw new InvalidOperationException($"Node {Id} has the unknown standing '{Standing}'."),
-            DateTimeOffset.FromUnixTimeMilliseconds(Created_at),
-            Last_seen_at is { } seen ? DateTimeOffset.FromUnixTimeMilliseconds(seen) : null);
+            At(Created_at),
+            At(Last_seen_at));
     }
 }

@@ -3,6 +3,7 @@ using Dapper;
 using Federation.Protocol.Receipts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Verification;
 
@@ -57,13 +58,13 @@ internal sealed class ReceiptStore(HubDatabase database)
             receipt.Attempt,
             Payload = payload,
             Credited = credited.Value,
-            CreatedAt = now.ToUnixTimeMilliseconds(),
+            CreatedAt = Ms(now),
         });
 
     /// <summary>Marks a receipt as signed by both.</summary>
     public static SqlStatement Issue(ImmutableArray<byte> id, byte[] nodeSignature, byte[] hubSignature, DateTimeOffset now) => new(
         "UPDATE receipts SET state = 'issued', node_signature = @NodeSignature, hub_signature = @HubSignature, issued_at = @Now WHERE id = @Id AND state = 'offered'",
-        new { Id = Name(id), NodeSignature = nodeSignature, HubSignature = hubSignature, Now = now.ToUnixTimeMilliseconds() });
+        new { Id = Name(id), NodeSignature = nodeSignature, HubSignature = hubSignature, Now = Ms(now) });
 
     /// <summary>Marks a receipt as objected to by its node.</summary>
     public static SqlStatement Dispute(ImmutableArray<byte> id, string objection) => new(

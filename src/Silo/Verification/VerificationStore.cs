@@ -4,6 +4,7 @@ using Federation.Contracts.Nodes;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Standings;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Verification;
 
@@ -231,14 +232,6 @@ internal sealed class VerificationStore(HubDatabase database)
         Abandoned = (long)Math.Round(reputation.Abandoned * Billion),
     };
 
-    private static long Ms(DateTimeOffset at) => at.ToUnixTimeMilliseconds();
-
-    private static long? Ms(DateTimeOffset? at) => at?.ToUnixTimeMilliseconds();
-
-    private static DateTimeOffset At(long ms) => DateTimeOffset.FromUnixTimeMilliseconds(ms);
-
-    private static DateTimeOffset? At(long? ms) => ms is { } at ? At(at) : null;
-
     private static Standing StandingOf(string word)
         => NodeStore.TryParseStanding(word, out var standing) ? standing : throw new InvalidOperationException($"There is no standing '{word}'.");
 
@@ -339,7 +332,7 @@ internal sealed class VerificationStore(HubDatabase database)
             Seq,
             Id,
             Node_id,
-            DateTimeOffset.FromUnixTimeMilliseconds(At),
+            UnixTime.At(At),
             Kind,
             (Evidence)Evidence,
             Dc,

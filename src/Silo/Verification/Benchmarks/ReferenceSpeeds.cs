@@ -4,6 +4,7 @@ using Dapper;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Verification.Benchmarks;
 
@@ -23,7 +24,7 @@ internal sealed class SpeedStore(HubDatabase database)
         ON CONFLICT (node_id, weights) DO UPDATE SET model = excluded.model, hardware_class = excluded.hardware_class, prompt_ns = excluded.prompt_ns, token_ns = excluded.token_ns,
           measured_at = excluded.measured_at
         """,
-        new { NodeId = nodeId, speed.Weights, speed.Model, HardwareClass = hardwareClass, speed.PromptNanoseconds, speed.TokenNanoseconds, Now = now.ToUnixTimeMilliseconds() });
+        new { NodeId = nodeId, speed.Weights, speed.Model, HardwareClass = hardwareClass, speed.PromptNanoseconds, speed.TokenNanoseconds, Now = Ms(now) });
 
     /// <summary>Of trusted nodes of a class with a model, those measured since then.</summary>
     public Task<ImmutableArray<MeasuredSpeed>> ListAsync(string hardwareClass, string weights, DateTimeOffset since, CancellationToken cancellationToken) => database.ReadAsync(
@@ -32,7 +33,7 @@ internal sealed class SpeedStore(HubDatabase database)
             SELECT n.account_id, s.prompt_ns, s.token_ns FROM node_speeds s JOIN nodes n ON n.id = s.node_id
             WHERE s.hardware_class = @hardwareClass AND s.weights = @weights AND s.measured_at >= @since AND n.standing = 'trusted' ORDER BY s.measured_at DESC LIMIT @NodesMax
             """,
-            new { hardwareClass, weights, since = since.ToUnixTimeMilliseconds(), NodesMax })).Select(row => new MeasuredSpeed(row.AccountId, TimesOf(row.Prompt, row.Token))).ToImmutableArray(),
+            new { hardwareClass, weights, since = Ms(since), NodesMax })).Select(row => new MeasuredSpeed(row.AccountId, TimesOf(row.Prompt, row.Token))).ToImmutableArray(),
         cancellationToken);
 
     /// <summary>What a node was measured at, by model.</summary>
@@ -40,7 +41,7 @@ internal sealed class SpeedStore(HubDatabase database)
         => database.ReadAsync(
             async connection => (await connection.QueryAsync<(string Model, string Weights, string HardwareClass, long Prompt, long Token, long At)>(
                 "SELECT model, weights, hardware_class, prompt_ns, token_ns, measured_at FROM node_speeds WHERE node_id = @nodeId ORDER BY measured_at DESC, weights LIMIT @limit", new { nodeId, limit }))
-                .Select(row => (row.Model, row.Weights, row.HardwareClass, TimesOf(row.Prompt, row.Token), DateTimeOffset.FromUnixTimeMilliseconds(row.At))).ToImmutableArray(),
+                .Select(row => (row.Model, row.Weights, row.HardwareClass, TimesOf(row.Prompt, row.Token), At(row.At))).ToImmutableArray(),
             cancellationToken);
 
     private static TokenTimes TimesOf(long promptNanoseconds, long tokenNanoseconds) => new(promptNanoseconds / 1e3, tokenNanoseconds / 1e3);

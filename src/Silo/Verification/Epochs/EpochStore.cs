@@ -4,6 +4,7 @@ using Dapper;
 using Federation.Protocol.Receipts;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Sampling;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Verification.Epochs;
 
@@ -55,7 +56,7 @@ internal sealed class EpochStore(HubDatabase database)
     public Task<int> EnsureAsync(long epoch, byte[] secret, DateTimeOffset now, CancellationToken cancellationToken) => database.WriteAsync(
         (connection, transaction) => connection.ExecuteAsync(
             "INSERT INTO epochs (epoch, secret, commitment, committed_at, state) VALUES (@epoch, @secret, @commitment, @now, 1) ON CONFLICT (epoch) DO NOTHING",
-            new { epoch, secret, commitment = EpochSecret.Commitment(epoch, secret), now = now.ToUnixTimeMilliseconds() },
+            new { epoch, secret, commitment = EpochSecret.Commitment(epoch, secret), now = Ms(now) },
             transaction),
         cancellationToken);
 
@@ -74,7 +75,7 @@ internal sealed class EpochStore(HubDatabase database)
     public Task<ImmutableArray<long>> ListDueAsync(EpochState state, long endedBefore, DateTimeOffset rootedBefore, int limit, CancellationToken cancellationToken) => database.ReadAsync(
         async connection => (await connection.QueryAsync<long>(
             "SELECT epoch FROM epochs WHERE state = @state AND epoch < @endedBefore AND COALESCE(rooted_at, 0) <= @rootedBefore ORDER BY epoch LIMIT @limit",
-            new { state = (long)state, endedBefore, rootedBefore = rootedBefore.ToUnixTimeMilliseconds(), limit })).ToImmutableArray(),
+            new { state = (long)state, endedBefore, rootedBefore = Ms(rootedBefore), limit })).ToImmutableArray(),
         cancellationToken);
 
     /// <summary>The receipts of an epoch, by id after <paramref name="after"/>.</summary>
@@ -113,7 +114,7 @@ internal sealed class EpochStore(HubDatabase database)
             var root = EpochTree.Root(leaves);
             await connection.ExecuteAsync(
                 "UPDATE epochs SET state = 2, root = @root, receipts = @count, signature = @signature, rooted_at = @now WHERE epoch = @epoch",
-                new { epoch, root, count = (long)leaves.Length, signature = sign(EpochTree.SigningBytes(epoch, leaves.Length, row.Commitment, root)), now = now.ToUnixTimeMilliseconds() },
+                new { epoch, root, count = (long)leaves.Length, signature = sign(EpochTree.SigningBytes(epoch, leaves.Length, row.Commitment, root)), now = Ms(now) },
                 transaction);
             return leaves.Length;
         },
@@ -135,7 +136,7 @@ internal sealed class EpochStore(HubDatabase database)
                     $"UPDATE earnings SET audit = 1 WHERE audit = 0 AND {database.Dialect.In("id", "ids")}", new { ids = database.Dialect.Set(chunk) }, transaction);
             }
             await connection.ExecuteAsync(
-                "UPDATE epochs SET state = 3, beacon = @beacon, revealed_at = @now WHERE epoch = @epoch", new { epoch, beacon, now = now.ToUnixTimeMilliseconds() }, transaction);
+                "UPDATE epochs SET state = 3, beacon = @beacon, revealed_at = @now WHERE epoch = @epoch", new { epoch, beacon, now = Ms(now) }, transaction);
             return drawn.Length;
         },
         cancellationToken);
@@ -177,12 +178,12 @@ internal sealed class EpochStore(HubDatabase database)
             (EpochState)State,
             Secret,
             Commitment,
-            DateTimeOffset.FromUnixTimeMilliseconds(Committed_at),
+            At(Committed_at),
             Root ?? [],
             Receipts ?? 0,
             Signature ?? [],
-            Rooted_at is { } rooted ? DateTimeOffset.FromUnixTimeMilliseconds(rooted) : null,
+            At(Rooted_at),
             Beacon ?? [],
-            Revealed_at is { } revealed ? DateTimeOffset.FromUnixTimeMilliseconds(revealed) : null);
+            At(Revealed_at));
     }
 }
