@@ -152,7 +152,7 @@ internal sealed class SimulatedNode
         _hasMissed = false;
         _lastProbe = hour;
         _awayAtLastPass = _absence.At(hour).TotalHours;
-        _nextProbe = hour + Standby.Wait(_draws.Uniform(), _scenario.Accrual).TotalHours;
+        _nextProbe = hour + PoissonProcess.Wait(_draws.Uniform(), _scenario.Accrual.MeanProbeWait).TotalHours;
     }
 
     // -------------------------------------------------------------------------------------------------------- hardware
@@ -264,7 +264,7 @@ internal sealed class SimulatedNode
             }
 
             _standby = step.After;
-            _nextProbe = step.RetryAt is { } retry ? World.HoursAt(retry) : at + Standby.Wait(_draws.Uniform(), _scenario.Accrual).TotalHours;
+            _nextProbe = step.RetryAt is { } retry ? World.HoursAt(retry) : at + PoissonProcess.Wait(_draws.Uniform(), _scenario.Accrual.MeanProbeWait).TotalHours;
         }
 
         return probes;

@@ -12,6 +12,7 @@ using Federation.Silo.Verification.Accrual;
 using Federation.Silo.Verification.Audits;
 using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Challenges;
+using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Epochs;
 using Federation.Silo.Verification.Inference;
 using Federation.Silo.Verification.Probes;
@@ -120,6 +121,10 @@ internal static class HubHost
         builder.Services.AddValidated<ChallengeScheduleOptions, ChallengeScheduleOptionsValidator>(ChallengeScheduleOptions.SectionName);
         builder.Services.AddSingleton<VerificationThread>();
         builder.Services.AddSingleton<ChallengeRoom>();
+        builder.Services.AddValidated<CommonSlotOptions, CommonSlotOptionsValidator>(CommonSlotOptions.SectionName);
+        builder.Services.AddSingleton<SlotResultStore>();
+        builder.Services.AddSingleton<Neighbourhood>();
+        builder.Services.AddSingleton<SlotRoom>();
         builder.Services.AddValidated<ProbeOptions, ProbeOptionsValidator>(ProbeOptions.SectionName);
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ProbeRoom>(services, new UnforeseeableRandom()));
         builder.Services.AddValidated<AuditOptions, AuditOptionsValidator>(AuditOptions.SectionName);

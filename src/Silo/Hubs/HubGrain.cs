@@ -129,6 +129,7 @@ internal sealed partial class HubGrain(
     private static bool SaysTheSame(NodeView before, NodeView after)
         => before.Standing == after.Standing
             && before.HardwareClass == after.HardwareClass
+            && before.Network == after.Network
             && before.Report is { } old
             && after.Report is { } now
             && old.AcceptsWork == now.AcceptsWork

@@ -15,6 +15,7 @@ using Federation.Silo.Storage;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Accrual;
 using Federation.Silo.Verification.Benchmarks;
+using Federation.Silo.Verification.CommonSlots;
 using Google.Protobuf;
 using Microsoft.Extensions.Options;
 using Orleans.Concurrency;
@@ -191,7 +192,7 @@ internal sealed partial class NodeGrain(
         => _node is null ? Unknown() : await ApplyAsync(await Verification.RecordAbandonmentAsync(jobId, determinismClass, finding));
 
     public async Task<ProbeFollowUp> RecordProbe(string sessionId, ProbeReport report) => _connection?.SessionId == sessionId
-        ? await Verification.RecordProbeAsync(report, _hardwareClass, await EarningMultiplierAsync())
+        ? await Verification.RecordProbeAsync(report, new Neighbour(Id, _node!.AccountId, _connection.Network), _hardwareClass, await EarningMultiplierAsync())
         : new ProbeFollowUp(null, 0);
 
     public async Task<int> SettleEarnings() => _node is null ? 0 : await Verification.SettleAsync();
@@ -450,7 +451,8 @@ internal sealed partial class NodeGrain(
     private Task ReportToHubAsync() => GrainFactory.GetGrain<IHubGrain>(0).ReportNode(View());
 
     private NodeView View() => new(
-        Id, _node!.AccountId, _node.DisplayName, _node.Standing, _hardwareClass, _connection is not null, _lastSeen, _report);
+        Id, _node!.AccountId, _node.DisplayName, _node.Standing, _hardwareClass, _connection is not null, _lastSeen, _report)
+    { Network = _connection?.Network ?? string.Empty };
 
     private static string HardwareJson(ImmutableArray<byte> hardware) => JsonFormatter.Default.Format(Hardware.Parser.ParseFrom(hardware.AsSpan()));
 

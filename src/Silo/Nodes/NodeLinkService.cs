@@ -5,6 +5,7 @@ using Federation.Protocol.V1;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Challenges;
+using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Probes;
 using Google.Protobuf;
 using Grpc.Core;
@@ -21,6 +22,7 @@ internal sealed partial class NodeLinkService(
     HubDrain drain,
     ChallengeRoom challenges,
     ProbeRoom probes,
+    SlotRoom slots,
     IOptions<NodeLinkOptions> options,
     TimeProvider time,
     ILoggerFactory loggers,
@@ -48,7 +50,7 @@ internal sealed partial class NodeLinkService(
             await responseStream.WriteAsync(new HubMessage { Challenge = ChallengeOf(nonce) }, context.CancellationToken);
             var first = await ReadWithinAsync(requestStream, "the hello", context.CancellationToken);
             if (first.MessageCase is not NodeMessage.MessageOneofCase.Hello) throw Refusal(StatusCode.InvalidArgument, "the first message must be a hello");
-            var (session, node) = await OpenAsync(nonce, first.Hello);
+            var (session, node) = await OpenAsync(nonce, first.Hello, RemoteNetwork.Of(context.Peer, slots.Options));
             await RunAsync(session, node, first.Hello, requestStream, responseStream, context.CancellationToken);
         });
 
@@ -90,7 +92,7 @@ internal sealed partial class NodeLinkService(
         }
     }
 
-    private async Task<(NodeSession Session, NodeIdentity Node)> OpenAsync(byte[] nonce, Hello hello)
+    private async Task<(NodeSession Session, NodeIdentity Node)> OpenAsync(byte[] nonce, Hello hello, string network)
     {
         if (!NodeId.TryParse(hello.NodeId, out var nodeId)) throw Refusal(StatusCode.InvalidArgument, "the node id is malformed");
         if (await grains.GetIdentityAsync(nodeId.ToString()) is not { } known) throw Refusal(StatusCode.Unauthenticated, "the node is unknown to this hub; join it first");
@@ -102,6 +104,7 @@ internal sealed partial class NodeLinkService(
             nodeId.ToString(), $"ns_{Guid.CreateVersion7():N}", Reports.Of(hello), _options, grains, time, loggers.CreateLogger<NodeSession>())
         {
             IsQuarantined = known.Standing is Standing.Quarantined,
+            Network = network,
         };
         if (!sessions.TryAdd(session)) throw Refusal(StatusCode.ResourceExhausted, "this silo holds as many nodes as it may; dial another");
         return (session, known);
@@ -124,10 +127,11 @@ internal sealed partial class NodeLinkService(
                     MaxChunkBytes = (uint)_options.MaxChunkBytes,
                 },
             });
-            var status = await grains.ConnectAsync(session.NodeId, new NodeConnection(session.SessionId, reference, session.Report));
+            var status = await grains.ConnectAsync(session.NodeId, new NodeConnection(session.SessionId, reference, session.Report) { Network = session.Network });
             if (status is not ConnectionStatus.Connected) throw Refusal(StatusCode.PermissionDenied, $"the node may not connect: {status}");
             LogConnected(session.NodeId, hello.AgentVersion.Length > 0 ? Printable.Of(hello.AgentVersion, 64) : "unknown", session.Report.Engines.Sum(engine => engine.Models.Length));
-            checking = Task.WhenAll(challenges.For(session, node).RunAsync(session.Ended), probes.For(session).RunAsync(session.Ended));
+            var talk = challenges.TalkTo(session, node);
+            checking = Task.WhenAll(challenges.For(talk).RunAsync(session.Ended), slots.For(talk).RunAsync(session.Ended), probes.For(session).RunAsync(session.Ended));
             await session.RunAsync(inbound, outbound, aborted);
         }
         finally

@@ -83,6 +83,9 @@ internal sealed partial class NodeSession : INodeSession
         init => _quarantined = value;
     }
 
+    /// <inheritdoc cref="NodeConnection.Network"/>
+    public string Network { get; init; } = string.Empty;
+
     /// <summary>How grains reach the session; set before it runs.</summary>
     public INodeSession? Reference { get; set; }
 
@@ -615,7 +618,7 @@ internal sealed partial class NodeSession : INodeSession
                 case ReportStatus.Taken:
                     break;
                 case ReportStatus.NotConnected:
-                    await _grains.ConnectAsync(NodeId, new NodeConnection(SessionId, OwnReference, Report));
+                    await _grains.ConnectAsync(NodeId, new NodeConnection(SessionId, OwnReference, Report) { Network = Network });
                     break;
                 case ReportStatus.Superseded:
                     await Close(SessionEnd.Superseded);

@@ -7,6 +7,7 @@ using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
 using Federation.Silo.Verification.Sampling;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Verification;
 
@@ -84,6 +85,19 @@ internal sealed record StandbyGap(DateTimeOffset From, DateTimeOffset To, Microc
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
 
+/// <summary>A gap of standby as it is written down.</summary>
+/// <param name="NodeId">Whose.</param>
+/// <param name="AccountId">Who is paid.</param>
+/// <param name="DeterminismClass">Of the probe's answer; empty when there was none.</param>
+/// <param name="From">When it began.</param>
+/// <param name="To">When it ended.</param>
+/// <param name="HardwareClass">What the node is paid as.</param>
+/// <param name="Unpaid">Why it, or a part of it, is not paid; null when all of it is.</param>
+internal sealed record StandbyEntry(string NodeId, string AccountId, string DeterminismClass, DateTimeOffset From, DateTimeOffset To, string HardwareClass, string? Unpaid);
+
+/// <summary>What a gap of standby earns, and the conditions under which that matures.</summary>
+internal sealed record StandbyPay(Microcredits Amount, int Multiplier, DateTimeOffset CreditedAt, DateTimeOffset MaturesAt, long AuditsBefore, int AuditsNeeded);
+
 /// <summary>Sums of earnings, microcredits.</summary>
 internal readonly record struct EarningSums(long Minted, long Pending, long Matured, long Forfeited);
 
@@ -145,58 +159,35 @@ internal sealed class EarningStore(HubDatabase database)
         """,
         new { Id = Name(id), Now = Ms(now), MaturesAt = Ms(maturesAt), Rate = rate.Millionths, AuditsBefore = auditsBefore, AuditsNeeded = auditsNeeded });
 
-    /// <summary>Standby: credited at once, without a receipt.</summary>
-    public static SqlStatement CreditStandby(
-        string id, string nodeId, string accountId, string determinismClass, Microcredits amount, DateTimeOffset from, DateTimeOffset to, string hardwareClass, int multiplier,
-        DateTimeOffset now, DateTimeOffset maturesAt, long auditsBefore, int auditsNeeded, string? unpaid) => new(
+    /// <summary>A gap of standby: credited at once, without a receipt; or not paid at all, for the record, and then ended, since there is nothing to wait for.</summary>
+    public static SqlStatement Standby(string id, StandbyEntry gap, StandbyPay? pay) => new(
         """
         INSERT INTO earnings (id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
-                              hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at)
-        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, @Weights, 1, @Amount, @Amount, 0, 0, @Unpaid, @Hour, @FromMs, @ToMs,
-                @HardwareClass, 0, 0, 0, @Multiplier, 0, 0, @AuditsBefore, @AuditsNeeded, @Now, @MaturesAt)
+                              hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at, ended_at)
+        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, @Weights, @State, @Amount, @Amount, 0, 0, @Unpaid, @Hour, @FromMs, @ToMs,
+                @HardwareClass, 0, 0, 0, @Multiplier, 0, 0, @AuditsBefore, @AuditsNeeded, @CreditedAt, @MaturesAt, @EndedAt)
         ON CONFLICT (id) DO NOTHING
         """,
         new
         {
             Id = id,
-            NodeId = nodeId,
-            AccountId = accountId,
-            DeterminismClass = determinismClass,
-            Weights = DeterminismClass.WeightsOf(determinismClass),
-            Amount = amount.Value,
-            Unpaid = unpaid,
-            Hour = Ms(to) / 3_600_000,
-            FromMs = Ms(from),
-            ToMs = Ms(to),
-            HardwareClass = hardwareClass,
-            Multiplier = multiplier,
-            AuditsBefore = auditsBefore,
-            AuditsNeeded = auditsNeeded,
-            Now = Ms(now),
-            MaturesAt = Ms(maturesAt),
-        });
-
-    /// <summary>Standby that earned nothing, and why: for the record. There is nothing to wait for, so it has ended.</summary>
-    public static SqlStatement LeaveUnpaid(
-        string id, string nodeId, string accountId, string determinismClass, DateTimeOffset from, DateTimeOffset to, string hardwareClass, string why) => new(
-        """
-        INSERT INTO earnings (id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms,
-                              hardware_class, model_bytes, prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, ended_at)
-        VALUES (@Id, @NodeId, @AccountId, @Id, @DeterminismClass, @Weights, 2, 0, 0, 0, 0, @Why, @Hour, @FromMs, @ToMs, @HardwareClass, 0, 0, 0, 1, 0, 0, 0, 0, @ToMs)
-        ON CONFLICT (id) DO NOTHING
-        """,
-        new
-        {
-            Id = id,
-            NodeId = nodeId,
-            AccountId = accountId,
-            DeterminismClass = determinismClass,
-            Weights = DeterminismClass.WeightsOf(determinismClass),
-            Why = why,
-            Hour = Ms(to) / 3_600_000,
-            FromMs = Ms(from),
-            ToMs = Ms(to),
-            HardwareClass = hardwareClass,
+            gap.NodeId,
+            gap.AccountId,
+            gap.DeterminismClass,
+            Weights = DeterminismClass.WeightsOf(gap.DeterminismClass),
+            State = (long)(pay is null ? EarningState.Matured : EarningState.Pending),
+            Amount = pay?.Amount.Value ?? 0,
+            gap.Unpaid,
+            Hour = Ms(gap.To) / 3_600_000,
+            FromMs = Ms(gap.From),
+            ToMs = Ms(gap.To),
+            gap.HardwareClass,
+            Multiplier = pay?.Multiplier ?? 1,
+            AuditsBefore = pay?.AuditsBefore ?? 0,
+            AuditsNeeded = pay?.AuditsNeeded ?? 0,
+            CreditedAt = Ms(pay?.CreditedAt),
+            MaturesAt = Ms(pay?.MaturesAt),
+            EndedAt = pay is null ? Ms(gap.To) : (long?)null,
         });
 
     /// <summary>Decided: every earning of the node that has not matured is forfeited by this event. Carried out step by step.</summary>
@@ -257,7 +248,7 @@ internal sealed class EarningStore(HubDatabase database)
             // By hour, since that is indexed.
             "SELECT dispatch_ms, last_ms, credited, unpaid FROM earnings WHERE node_id = @nodeId AND hour >= @hour AND receipt_id IS NULL ORDER BY last_ms DESC, id LIMIT @limit",
             new { nodeId, hour = Ms(since) / 3_600_000, limit }))
-            .Select(row => new StandbyGap(DateTimeOffset.FromUnixTimeMilliseconds(row.From), DateTimeOffset.FromUnixTimeMilliseconds(row.To), new Microcredits(row.Credited), row.Unpaid)).ToImmutableArray(),
+            .Select(row => new StandbyGap(At(row.From), At(row.To), new Microcredits(row.Credited), row.Unpaid)).ToImmutableArray(),
         cancellationToken);
 
     /// <summary>The earning of a receipt; null when there is none.</summary>
@@ -292,8 +283,6 @@ internal sealed class EarningStore(HubDatabase database)
 
     /// <summary>A receipt's id as it is stored.</summary>
     public static string Name(ImmutableArray<byte> receiptId) => Convert.ToHexStringLower(receiptId.AsSpan());
-
-    private static long Ms(DateTimeOffset at) => at.ToUnixTimeMilliseconds();
 
     private Task<ImmutableArray<EarningRow>> ListAsync(string condition, object parameters, CancellationToken cancellationToken) => database.ReadAsync(
         async connection => (await connection.QueryAsync<Stored>(
@@ -366,7 +355,7 @@ internal sealed class EarningStore(HubDatabase database)
             Reference,
             Dc,
             new PendingEarning(
-                (EarningState)State, new Microcredits(Amount), DateTimeOffset.FromUnixTimeMilliseconds(Credited_at ?? 0), DateTimeOffset.FromUnixTimeMilliseconds(Matures_at ?? 0), Audits_before, (int)Audits_needed),
+                (EarningState)State, new Microcredits(Amount), At(Credited_at ?? 0), At(Matures_at ?? 0), Audits_before, (int)Audits_needed),
             new Microcredits(Credited),
             Unpaid,
             (AuditState)Audit,

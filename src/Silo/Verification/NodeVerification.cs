@@ -11,6 +11,7 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
 using Federation.Silo.Verification.Benchmarks;
+using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Sampling;
 using Federation.Silo.Verification.Standings;
 using Microsoft.Extensions.Options;
@@ -23,13 +24,14 @@ internal sealed class NodeVerifications(
     EarningStore earnings,
     ILedger ledger,
     HardwareClasses classes,
+    Neighbourhood neighbourhood,
     IOptions<StandingOptions> standing,
     IOptions<AccrualOptions> accrual,
     TimeProvider time,
     ILogger<NodeVerification> logger)
 {
     /// <summary>The verification of one node; keep one only, with the one activation of its grain.</summary>
-    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, standing.Value, accrual.Value, time, logger);
+    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, neighbourhood, standing.Value, accrual.Value, time, logger);
 
     /// <summary>What caps the pay of one node's work.</summary>
     public NodeAccrual AccrualOf(string nodeId) => new(nodeId, earnings, accrual.Value);
@@ -53,6 +55,7 @@ internal sealed partial class NodeVerification(
     EarningStore earnings,
     ILedger ledger,
     HardwareClasses classes,
+    Neighbourhood neighbourhood,
     StandingOptions standingOptions,
     AccrualOptions accrualOptions,
     TimeProvider time,
@@ -75,13 +78,10 @@ internal sealed partial class NodeVerification(
     private readonly Dictionary<string, (int Count, long At)> _peers = new(StringComparer.Ordinal);
     private readonly LedgerAccountId _pending = LedgerAccountId.Pending(node.AccountId);
     private readonly LedgerAccountId _available = LedgerAccountId.Available(node.AccountId);
+    private readonly NodeStandby _standby = new(accrualOptions);
     private StandingRow? _standing;
     private bool _isStale;
     private Task _turn = Task.CompletedTask;
-    private Standby _standby;
-    private UnpaidStandby? _unpaid;
-    // The probe that waits for its retry, in words.
-    private string? _failure;
 
     /// <summary>The standing, once loaded; until then the node row's.</summary>
     public Standing Standing => _standing?.Standing.Standing ?? node.Standing;
@@ -206,103 +206,75 @@ internal sealed partial class NodeVerification(
 
     /// <summary>Takes in what became of a standby probe. A missed one is kept as an event; every gap, paid or not and why not, shows among the earnings.</summary>
     /// <param name="report">The probe.</param>
+    /// <param name="self">The node as its neighbours see it.</param>
     /// <param name="hardwareClass">What the node is paid as.</param>
     /// <param name="multiplier">The owner's tier's.</param>
-    public async Task<ProbeFollowUp> RecordProbeAsync(ProbeReport report, string hardwareClass, int multiplier)
+    public async Task<ProbeFollowUp> RecordProbeAsync(ProbeReport report, Neighbour self, string hardwareClass, int multiplier)
     {
         using var turn = await TurnAsync();
-        var (standby, unpaid, failure) = (_standby, _unpaid, _failure);
-        // Until what follows is on disk. If that fails nobody knows what is paid, and to be sure that nothing is paid twice standby begins again from nothing.
-        (_standby, _unpaid, _failure) = (Standby.Fresh, new UnpaidStandby(report.SentAt, "the hub lost its record of the probe before"), null);
-        var said = failure is null ? Format($"the probe at {report.SentAt:u} {report.Finding}") : Format($"{failure}, and its retry at {report.SentAt:u} {report.Finding}");
-        var step = report.Outcome is ProbeOutcome.Void ? StandbyStep.Void : standby.After(report.Outcome is ProbeOutcome.Passed, report.SentAt, report.Worked, accrualOptions);
-        if (step.RetryAt is { } retryAt)
-        {
-            (_standby, _unpaid, _failure) = (step.After, unpaid, said);
-            return new ProbeFollowUp(retryAt, 0);
-        }
-        if (report.Outcome is ProbeOutcome.Passed)
-        {
-            var paid = standby.PassedAt is { } from
-                ? await PayStandbyAsync(report, from, step.Paid, hardwareClass, multiplier)
-                : await EndUnpaidAsync(report, unpaid?.Since, unpaid?.Why ?? string.Empty, hardwareClass);
-            (_standby, _unpaid) = (step.After, null);
-            return new ProbeFollowUp(null, paid.Value);
-        }
-        var gap = standby.PassedAt ?? unpaid?.Since;
-        if (step.Missed)
-        {
-            var decision = StandingRules.Decide(_standing!.Standing, Evidence.ProbeMissed, standingOptions, time.GetUtcNow());
-            var finding = $"T{said.AsSpan(1)}.";
-            await CommitAsync(
-                new Report(report.ReportId, "probe", NullIfEmpty(report.DeterminismClass), null, finding, null), decision, Row(_standing!, decision), Unpaid(report, gap, said, hardwareClass));
-        }
-        else
-        {
-            // Nobody can say anything about an earlier gap that this one does not end.
-            await EndUnpaidAsync(report, standby.PassedAt, said, hardwareClass);
-            if (standby.PassedAt is null && unpaid is not null)
-            {
-                _unpaid = unpaid;
-                return new ProbeFollowUp(null, 0);
-            }
-        }
-        _unpaid = new UnpaidStandby(report.SentAt, said);
-        return new ProbeFollowUp(null, 0);
+        var verdict = _standby.Judge(report);
+        var paid = Microcredits.Zero;
+        if (verdict.Step.Missed) await RecordMissedProbeAsync(report, verdict, hardwareClass);
+        else if (verdict.Gap is { } gap) paid = await EndGapAsync(report, gap, verdict.Step.Paid, self, hardwareClass, multiplier);
+        _standby.Accept(verdict);
+        return new ProbeFollowUp(verdict.Step.RetryAt, paid.Value);
     }
 
     /// <summary>The node is there and takes work: from now on probes may pay.</summary>
-    public void BeginStandby()
-    {
-        if (_standby.PassedAt is null && _unpaid is null) _unpaid = new UnpaidStandby(time.GetUtcNow(), "no probe had been answered before it");
-    }
+    public void BeginStandby() => _standby.Begin(time.GetUtcNow());
 
     /// <summary>The node left, or takes no work: what it is not there for is not paid, nor what no later probe confirms.</summary>
     /// <param name="why">For the record, in words.</param>
     /// <param name="hardwareClass">What the node is paid as.</param>
     public async Task LeaveStandbyAsync(string why, string hardwareClass)
     {
-        if (_standby == Standby.Fresh && _unpaid is null) return;
+        if (_standby.IsNothing) return;
         using var turn = await TurnAsync();
-        var passedAt = _standby.PassedAt;
-        (_standby, _unpaid, _failure) = (Standby.Fresh, null, null);
-        if (passedAt is not { } from) return;
-        await SubmitAsync(new LedgerUnit { Rows = [EarningStore.LeaveUnpaid($"sb_left:{Guid.CreateVersion7():N}", node.Id, node.AccountId, string.Empty, from, time.GetUtcNow(), hardwareClass, why)] });
+        if (_standby.Leave() is { } from) await SubmitAsync(new LedgerUnit { Rows = [EarningStore.Standby($"sb_left:{Guid.CreateVersion7():N}", Gap(string.Empty, from, time.GetUtcNow(), hardwareClass, why), null)] });
     }
 
-    private async Task<Microcredits> PayStandbyAsync(ProbeReport report, DateTimeOffset from, TimeSpan paid, string hardwareClass, int multiplier)
+    private async Task RecordMissedProbeAsync(ProbeReport report, StandbyVerdict verdict, string hardwareClass)
     {
-        var amount = Standby.Pay(paid, classes.CreditsPerHour(hardwareClass), multiplier, accrualOptions);
-        if (Standing is Standing.Quarantined or Standing.Banned) return await EndUnpaidAsync(report, from, "nothing is paid to a node that is quarantined or banned", hardwareClass);
-        if (!amount.IsPositive) return await EndUnpaidAsync(report, from, report.Worked > TimeSpan.Zero ? "all of it was work, which is paid as work" : "it is too short to earn anything", hardwareClass);
+        var decision = StandingRules.Decide(_standing!.Standing, Evidence.ProbeMissed, standingOptions, time.GetUtcNow());
+        var finding = $"T{verdict.Said.AsSpan(1)}.";
+        ImmutableArray<SqlStatement> rows = verdict.Gap is { } gap ? [EarningStore.Standby(StandbyId(report), Gap(report, gap.From, hardwareClass, gap.Unpaid), null)] : [];
+        await CommitAsync(new Report(report.ReportId, "probe", NullIfEmpty(report.DeterminismClass), null, finding, null), decision, Row(_standing!, decision), rows);
+    }
+
+    private async Task<Microcredits> EndGapAsync(ProbeReport report, StandbyEnd gap, TimeSpan paid, Neighbour self, string hardwareClass, int multiplier)
+    {
+        var amount = gap.Unpaid is null ? Standby.Pay(paid, classes.CreditsPerHour(hardwareClass), multiplier, accrualOptions) : Microcredits.Zero;
+        var unpaid = gap.Unpaid
+            ?? (Standing is Standing.Quarantined or Standing.Banned ? "nothing is paid to a node that is quarantined or banned"
+                : !amount.IsPositive ? report.Worked > TimeSpan.Zero ? "all of it was work, which is paid as work" : "it is too short to earn anything"
+                : await neighbourhood.WhyUnpaidAsync(self, CancellationToken.None));
+        if (unpaid is not null)
+        {
+            await SubmitAsync(new LedgerUnit { Rows = [EarningStore.Standby(StandbyId(report), Gap(report, gap.From, hardwareClass, unpaid), null)] });
+            return Microcredits.Zero;
+        }
         var id = StandbyId(report);
         var weights = DeterminismClass.WeightsOf(report.DeterminismClass);
         var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(weights));
         var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(weights), accrualOptions, standingOptions);
+        var work = report.Worked > TimeSpan.Zero ? Format($"{report.Worked.TotalSeconds:0.#} s of it were work, which is paid as work") : null;
         await SubmitAsync(new LedgerUnit
         {
             Open = [_pending],
             Transfers = [Transfer.Post(TransferId.Of($"earn:{id}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Standby, id)],
             Rows =
             [
-                EarningStore.CreditStandby(
-                    id, node.Id, node.AccountId, report.DeterminismClass, amount, from, report.SentAt, hardwareClass, multiplier, now, maturesAt,
-                    reputation.AuditsPassed, standingOptions.AuditsToMature, report.Worked > TimeSpan.Zero ? Format($"{report.Worked.TotalSeconds:0.#} s of it were work, which is paid as work") : null),
+                EarningStore.Standby(
+                    id, Gap(report, gap.From, hardwareClass, work), new StandbyPay(amount, multiplier, now, maturesAt, reputation.AuditsPassed, standingOptions.AuditsToMature)),
             ],
         });
         return amount;
     }
 
-    private async Task<Microcredits> EndUnpaidAsync(ProbeReport report, DateTimeOffset? from, string why, string hardwareClass)
-    {
-        var rows = Unpaid(report, from, why, hardwareClass);
-        if (!rows.IsEmpty) await SubmitAsync(new LedgerUnit { Rows = rows });
-        return Microcredits.Zero;
-    }
+    private StandbyEntry Gap(ProbeReport report, DateTimeOffset from, string hardwareClass, string? unpaid) => Gap(report.DeterminismClass, from, report.SentAt, hardwareClass, unpaid);
 
-    private ImmutableArray<SqlStatement> Unpaid(ProbeReport report, DateTimeOffset? from, string why, string hardwareClass) => from is { } since
-        ? [EarningStore.LeaveUnpaid(StandbyId(report), node.Id, node.AccountId, report.DeterminismClass, since, report.SentAt, hardwareClass, why)]
-        : [];
+    private StandbyEntry Gap(string determinismClass, DateTimeOffset from, DateTimeOffset to, string hardwareClass, string? unpaid)
+        => new(node.Id, node.AccountId, determinismClass, from, to, hardwareClass, unpaid);
 
     private static string StandbyId(ProbeReport report) => $"sb_{report.ReportId}";
 
@@ -555,9 +527,6 @@ internal sealed partial class NodeVerification(
     {
         public void Dispose() => Done.TrySetResult();
     }
-
-    /// <summary>Standby that is not paid whatever the next probe says, and why.</summary>
-    private sealed record UnpaidStandby(DateTimeOffset Since, string Why);
 
     private sealed record Report(string Id, string Kind, string? DeterminismClass, string? ReceiptId, string Finding, string? Details);
 

@@ -33,15 +33,15 @@ internal sealed class TestClock : TimeProvider
         return timer;
     }
 
-    /// <summary>Completes when somebody waits for exactly this long from now.</summary>
-    public async Task UntilWaitedForAsync(TimeSpan wait)
+    /// <summary>Completes when somebody, or so many, wait for exactly this long from now.</summary>
+    public async Task UntilWaitedForAsync(TimeSpan wait, int waiting = 1)
     {
         while (true)
         {
             Task changed;
             lock (_gate)
             {
-                if (_timers.Any(timer => timer.DueAt == _now + wait)) return;
+                if (_timers.Count(timer => timer.DueAt == _now + wait) >= waiting) return;
                 changed = _changed.Task;
             }
             await changed.WaitAsync(Patience);

@@ -14,6 +14,7 @@ using Federation.Silo.Storage;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Benchmarks;
+using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Epochs;
 using Federation.Silo.Verification.Standings;
 using Microsoft.Extensions.DependencyInjection;
@@ -50,6 +51,8 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddSingleton<VerificationStore>();
         builder.Services.AddSingleton<EarningStore>();
         builder.Services.AddSingleton<NodeVerifications>();
+        builder.Services.AddSingleton<SlotResultStore>();
+        builder.Services.AddSingleton<Neighbourhood>();
         builder.Services.AddSingleton<SpeedStore>();
         builder.Services.AddSingleton<HubDirectoryView>();
         builder.Services.AddSingleton<ModelSizes>();
@@ -78,6 +81,8 @@ internal sealed class TestHub : IAsyncDisposable
     public AccountStore Accounts => _host.Services.GetRequiredService<AccountStore>();
 
     public EarningStore Earnings => _host.Services.GetRequiredService<EarningStore>();
+
+    public SlotResultStore Slots => _host.Services.GetRequiredService<SlotResultStore>();
 
     public VerificationStore Verification => _host.Services.GetRequiredService<VerificationStore>();
 
@@ -156,12 +161,12 @@ internal sealed class TestNode(TestHub hub, string accountId, SigningKey? key = 
     public Task<EnrolmentStatus> EnrolAsync(string account) => Grain.Enrol(new NodeEnrolment(account, [.. Key.PublicKey.Span], "a machine", []));
 
     /// <summary>Connects; what the hub then says is kept in the line.</summary>
-    public async Task<TestLine> ConnectAsync(NodeReport? report = null)
+    public async Task<TestLine> ConnectAsync(NodeReport? report = null, string network = "")
     {
         var line = new TestLine($"ns_{Id}_{_lines.Count + 1}");
         _lines.Add(line);
         var reference = hub.Grains.CreateObjectReference<INodeSession>(line);
-        line.Status = await Grain.Connect(new NodeConnection(line.SessionId, reference, report ?? ScriptedSession.ReportOf(2, ScriptedSession.Model)));
+        line.Status = await Grain.Connect(new NodeConnection(line.SessionId, reference, report ?? ScriptedSession.ReportOf(2, ScriptedSession.Model)) { Network = network });
         return line;
     }
 }

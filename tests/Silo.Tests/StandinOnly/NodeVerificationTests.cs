@@ -13,6 +13,7 @@ using Federation.Silo.Tests.Storage;
 using Federation.Silo.Tests.Verification;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Benchmarks;
+using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Standings;
 
 namespace Federation.Silo.Tests.StandinOnly;
@@ -621,6 +622,55 @@ public abstract class NodeVerificationTests(TestDatabase database)
     }
 
     [Theory]
+    [InlineData("account")]
+    [InlineData("network")]
+    public async Task Nodes_that_may_be_one_machine_are_paid_one_standby_until_they_pass_a_slot_together(string shared)
+    {
+        await using var hub = await StartAsync();
+        var network = shared == "network" ? $"{Guid.NewGuid():N}/24" : string.Empty;
+        var first = await ProbedNode.ConnectAsync(hub, _clock, network: network);
+        var second = await ProbedNode.ConnectAsync(hub, _clock, shared == "account" ? first.Node.AccountId : null, network);
+        ProbedNode[] both = [first, second];
+        Assert.Single(await PaidAsync(0, 30));
+
+        // Both are two machines as long as the last slot that both sat was passed by both.
+        await SitAsync(30, true, true);
+        Assert.Equal(both, await PaidAsync(30, 60));
+        await SitAsync(60, true, false);
+        Assert.Equal([first], await PaidAsync(60, 90));
+        Assert.Contains($"{(shared == "account" ? $"node {first.Node.Id} of the same account" : "another node of the same network")} is paid, and nothing shows that this one is another machine: "
+            + $"when both were challenged at {first.At(60):u}, this one took 10.00 s of 6.25 s", (await second.WordsAsync())[0], StringComparison.Ordinal);
+        await SitAsync(90, true, true);
+        Assert.Equal(both, await PaidAsync(90, 120));
+        // And not for ever.
+        _clock.Advance(new CommonSlotOptions().EvidenceAge + TimeSpan.FromHours(2));
+        Assert.Single(await PaidAsync(120, 150));
+
+        // A node that takes no work is not on standby, and stands in nobody's way.
+        await first.Node.Grain.Report(first.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model) with { AcceptsWork = false });
+        await second.SayAsync(160, ProbeOutcome.Passed);
+        Assert.Equal([second], await PaidAsync(160, 190));
+
+        // Each has answered the probe at the beginning.
+        async Task<ProbedNode[]> PaidAsync(int from, int to)
+        {
+            var paid = new List<ProbedNode>();
+            foreach (var node in both)
+            {
+                if (from == 0) await node.SayAsync(from, ProbeOutcome.Passed);
+                if ((await node.SayAsync(to, ProbeOutcome.Passed)).CreditedMicrocredits > 0) paid.Add(node);
+            }
+            return [.. paid];
+        }
+
+        async Task SitAsync(int minutes, params bool[] passed)
+        {
+            foreach (var (node, hasPassed) in both.Zip(passed))
+                await hub.Slots.AddAsync(new SlotResult(node.Node.Id, first.At(minutes), hasPassed, hasPassed ? "took 5.00 s of 6.25 s" : "took 10.00 s of 6.25 s"), default, default);
+        }
+    }
+
+    [Theory]
     [InlineData(Fault.Before)]
     [InlineData(Fault.After)]
     internal async Task When_the_commit_of_a_probe_fails_no_time_is_paid_twice(Fault fault)
@@ -733,14 +783,20 @@ public abstract class NodeVerificationTests(TestDatabase database)
 
         public string SessionId => _sessionId;
 
-        public static async Task<ProbedNode> ConnectAsync(TestHub hub, OffsetClock clock)
+        /// <param name="hub">The hub.</param>
+        /// <param name="clock">Its clock.</param>
+        /// <param name="accountId">Whose node it is; null: somebody new.</param>
+        /// <param name="network">Where it connects from.</param>
+        public static async Task<ProbedNode> ConnectAsync(TestHub hub, OffsetClock clock, string? accountId = null, string network = "")
         {
-            var probed = new ProbedNode(hub, await hub.EnrolAsync(), clock);
-            await probed.ReconnectAsync();
+            var node = accountId is null ? await hub.EnrolAsync() : new TestNode(hub, accountId);
+            if (accountId is not null) await node.EnrolAsync(accountId);
+            var probed = new ProbedNode(hub, node, clock);
+            await probed.ReconnectAsync(network);
             return probed;
         }
 
-        public async Task ReconnectAsync() => _sessionId = (await node.ConnectAsync()).SessionId;
+        public async Task ReconnectAsync(string network = "") => _sessionId = (await node.ConnectAsync(network: network)).SessionId;
 
         public DateTimeOffset At(double minutes) => _connectedAt.AddMinutes(minutes);
 

@@ -162,7 +162,11 @@ public sealed record NodeIdentity(
 public sealed record NodeConnection(
     [property: Id(0)] string SessionId,
     [property: Id(1)] INodeSession Session,
-    [property: Id(2)] NodeReport Report);
+    [property: Id(2)] NodeReport Report)
+{
+    /// <summary>The network that it comes from, as the hub sees it: "203.0.113.0/24". Empty where unknown.</summary>
+    [Id(3)] public string Network { get; init; } = string.Empty;
+}
 
 /// <summary>The outcome of <see cref="INodeGrain.Connect"/>.</summary>
 [GenerateSerializer, Alias("Federation.ConnectionStatus")]
@@ -262,4 +266,8 @@ public sealed record NodeView(
     [property: Id(4)] string HardwareClass,
     [property: Id(5)] bool Connected,
     [property: Id(6)] DateTimeOffset? LastSeen,
-    [property: Id(7)] NodeReport? Report);
+    [property: Id(7)] NodeReport? Report)
+{
+    /// <inheritdoc cref="NodeConnection.Network"/>
+    [Id(8)] public string Network { get; init; } = string.Empty;
+}

@@ -51,6 +51,9 @@ internal sealed class AccrualOptions
     [Range(0.01, 3_600)]
     public double ProbesPerHour { get; set; } = 6;
 
+    /// <summary>1/λ: the mean time between two standby probes.</summary>
+    public TimeSpan MeanProbeWait => TimeSpan.FromHours(1) / ProbesPerHour;
+
     /// <summary>How often the hub looks for nodes whose earnings are due. Default 1 min.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan LookPeriod { get; set; } = TimeSpan.FromMinutes(1);

@@ -26,16 +26,6 @@ internal readonly record struct Standby(DateTimeOffset? PassedAt, bool IsRetry)
             : new StandbyStep(this with { IsRetry = true }, TimeSpan.Zero, at + options.ProbeRetry, Missed: false);
     }
 
-    /// <summary>How long until the next probe, so that probes are a Poisson process.</summary>
-    /// <param name="uniform">Uniform within [0, 1), of a seeded source the node does not know.</param>
-    /// <param name="options">How many there are an hour.</param>
-    public static TimeSpan Wait(double uniform, AccrualOptions options)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(uniform);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(uniform, 1);
-        return TimeSpan.FromHours(-Math.Log(1 - uniform) / options.ProbesPerHour);
-    }
-
     /// <summary>What standby time earns, rounded down.</summary>
     /// <param name="time">Paid time.</param>
     /// <param name="creditsPerHour">What an hour of work earns in the node's class.</param>

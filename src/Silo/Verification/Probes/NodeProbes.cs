@@ -24,7 +24,7 @@ internal sealed class ProbeRoom(
     public Random Random { get; } = random;
 
     /// <summary>How long until a node's next probe.</summary>
-    public TimeSpan NextWait() => Standby.Wait(Random.NextDouble(), accrual.Value);
+    public TimeSpan NextWait() => PoissonProcess.Wait(Random.NextDouble(), accrual.Value.MeanProbeWait);
 
     public INodeGrain Grain(string nodeId) => grains.GetGrain<INodeGrain>(nodeId);
 

@@ -1,3 +1,4 @@
+using Federation.Silo.Verification;
 using Federation.Silo.Verification.Accrual;
 using FsCheck;
 using FsCheck.Fluent;
@@ -96,7 +97,7 @@ public sealed class StandbyTests
     public void Probes_come_six_an_hour_and_cannot_be_foreseen()
     {
         var random = new Random(6);
-        var waits = Enumerable.Range(0, 100_000).Select(_ => Standby.Wait(random.NextDouble(), Options).TotalMinutes).ToArray();
+        var waits = Enumerable.Range(0, 100_000).Select(_ => PoissonProcess.Wait(random.NextDouble(), Options.MeanProbeWait).TotalMinutes).ToArray();
         Assert.Equal(10, waits.Average(), 0.15);
         // Without memory: whoever has waited ten minutes waits ten more on average.
         Assert.Equal(10, waits.Where(wait => wait > 10).Average() - 10, 0.25);
@@ -117,7 +118,7 @@ public sealed class StandbyTests
         }
         var here = length - away.Aggregate(TimeSpan.Zero, (sum, absence) => sum + (absence.To - absence.From));
         var index = 0;
-        for (var now = Noon + Standby.Wait(random.NextDouble(), Options); ; now += Standby.Wait(random.NextDouble(), Options))
+        for (var now = Noon + PoissonProcess.Wait(random.NextDouble(), Options.MeanProbeWait); ; now += PoissonProcess.Wait(random.NextDouble(), TimeSpan.FromHours(1) / Options.ProbesPerHour))
         {
             // The last probe finds the node there and closes the day.
             var isLast = now >= end;

@@ -97,7 +97,7 @@ public sealed class NodeChallengesTests(SqliteTestDatabase database) : IClassFix
         var room = new ChallengeRoom(
             Create(new ChallengeOptions()), Create(schedule), hardware, new HardwareClasses(hardware), hub.Identity, hub.Epochs, thread, benchmark: null!, hub.Grains, TimeProvider.System,
             NullLogger<NodeChallenges>.Instance);
-        var running = room.For(line.Session, new NodeIdentity(node.AccountId, [.. node.Key.PublicKey.Span], Standing.Probation)).RunAsync(line.Session.Ended);
+        var running = room.For(room.TalkTo(line.Session, new NodeIdentity(node.AccountId, [.. node.Key.PublicKey.Span], Standing.Probation))).RunAsync(line.Session.Ended);
         var start = (await line.NextAsync(HubMessage.MessageOneofCase.ChallengeStart)).ChallengeStart.Message.Memory;
         if (how.StartsWith("declines", StringComparison.Ordinal))
         {
