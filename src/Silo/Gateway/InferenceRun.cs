@@ -175,7 +175,7 @@ internal sealed partial class InferenceRun(
             {
                 answer.Lease.Cancel("deadline");
                 // Silence is the node's; an answer that is still coming when its time is up is only long.
-                if (exception is TimeoutException) abandonments.Tell(member, request.JobId, "it fell silent");
+                if (exception is TimeoutException) abandonments.Tell(member.NodeId, member.Model, request.JobId, "it fell silent");
                 return await BrokenAsync(answer, LeaseEnd.Finished, "it took too long");
             }
         }
@@ -332,10 +332,9 @@ internal sealed partial class InferenceRun(
     /// <summary>The node gave the lease up, in words of its own or by leaving.</summary>
     private Task<AttemptEnd> GivenUpAsync(Answer answer, LeaseEvent.Failed failed)
     {
-        // Both clocks run out at about the same moment: what then ends is an answer too long for its time, not an abandoned one.
-        var isInTime = time.GetUtcNow() - answer.DispatchedAt < options.AnswerTimeout - TimeSpan.FromSeconds(1);
-        if (failed.Reason is not LeaseFailure.HubLost && isInTime) abandonments.Tell(answer.Member, request.JobId, Words(failed));
-        return BrokenAsync(answer, EndOf(failed), Words(failed));
+        var why = Abandonments.Words(failed);
+        if (Abandonments.IsOne(failed, time.GetUtcNow() - answer.DispatchedAt, options.AnswerTimeout)) abandonments.Tell(answer.Member.NodeId, answer.Member.Model, request.JobId, why);
+        return BrokenAsync(answer, EndOf(failed), why);
     }
 
     /// <summary>The node fell out. As long as the client has seen nothing, another one begins anew; else the stream ends with an error event.</summary>
@@ -430,8 +429,6 @@ internal sealed partial class InferenceRun(
     private static bool IsEventStream(LeaseEvent.Head head) => head.Status == 200 && head.ContentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
     private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation or LeaseFailure.HubLost ? LeaseEnd.NodeLost : LeaseEnd.Finished;
-
-    private static string Words(LeaseEvent.Failed failed) => failed.Detail.Length > 0 ? $"{failed.Reason}: {failed.Detail}" : failed.Reason.ToString();
 
     /// <summary>How one attempt ended.</summary>
     private readonly record struct AttemptEnd(bool IsOver, LeaseEnd Lease, string Why)

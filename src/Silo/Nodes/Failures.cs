@@ -19,7 +19,8 @@ internal static class Failures
     {
         FailReason.EngineUnreachable => LeaseFailure.EngineUnreachable,
         FailReason.EngineError => LeaseFailure.EngineError,
-        FailReason.Cancelled => LeaseFailure.Cancelled,
+        // A lease that the hub had cancelled has ended, and nothing that is said of it is heard any more.
+        FailReason.Cancelled => LeaseFailure.GivenUp,
         FailReason.Deadline => LeaseFailure.Deadline,
         _ => LeaseFailure.Unspecified,
     };

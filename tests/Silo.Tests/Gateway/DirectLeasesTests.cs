@@ -43,6 +43,22 @@ public sealed class DirectLeasesTests
         Assert.Null(await asked);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_canary_that_its_node_breaks_off_is_told_of_it_whatever_it_says_and_one_that_the_hub_ends_is_not(bool byTheHub)
+    {
+        await using var node = Connected(out var jobs);
+        var asked = jobs.AskAsync(Job(node, TimeSpan.FromMinutes(5)), CancellationToken.None);
+        var lease = (await node.NextAsync(HubMessage.MessageOneofCase.Assign)).Assign.LeaseId;
+        node.Say(Says.Head(lease), Says.Chunk(lease, 0, "data: {}\n\n"));
+        await node.HeardAsync();
+        if (byTheHub) await node.Session.Cancel(lease, "work has come");
+        else node.Say(Says.Failed(lease, FailReason.Cancelled));
+        Assert.Null(await asked.WithinPatienceAsync());
+        Assert.Equal(byTheHub ? [] : ["The node took job job_own and did not end it: GivenUp: it broke."], node.Grains.Node.Abandoned.Select(told => told.Finding));
+    }
+
     private static ScriptedSession Connected(out OwnJobs jobs, Action<AuditOptions>? configure = null)
     {
         var node = new ScriptedSession(options: new NodeLinkOptions { SilentHeartbeats = 1_000 }).Start();
@@ -53,7 +69,7 @@ public sealed class DirectLeasesTests
         configure?.Invoke(audits);
         var gateway = Create(new GatewayOptions { GrantAt = 1 });
         var leases = new DirectLeases(node.Grains.Grains, new LeaseDispatcher(sessions, node.Grains.Grains, node.Clock, NullLogger<LeaseDispatcher>.Instance), node.Clock, NullLogger<DirectLeases>.Instance);
-        jobs = new OwnJobs(leases, new Settlements(node.Grains.Grains, gateway, node.Clock, NullLogger<Settlements>.Instance), Create(audits), gateway, node.Clock);
+        jobs = new OwnJobs(leases, new Settlements(node.Grains.Grains, gateway, node.Clock, NullLogger<Settlements>.Instance), new Abandonments(node.Grains.Grains, NullLogger<Abandonments>.Instance), Create(audits), gateway, node.Clock);
         return node;
     }
 

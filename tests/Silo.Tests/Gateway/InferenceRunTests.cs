@@ -184,7 +184,7 @@ public sealed class InferenceRunTests
     public static TheoryData<string, NodeMessage[], string?> Departures() => new()
     {
         { "it gave the lease up", [Says.Accept(Lease1), Says.Failed(Lease1)], "The node took job job_1 and did not end it: EngineError: it broke." },
-        { "it says that somebody cancelled", [Says.Failed(Lease1, FailReason.Cancelled)], "The node took job job_1 and did not end it: Cancelled: it broke." },
+        { "it says that somebody cancelled", [Says.Failed(Lease1, FailReason.Cancelled)], "The node took job job_1 and did not end it: GivenUp: it broke." },
         { "it gave the lease up in mid-stream", [Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1), Says.Failed(Lease1)], "The node took job job_1 and did not end it: EngineError: it broke." },
         { "it broke the protocol", [Says.Head(Lease1), Says.Head(Lease1)], "The node took job job_1 and did not end it: NodeLost: the node's connection is gone." },
         { "it said no beforehand", [Says.Refuse(Lease1, RefuseReason.Paused)], null },

@@ -106,7 +106,7 @@ public sealed class NodeSessionTests
     [Theory]
     [InlineData(FailReason.EngineUnreachable, LeaseFailure.EngineUnreachable)]
     [InlineData(FailReason.EngineError, LeaseFailure.EngineError)]
-    [InlineData(FailReason.Cancelled, LeaseFailure.Cancelled)]
+    [InlineData(FailReason.Cancelled, LeaseFailure.GivenUp)]
     [InlineData(FailReason.Deadline, LeaseFailure.Deadline)]
     [InlineData((FailReason)99, LeaseFailure.Unspecified)]
     public async Task A_failure_reaches_the_consumer(FailReason said, LeaseFailure heard)

@@ -205,7 +205,7 @@ public enum LeaseFailure
     /// <summary>The engine broke off.</summary>
     EngineError = 2,
 
-    /// <summary>The hub cancelled it.</summary>
+    /// <summary>The hub cancelled it. Only the hub's own word, never the node's.</summary>
     Cancelled = 3,
 
     /// <summary>Its time was up.</summary>
@@ -219,4 +219,7 @@ public enum LeaseFailure
 
     /// <summary>The hub's own end is gone or stops: nothing that the node did.</summary>
     HubLost = 7,
+
+    /// <summary>The node stopped it, as one would that the hub had cancelled; the hub had not.</summary>
+    GivenUp = 8,
 }

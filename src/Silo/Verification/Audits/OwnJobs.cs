@@ -11,7 +11,7 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Verification.Audits;
 
 /// <summary>Jobs of the hub's own for one certain node: it sees a job like any other, signs its receipt, and is paid.</summary>
-internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, IOptions<AuditOptions> audits, IOptions<GatewayOptions> gateway, TimeProvider time)
+internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, Abandonments abandonments, IOptions<AuditOptions> audits, IOptions<GatewayOptions> gateway, TimeProvider time)
 {
     /// <summary>Has the node answer; <see langword="null"/> when it has no free slot now, or did not answer.</summary>
     public Task<KeptAnswer?> AskAsync(DirectLease job, CancellationToken cancellationToken) => leases.AskAsync(job, (stream, limit) => ReadAsync(job, stream, limit), cancellationToken);
@@ -45,6 +45,10 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, IOpt
                     var outcome = OutcomeOf(job, meter, dispatchedAt, firstAt ?? lastAt, lastAt) with { LogprobCommitment = done.LogprobCommitment };
                     await settlements.SettleAsync(outcome);
                     return new KeptAnswer(outcome, job.Engine.Name, job.Body, pieces.ToImmutable());
+                case LeaseEvent.Failed failed:
+                    // As with a client's; what gives way to work has its own account of who did not sit.
+                    if (!job.Yields && Abandonments.IsOne(failed, time.GetUtcNow() - dispatchedAt, job.TimeLimit)) abandonments.Tell(job.NodeId, job.Model, job.JobId, Abandonments.Words(failed));
+                    return null;
                 default:
                     return null;
             }

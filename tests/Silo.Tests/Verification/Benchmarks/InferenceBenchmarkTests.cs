@@ -114,7 +114,7 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
         var speeds = new ReferenceSpeeds(new SpeedStore(hub.Database), classes, hub.Sizes, options, TimeProvider.System);
         // Nobody audits here.
         return new InferenceBenchmark(
-            new OwnJobs(leases, settlements, Create(new AuditOptions()), gateway, node.Clock), auditor: null!, speeds, classes, node.Grains.Grains, options, new Random(7), NullLogger<InferenceBenchmark>.Instance);
+            new OwnJobs(leases, settlements, new Abandonments(node.Grains.Grains, NullLogger<Abandonments>.Instance), Create(new AuditOptions()), gateway, node.Clock), auditor: null!, speeds, classes, node.Grains.Grains, options, new Random(7), NullLogger<InferenceBenchmark>.Instance);
     }
 
     private static string Delta(string name, string value) => $"data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"{name}\":\"{value}\"}}}}]}}\n\n";

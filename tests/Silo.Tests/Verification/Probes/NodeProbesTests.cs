@@ -141,6 +141,18 @@ public sealed class NodeProbesTests
         Assert.False(scene.Node.Running.IsCompleted);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_node_that_only_says_that_it_was_cancelled_has_failed(bool afterTheFirstToken)
+    {
+        await using var scene = new Scene();
+        var probe = await scene.NextProbeAsync();
+        if (afterTheFirstToken) scene.Node.Say(Says.Head(probe.LeaseId), Says.Chunk(probe.LeaseId, 0, Token));
+        scene.Node.Say(Says.Failed(probe.LeaseId, FailReason.Cancelled));
+        Assert.Equal((ProbeOutcome.Failed, "was given up (GivenUp)"), await scene.OutcomeAsync(1));
+    }
+
     [Fact]
     public async Task A_probe_takes_no_slot_from_anybody()
     {
