@@ -29,11 +29,14 @@ internal sealed class GatewayOptions
     [Range(1024, 64 * 1024 * 1024)]
     public int GrantAt { get; set; } = 64 * 1024;
 
-    /// <summary>How long a node may take to the first byte of its answer; a cold model must load in it. Default 2 min.</summary>
+    /// <summary>
+    /// How long the hub waits for the first byte of an answer before it asks another node; a cold model must load in it, and a whole answer be made. It is the hub's patience: a node that is slower is
+    /// not paid, and not marked. Default 2 min.
+    /// </summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan FirstByteTimeout { get; set; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>How long a node may be silent in the middle of an answer. Default 60 s.</summary>
+    /// <summary>How long a node may be silent in the middle of an answer; beyond, it has given the job up. Default 60 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan SilenceTimeout { get; set; } = TimeSpan.FromSeconds(60);
 

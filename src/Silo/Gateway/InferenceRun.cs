@@ -174,8 +174,9 @@ internal sealed partial class InferenceRun(
             catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
             {
                 answer.Lease.Cancel("deadline");
-                // Silence is the node's; an answer that is still coming when its time is up is only long.
-                if (exception is TimeoutException) abandonments.Tell(member.NodeId, member.Model, request.JobId, "it fell silent");
+                // Silence in mid-answer is the node's. Before its first byte the hub's patience has ended, and a slow node may just be at work: whole answers, cold models and long prompts say nothing
+                // until then. Whoever only holds a job is paid neither for it nor for standby meanwhile. An answer that is still coming when its time is up is only long.
+                if (exception is TimeoutException && answer.FirstAt is not null) abandonments.Tell(member.NodeId, member.Model, request.JobId, "it fell silent");
                 return await BrokenAsync(answer, LeaseEnd.Finished, "it took too long");
             }
         }

@@ -209,11 +209,12 @@ public sealed class InferenceRunTests
     [Fact]
     public async Task A_node_that_falls_silent_has_given_up_and_one_whose_client_or_hub_leaves_has_not()
     {
-        await using (var scene = new InferenceScene(configure: options => (options.MaxNodes, options.FirstByteTimeout) = (1, TimeSpan.FromSeconds(7))))
+        await using (var scene = new InferenceScene(configure: options => (options.MaxNodes, options.SilenceTimeout) = (1, TimeSpan.FromSeconds(7))))
         {
             var node = scene.GrantNext();
             scene.Start();
             await node.NextAsync(MessageOneofCase.Assign);
+            node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1));
             await scene.Clock.UntilWaitedForAsync(TimeSpan.FromSeconds(7));
             scene.Clock.Advance(TimeSpan.FromSeconds(7));
             await scene.EndAsync();
@@ -237,6 +238,26 @@ public sealed class InferenceRunTests
             await scene.EndAsync();
             Assert.Empty(scene.Grains.Node.Abandoned);
         }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_slow_node_whose_answer_the_hub_would_not_wait_for_is_not_marked(bool stream)
+    {
+        await using var scene = new InferenceScene(stream, options => (options.MaxNodes, options.FirstByteTimeout) = (1, TimeSpan.FromSeconds(7)));
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Accept(Lease1));
+        await scene.Clock.UntilWaitedForAsync(TimeSpan.FromSeconds(7));
+        scene.Clock.Advance(TimeSpan.FromSeconds(7));
+        await scene.EndAsync();
+        // What the agent says of a lease that the hub had ended.
+        node.Say(Says.Failed(Lease1, FailReason.Cancelled));
+        await node.HeardAsync();
+        Assert.Equal(502, scene.Http.Response.StatusCode);
+        Assert.Empty(scene.Grains.Node.Abandoned);
     }
 
     [Theory]
