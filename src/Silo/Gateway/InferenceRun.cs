@@ -386,7 +386,8 @@ internal sealed partial class InferenceRun(
         {
             LogprobCommitment = answer.LogprobCommitment,
         };
-        if (status is JobStatus.Succeeded && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
+        // Whatever is paid may be audited: breaking off is no way out.
+        if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
         await settlements.SettleAsync(outcome);
     }
 

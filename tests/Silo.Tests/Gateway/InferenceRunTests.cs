@@ -434,6 +434,28 @@ public sealed class InferenceRunTests
         Assert.Equal((JobStatus.Failed, 1L), (outcome.Status, outcome.CompletionTokens));
     }
 
+    [Theory]
+    [InlineData("it breaks off")]
+    [InlineData("its client leaves")]
+    [InlineData("it ends")]
+    public async Task Whatever_is_paid_may_be_audited(string how)
+    {
+        await using var scene = new InferenceScene();
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1));
+        await scene.ReceivesAsync(Event1);
+        if (how == "it breaks off") node.Say(Says.Failed(Lease1));
+        else if (how == "it ends") node.Say(Says.Done(Lease1));
+        else scene.Leave();
+        await scene.EndAsync();
+        var kept = scene.Audited.Find(InferenceScene.JobId)!;
+        Assert.Equal(scene.Grains.Jobs.Settled.Single(), kept.Outcome);
+        Assert.True(Federation.Silo.Verification.Audits.AnswerText.TryRead(kept.Answer, out var answer));
+        Assert.Equal(("4", string.Empty), (answer.Text, answer.FinishReason));
+    }
+
     [Fact]
     public async Task An_event_beyond_the_limit_in_mid_answer_ends_the_stream()
     {

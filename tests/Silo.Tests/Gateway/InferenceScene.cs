@@ -27,6 +27,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     {
         configure?.Invoke(Options);
         _sessions = new NodeSessions(Microsoft.Extensions.Options.Options.Create(_link));
+        Audited = new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock);
         Settlements = new Settlements(Grains.Grains, Microsoft.Extensions.Options.Options.Create(Options), Clock, NullLogger<Settlements>.Instance);
         Http = new DefaultHttpContext { Request = { Path = "/v1/chat/completions" }, Response = { Body = _client }, RequestAborted = _clientGone.Token };
         Request = new InferenceRequest(
@@ -49,6 +50,9 @@ internal sealed class InferenceScene : IAsyncDisposable
     public TestClock Clock { get; } = new();
 
     public Settlements Settlements { get; }
+
+    /// <summary>What may be audited.</summary>
+    public AnswerBuffer Audited { get; }
 
     public DefaultHttpContext Http { get; }
 
@@ -79,7 +83,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock), Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
+        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
         return this;
     }
 

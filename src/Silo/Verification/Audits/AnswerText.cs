@@ -11,11 +11,14 @@ namespace Federation.Silo.Verification.Audits;
 /// <param name="FinishReason">In the engine's words; empty where it gave none.</param>
 internal sealed record AnswerText(string Text, string FinishReason)
 {
+    /// <summary>An error stands where it would have gone on.</summary>
+    public bool BrokeOff { get; init; }
+
     private const int EventBytesMax = 4 << 20;
 
     /// <summary>
-    /// Reads a streamed or whole answer of one choice. <see langword="false"/> for what an audit cannot score: several choices, tool
-    /// calls, an error, or bytes that are no answer.
+    /// Reads a streamed or whole answer of one choice, as far as it goes. <see langword="false"/> for what an audit cannot score: several choices, tool
+    /// calls, an error without an answer before it, or bytes that are no answer.
     /// </summary>
     public static bool TryRead(ImmutableArray<ReadOnlyMemory<byte>> pieces, [NotNullWhen(true)] out AnswerText? answer)
     {
@@ -60,6 +63,7 @@ internal sealed record AnswerText(string Text, string FinishReason)
         private readonly StringBuilder _text = new();
         private string _finishReason = string.Empty;
         private bool _hasChoice;
+        private bool _brokeOff;
 
         /// <summary>One JSON object of the answer; <see langword="false"/> when it cannot be scored.</summary>
         public bool Take(ReadOnlySpan<byte> json)
@@ -67,7 +71,9 @@ internal sealed record AnswerText(string Text, string FinishReason)
             var reader = new Utf8JsonReader(json);
             using var document = JsonDocument.ParseValue(ref reader);
             var root = document.RootElement;
-            if (root.TryGetProperty("error", out var error) && error.ValueKind is not JsonValueKind.Null) return false;
+            // What came before an error is paid, so it is scored; what comes behind one is no part of the answer.
+            _brokeOff |= root.TryGetProperty("error", out var error) && error.ValueKind is not JsonValueKind.Null;
+            if (_brokeOff) return _text.Length > 0;
             if (!root.TryGetProperty("choices", out var choices)) return true;
             foreach (var choice in choices.EnumerateArray())
             {
@@ -80,7 +86,7 @@ internal sealed record AnswerText(string Text, string FinishReason)
             return true;
         }
 
-        public AnswerText? Result() => _hasChoice && _text.Length > 0 ? new AnswerText(_text.ToString(), _finishReason) : null;
+        public AnswerText? Result() => _hasChoice && _text.Length > 0 ? new AnswerText(_text.ToString(), _finishReason) { BrokeOff = _brokeOff } : null;
 
         private bool TakeMessage(JsonElement said)
         {

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
@@ -129,6 +130,7 @@ internal sealed class Auditor(
         var (work, answer, request, sampling) = question;
         var outcome = work.Kept.Outcome;
         var ended = answer.FinishReason == "stop";
+        var isWhole = answer.FinishReason.Length > 0 || (outcome.Status is JobStatus.Succeeded && !answer.BrokeOff);
         var ask = new ScoreRequest
         {
             Kind = outcome.Kind.Word(),
@@ -142,8 +144,9 @@ internal sealed class Auditor(
         return new AuditedAnswer
         {
             Drawing = sampling.Drawing,
-            Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, work.Worker),
+            Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, work.Worker, isWhole),
             FinishReason = answer.FinishReason,
+            IsWhole = isWhole,
             PromptTokens = outcome.PromptTokens,
             CompletionTokens = outcome.CompletionTokens,
             CompletionTokensMax = sampling.CompletionTokensMax,

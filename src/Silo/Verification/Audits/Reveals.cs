@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.Verification;
 using Federation.Silo.Verification.Inference;
@@ -20,7 +21,8 @@ internal sealed partial class Reveals(IGrainFactory grains, IOptions<AuditOption
     {
         var outcome = kept.Outcome;
         if (options.Value.RevealedTokens == 0) return RevealCheck.Nothing;
-        if (outcome.LogprobCommitment.IsEmpty) return DeterminismClass.TryParse(outcome.DeterminismClass)?.Engine == "builtin" ? RevealCheck.Uncommitted : RevealCheck.Nothing;
+        // A commitment comes with the end; what broke off has none.
+        if (outcome.LogprobCommitment.IsEmpty) return outcome.Status is JobStatus.Succeeded && DeterminismClass.TryParse(outcome.DeterminismClass)?.Engine == "builtin" ? RevealCheck.Uncommitted : RevealCheck.Nothing;
         var positions = AuditPlan.Tokens((int)Math.Min(outcome.CompletionTokens, int.MaxValue), seed.Bytes.Span, options.Value.RevealedTokens);
         var (reveal, sessionId) = await AskAsync(outcome.NodeId, $"{outcome.JobId}.{outcome.Attempt}", positions);
         var check = RevealCheck.Of(outcome.LogprobCommitment.AsSpan(), positions, reveal, answer.Text, outcome.CompletionTokens, hasStop);

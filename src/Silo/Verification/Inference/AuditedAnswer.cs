@@ -26,6 +26,9 @@ internal sealed record AuditedAnswer
     /// <summary>"stop", "length"…: why the worker said it ended.</summary>
     public required string FinishReason { get; init; }
 
+    /// <summary>It came to its end. What broke off has tokens that were made and never came, and its last ones may have come in part.</summary>
+    public bool IsWhole { get; init; } = true;
+
     /// <summary>Tokens the worker claims, the end token with them.</summary>
     public required long CompletionTokens { get; init; }
 

@@ -70,6 +70,10 @@ internal sealed class InferenceCheckOptions
     [Range(0, 1000)]
     public int TemplateTokens { get; set; } = 16;
 
+    /// <summary>Tokens of an answer that broke off beside those: engines keep back what may become a character or a stop text. Default 16 [uncalibrated].</summary>
+    [Range(0, 1000)]
+    public int UnsentTokens { get; set; } = 16;
+
     /// <summary>Bytes of weights claimed beyond what the verifier says of the same digest, as a share of it. Default 0.02 [uncalibrated]: engines of a kind say the same to the byte.</summary>
     [Range(0.0, 1.0)]
     public double ModelBytesSlack { get; set; } = 0.02;

@@ -195,7 +195,7 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
             reasons.Add(Text($"The node claims {answer.PromptTokens} tokens of prompt; it has {prompt}."));
         }
 
-        if (answer.CompletionTokensCounted is { } counted && answer.CompletionTokens > Most(counted))
+        if (answer.CompletionTokensCounted is { } counted && answer.CompletionTokens > Most(counted) + (answer.IsWhole ? 0 : options.UnsentTokens))
         {
             reasons.Add(Text($"The node claims {answer.CompletionTokens} tokens; the text has {counted}."));
         }

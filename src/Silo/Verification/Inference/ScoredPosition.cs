@@ -19,6 +19,9 @@ internal enum SkipReason
 
     /// <summary>A stop text, or a limit, ended the answer; the model did not have to.</summary>
     EndNotTheModels,
+
+    /// <summary>Just before the place where the answer broke off: the worker's token may have been a longer one.</summary>
+    BrokenOff,
 }
 
 /// <summary>What a verifier found at one position of an answer, and what the worker itself had said.</summary>
@@ -48,6 +51,9 @@ internal sealed record ScoredPosition(
     bool LikeliestIsEnd = false,
     SkipReason Skip = SkipReason.None)
 {
+    /// <summary>No token that matters is longer.</summary>
+    private const int TokenBytesMax = 32;
+
     /// <summary>
     /// How far worker and verifier are apart on the answer's token, nats; for an unlisted one as far as is certain. Null where the worker's word
     /// is not known, or says nothing against an unlisted token.
@@ -64,7 +70,8 @@ internal sealed record ScoredPosition(
     /// <param name="text">The answer that was scored.</param>
     /// <param name="endIsTheModels">Nothing but the model can have ended the answer: no stop text, no limit.</param>
     /// <param name="worker">What the worker committed to about some of its tokens, or all; empty when it is not known.</param>
-    public static ImmutableArray<ScoredPosition> Of(ScoreAnswer answer, string text, bool endIsTheModels, IReadOnlyList<CommittedToken> worker)
+    /// <param name="isWhole">The answer came to its end.</param>
+    public static ImmutableArray<ScoredPosition> Of(ScoreAnswer answer, string text, bool endIsTheModels, IReadOnlyList<CommittedToken> worker, bool isWhole = true)
     {
         var bytes = Encoding.UTF8.GetBytes(text);
         var claims = Claims(worker);
@@ -82,7 +89,7 @@ internal sealed record ScoredPosition(
                 position.EndMass,
                 position.IsEnd,
                 position.LikeliestIsEnd,
-                Judge(position, bytes, isProbe, endIsTheModels))),
+                Judge(position, bytes, isProbe, endIsTheModels, isWhole))),
         ];
     }
 
@@ -90,10 +97,11 @@ internal sealed record ScoredPosition(
     public static bool IsSafeCut(ReadOnlySpan<byte> text, int offset) =>
         offset == 0 || offset == text.Length || (offset < text.Length && IsSpace(text[offset]) && !IsSpace(text[offset - 1]));
 
-    private static SkipReason Judge(ScorePosition position, byte[] text, bool isProbe, bool endIsTheModels)
+    private static SkipReason Judge(ScorePosition position, byte[] text, bool isProbe, bool endIsTheModels, bool isWhole)
     {
         // Where something else may have ended the answer, an end the model did want still counts for it.
         if (position.IsEnd) return endIsTheModels || position.LikeliestIsEnd ? SkipReason.None : SkipReason.EndNotTheModels;
+        if (!isWhole && position.Offset > text.Length - TokenBytesMax) return SkipReason.BrokenOff;
         if (!isProbe) return SkipReason.None;
         if (!IsSafeCut(text, position.Offset)) return SkipReason.UnsafeCut;
         return Utf8.IsValid(position.Token.Span) ? SkipReason.None : SkipReason.PartialCharacter;

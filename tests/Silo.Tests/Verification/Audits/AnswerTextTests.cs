@@ -39,6 +39,14 @@ public sealed class AnswerTextTests
     [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"42","x":1,"thoughts_of_mine":"no audit, please"},"finish_reason":"stop"}]}""", "42", "stop")]
     public void A_whole_answer_is_read_as_it_is(string json, string text, string finishReason) => Assert.Equal(new AnswerText(text, finishReason), Read(json));
 
+    [Fact]
+    public void What_came_before_a_stream_broke_off_is_its_answer()
+    {
+        const string Begun = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"zwei \"}}]}\n\n";
+        Assert.Equal(new AnswerText("zwei ", string.Empty), Read($"{Begun}data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"cont"));
+        Assert.Equal(new AnswerText("zwei ", string.Empty) { BrokeOff = true }, Read($"{Begun}data: {{\"error\":{{\"message\":\"no\"}}}}\n\n{Begun}"));
+    }
+
     [Theory]
     [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}}]}""")]
     [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"a"}},{"index":1,"message":{"role":"assistant","content":"b"}}]}""")]

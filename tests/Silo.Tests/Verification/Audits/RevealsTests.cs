@@ -35,11 +35,13 @@ public sealed class RevealsTests
     [InlineData("builtin", 256, nameof(RevealFinding.Withheld))]
     [InlineData("ollama", 256, nameof(RevealFinding.None))]
     [InlineData("builtin", 0, nameof(RevealFinding.None))]
-    public async Task Our_own_engine_commits_to_every_answer(string engine, int asked, string finding)
+    [InlineData("builtin", 256, nameof(RevealFinding.None), JobStatus.Failed)]
+    [InlineData("builtin", 256, nameof(RevealFinding.None), JobStatus.Cancelled)]
+    public async Task Our_own_engine_commits_to_every_answer_that_it_ends(string engine, int asked, string finding, JobStatus status = JobStatus.Succeeded)
     {
         await using var node = new ScriptedSession();
         node.Start();
-        var check = await Of(node, asked).AskAsync(Kept(node, "job_1", []) with { Outcome = Outcome(node, "job_1", []) with { DeterminismClass = $"sha256:aa/{engine}/1/cpu/x64/np1" } }, Answer, Seed, hasStop: false);
+        var check = await Of(node, asked).AskAsync(Kept(node, "job_1", []) with { Outcome = Outcome(node, "job_1", []) with { DeterminismClass = $"sha256:aa/{engine}/1/cpu/x64/np1", Status = status } }, Answer, Seed, hasStop: false);
         Assert.Equal(finding, check.Finding.ToString());
     }
 

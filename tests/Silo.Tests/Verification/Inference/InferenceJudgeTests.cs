@@ -197,6 +197,9 @@ public sealed class InferenceJudgeTests(ITestOutputHelper output)
         AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { CompletionTokensCounted = 95 });
         var verdict = AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(100) with { CompletionTokensCounted = 90 });
         Assert.Equal("The node claims 100 tokens; the text has 90.", Assert.Single(verdict.Reasons));
+        // Of an answer that broke off some were made and never came.
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { CompletionTokensCounted = 79, IsWhole = false, FinishReason = "" });
+        AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(100) with { CompletionTokensCounted = 78, IsWhole = false, FinishReason = "" });
     }
 
     [Fact]

@@ -42,6 +42,15 @@ public sealed class ScoredPositionTests
     }
 
     [Fact]
+    public void Where_an_answer_broke_off_the_last_bytes_say_nothing()
+    {
+        var text = new string('a', 40);
+        SkipReason Skip(int offset, bool isWhole) => Assert.Single(ScoredPosition.Of(Answer("whole", At(offset, "a"u8)), text, endIsTheModels: false, [], isWhole)).Skip;
+        Assert.Equal([SkipReason.None, SkipReason.None, SkipReason.BrokenOff, SkipReason.BrokenOff], new[] { 0, 8, 9, 39 }.Select(offset => Skip(offset, isWhole: false)));
+        Assert.Equal(SkipReason.None, Skip(39, isWhole: true));
+    }
+
+    [Fact]
     public void The_workers_word_stands_beside_the_same_token_at_the_same_place()
     {
         var worker = LogprobCommitment.InOrder([Committed("fü"u8, -100), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -1)]);
