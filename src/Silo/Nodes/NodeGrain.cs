@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using Federation.Contracts.Accounts;
@@ -265,6 +266,14 @@ internal sealed partial class NodeGrain(
             await ApplyAsync(await Verification.RecordForgeryAsync(Name(receiptId), signature, replayed));
             return Signing(ReceiptSigningStatus.WrongSignature);
         }
+        if (time.GetUtcNow() - stored.BookedAt is var after && after > options.Value.SignWithin)
+        {
+            var why = string.Create(
+                CultureInfo.InvariantCulture, $"the node signed it {after.TotalMinutes:0} minutes after the job; after {options.Value.SignWithin.TotalMinutes:0.#} its answer might not be kept for an audit, so it earns nothing");
+            LogTooLate(Id, Name(receiptId), why);
+            await ledger.SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(receiptId, why)] });
+            return Signing(ReceiptSigningStatus.TooLate);
+        }
         var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(stored.Payload.AsSpan(), signature.AsSpan()));
         var receipt = ReceiptCodec.Decode(stored.Payload.ToArray());
         await Verification.CreditAsync(
@@ -474,6 +483,9 @@ internal sealed partial class NodeGrain(
 
     [LoggerMessage(3200, LogLevel.Warning, "Node {NodeId} objects to receipt {ReceiptId}: {Objection}; nothing is credited for it")]
     private partial void LogDisputed(string nodeId, string receiptId, string objection);
+
+    [LoggerMessage(3204, LogLevel.Information, "Node {NodeId}, receipt {ReceiptId}: {Why}")]
+    private partial void LogTooLate(string nodeId, string receiptId, string why);
 
     [LoggerMessage(3201, LogLevel.Information, "Node {NodeId}: standing {Before} → {After}")]
     private partial void LogStanding(string nodeId, Standing before, Standing after);

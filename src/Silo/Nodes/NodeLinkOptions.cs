@@ -80,6 +80,13 @@ internal sealed class NodeLinkOptions
     [Range(typeof(TimeSpan), "00:00:00.1", "00:00:25", ParseLimitsInInvariantCulture = true)]
     public TimeSpan RevealTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// How long after a job a node may sign its receipt; later it earns nothing. A receipt is drawn up to an hour after it was signed, and what answered it is kept for <c>Audits:KeepFor</c>: together
+    /// they must be well below that, or whoever signs late is not audited. Default 30 min.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan SignWithin { get; set; } = TimeSpan.FromMinutes(30);
+
     /// <summary>Receipts the hub keeps ready for one node to sign after it reconnects. Default 1 000.</summary>
     [Range(1, 100_000)]
     public int MaxOfferedReceipts { get; set; } = 1_000;

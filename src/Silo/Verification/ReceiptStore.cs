@@ -16,7 +16,7 @@ internal enum ReceiptState
     /// <summary>Signed by both.</summary>
     Issued,
 
-    /// <summary>The node objected.</summary>
+    /// <summary>The node objected, or the hub, to a signature that came too late.</summary>
     Disputed,
 }
 
@@ -29,8 +29,11 @@ internal enum ReceiptState
 /// <param name="CreditedMicrocredits">What it puts on the owner's pending balance.</param>
 /// <param name="DeterminismClass">Its earning waits for audits of the same weights.</param>
 /// <param name="NodeId">Whose it is.</param>
+/// <param name="BookedAt">When there was something to sign.</param>
+/// <param name="Objection">Why it was not signed, in words; empty where nobody objected.</param>
 internal sealed record StoredReceipt(
-    ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> NodeSignature, ImmutableArray<byte> HubSignature, long CreditedMicrocredits, string DeterminismClass, string NodeId);
+    ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> NodeSignature, ImmutableArray<byte> HubSignature, long CreditedMicrocredits, string DeterminismClass,
+    string NodeId, DateTimeOffset BookedAt, string Objection);
 
 /// <summary>The end of a node's chain of receipts.</summary>
 internal readonly record struct ChainHead(long Sequence, ImmutableArray<byte> Id)
@@ -66,7 +69,7 @@ internal sealed class ReceiptStore(HubDatabase database)
         "UPDATE receipts SET state = 'issued', node_signature = @NodeSignature, hub_signature = @HubSignature, issued_at = @Now WHERE id = @Id AND state = 'offered'",
         new { Id = Name(id), NodeSignature = nodeSignature, HubSignature = hubSignature, Now = Ms(now) });
 
-    /// <summary>Marks a receipt as objected to by its node.</summary>
+    /// <summary>Marks a receipt as objected to.</summary>
     public static SqlStatement Dispute(ImmutableArray<byte> id, string objection) => new(
         "UPDATE receipts SET state = 'disputed', objection = @Objection WHERE id = @Id AND state = 'offered'", new { Id = Name(id), Objection = objection });
 
@@ -121,7 +124,7 @@ internal sealed class ReceiptStore(HubDatabase database)
     private sealed class Stored
     {
         public const string Columns =
-            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, COALESCE(e.dc, '') AS dc FROM receipts r LEFT JOIN earnings e ON e.receipt_id = r.id";
+            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, r.created_at, r.objection, COALESCE(e.dc, '') AS dc FROM receipts r LEFT JOIN earnings e ON e.receipt_id = r.id";
 
         public required string Id { get; init; }
 
@@ -139,6 +142,10 @@ internal sealed class ReceiptStore(HubDatabase database)
 
         public required long Credited { get; init; }
 
+        public required long Created_at { get; init; }
+
+        public string? Objection { get; init; }
+
         public StoredReceipt ToReceipt() => new(
             [.. Convert.FromHexString(Id)],
             [.. Payload],
@@ -153,6 +160,8 @@ internal sealed class ReceiptStore(HubDatabase database)
             [.. Hub_signature ?? []],
             Credited,
             Dc,
-            Node_id);
+            Node_id,
+            DateTimeOffset.FromUnixTimeMilliseconds(Created_at),
+            Objection ?? string.Empty);
     }
 }

@@ -130,7 +130,7 @@ internal static class VerificationEndpoints
         if (format is not (null or "json" or "cbor")) return Answers.Error(OpenAiError.BadRequest("'format' must be 'json' or 'cbor'.", "format"));
         if (await receipts.FindAsync(id, http.RequestAborted) is not { } receipt || await NodeEndpoints.FindAsync(http, grains, receipt.NodeId) is null)
             return Answers.Error(OpenAiError.NotFound($"There is no receipt '{id}'."));
-        if (receipt.State is not ReceiptState.Issued) return Answers.Error(Conflict($"Receipt '{id}' is {receipt.State.ToString().ToLowerInvariant()}: it lacks a signature."));
+        if (receipt.State is not ReceiptState.Issued) return Answers.Error(Conflict($"Receipt '{id}' is {receipt.State.ToString().ToLowerInvariant()}: {(receipt.Objection.Length > 0 ? receipt.Objection : "it lacks a signature")}."));
         var node = await nodes.FindAsync(receipt.NodeId, http.RequestAborted) ?? throw new InvalidOperationException($"Receipt {id} is of a node nobody knows.");
         var file = new ReceiptFile(receipt.Payload, node.PublicKey, receipt.NodeSignature, [.. hub.PublicKey.Span], receipt.HubSignature);
         return format == "cbor" ? Results.Bytes(file.ToCbor(), "application/cbor", $"{id}.cbor") : Results.Bytes(file.ToJson(), "application/json");

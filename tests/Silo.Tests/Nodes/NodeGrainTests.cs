@@ -322,6 +322,28 @@ public abstract class NodeGrainTests(TestDatabase database)
         Assert.Equal(balance, await hub.PendingOfAsync(node.AccountId));
     }
 
+    [Fact]
+    public async Task A_receipt_that_is_signed_when_its_answer_may_be_gone_earns_nothing_and_says_why()
+    {
+        var clock = new OffsetClock();
+        await using var hub = await TestHub.StartAsync(database, options => options.SignWithin = TimeSpan.FromMinutes(30), time: clock);
+        var (node, payload) = await BookedAsync(hub, "in_time");
+        await node.Grain.Book(OutcomeOf(node, "late"));
+        var late = ReceiptCodec.Encode((await AssertChainAsync(hub, node))[^1]);
+        clock.Advance(TimeSpan.FromMinutes(29));
+        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
+        var pending = await hub.PendingOfAsync(node.AccountId);
+        clock.Advance(TimeSpan.FromMinutes(2));
+        Assert.Equal(ReceiptSigningStatus.TooLate, (await SignAsync(node, late, Sign(node, late))).Status);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await SignAsync(node, late, Sign(node, late))).Status);
+        Assert.Equal(pending, await hub.PendingOfAsync(node.AccountId));
+        Assert.Equal(Standing.Probation, (await node.Grain.GetView())!.Standing);
+        var stored = await hub.Receipts.FindAsync(node.Id, ReceiptCodec.IdOf(late), CancellationToken.None);
+        Assert.Equal("the node signed it 31 minutes after the job; after 30 its answer might not be kept for an audit, so it earns nothing", stored!.Objection);
+        // In time once is in time for good.
+        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
+    }
+
     [Theory]
     [InlineData(Fault.Before)]
     [InlineData(Fault.After)]

@@ -87,4 +87,7 @@ public enum ReceiptSigningStatus
 
     /// <summary>The signature is not this node's over this receipt: no honest node sends one, so its key is banned.</summary>
     WrongSignature = 3,
+
+    /// <summary>The node signed too late for its answer to be audited; the hub objects, and nothing is credited.</summary>
+    TooLate = 4,
 }
