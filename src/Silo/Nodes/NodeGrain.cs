@@ -150,7 +150,7 @@ internal sealed partial class NodeGrain(
     public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
     {
         var signing = await SignAsync(receiptId, signature, objection);
-        _unanswered.Remove(Name(receiptId));
+        if (signing.Status is not ReceiptSigningStatus.Unchecked) _unanswered.Remove(Name(receiptId));
         return signing;
     }
 
@@ -260,11 +260,18 @@ internal sealed partial class NodeGrain(
         }
         // Whoever is banned is paid for nothing more, also not for what it had not signed yet.
         if (Verification.Standing is Standing.Banned) return Signing(ReceiptSigningStatus.Unknown);
-        if (!PublicKeys.Verify(_node.PublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(stored.Payload.AsSpan()), signature.AsSpan()))
+        var key = _node.PublicKey;
+        switch (SignatureCheck.Of(() => PublicKeys.Verify(key.AsSpan(), ReceiptCodec.NodeSigningBytes(stored.Payload.AsSpan()), signature.AsSpan())))
         {
-            var replayed = await receipts.FindSignedAsync(Id, signature, CancellationToken.None);
-            await ApplyAsync(await Verification.RecordForgeryAsync(Name(receiptId), signature, replayed));
-            return Signing(ReceiptSigningStatus.WrongSignature);
+            case SignatureFinding.Right:
+                break;
+            case SignatureFinding.Wrong:
+                var replayed = await receipts.FindSignedAsync(Id, signature, CancellationToken.None);
+                await ApplyAsync(await Verification.RecordForgeryAsync(Name(receiptId), signature, replayed));
+                return Signing(ReceiptSigningStatus.WrongSignature);
+            default:
+                LogUnchecked(Id, Name(receiptId));
+                return Signing(ReceiptSigningStatus.Unchecked);
         }
         if (time.GetUtcNow() - stored.BookedAt is var after && after > options.Value.SignWithin)
         {
@@ -486,6 +493,9 @@ internal sealed partial class NodeGrain(
 
     [LoggerMessage(3204, LogLevel.Information, "Node {NodeId}, receipt {ReceiptId}: {Why}")]
     private partial void LogTooLate(string nodeId, string receiptId, string why);
+
+    [LoggerMessage(3205, LogLevel.Error, "Node {NodeId}: its signature of receipt {ReceiptId} could not be checked, as no signature can be on this machine now; the receipt stays offered")]
+    private partial void LogUnchecked(string nodeId, string receiptId);
 
     [LoggerMessage(3201, LogLevel.Information, "Node {NodeId}: standing {Before} → {After}")]
     private partial void LogStanding(string nodeId, Standing before, Standing after);

@@ -507,6 +507,7 @@ internal sealed partial class NodeSession : INodeSession
                 return;
             case ReceiptSigningStatus.Disputed:
             case ReceiptSigningStatus.TooLate:
+            case ReceiptSigningStatus.Unchecked:
                 return;
             case ReceiptSigningStatus.Unknown:
                 throw Violation(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");

@@ -90,4 +90,7 @@ public enum ReceiptSigningStatus
 
     /// <summary>The node signed too late for its answer to be audited; the hub objects, and nothing is credited.</summary>
     TooLate = 4,
+
+    /// <summary>The hub could not check the signature now; the receipt stays offered.</summary>
+    Unchecked = 5,
 }

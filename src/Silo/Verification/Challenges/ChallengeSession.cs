@@ -87,7 +87,7 @@ internal sealed class ChallengeSession
     public ChallengeStep TakeCommit(ReadOnlyMemory<byte> message, long receivedAt)
     {
         if (_state == State.Decided) return ChallengeStep.Refused($"{Start.Id} is decided.");
-        if (!ChallengeCodec.IsSignedBy(_nodePublicKey, ChallengeMessage.Commit, message.Span)) return Fraud("The commitment is not signed with the node's key.", message);
+        if (WhyUnsigned(ChallengeMessage.Commit, "commitment", message) is { } unsigned) return unsigned;
         ChallengeCommit commit;
         try
         {
@@ -124,7 +124,7 @@ internal sealed class ChallengeSession
     public ChallengeStep TakeProof(ReadOnlyMemory<byte> message, long receivedAt, CancellationToken cancellationToken = default)
     {
         if (_state == State.Decided) return ChallengeStep.Refused($"{Start.Id} is decided.");
-        if (!ChallengeCodec.IsSignedBy(_nodePublicKey, ChallengeMessage.Proof, message.Span)) return Fraud("The proof is not signed with the node's key.", message);
+        if (WhyUnsigned(ChallengeMessage.Proof, "proof", message) is { } unsigned) return unsigned;
         if (_state != State.Opened) return ChallengeStep.Refused("A proof comes after its commitment.");
         ChallengeProof proof;
         try
@@ -153,6 +153,14 @@ internal sealed class ChallengeSession
         State.Opened when _context.Time.GetElapsedTime(_openedAt, now) > _context.Options.ProofWindow
             => Decide(ChallengeOutcome.Withheld, $"The node committed to a result and did not show it within {_context.Options.ProofWindow.TotalSeconds:F1} s."),
         _ => null,
+    };
+
+    /// <summary>What comes of a message that is not signed with the node's key, or cannot be checked; null when it is.</summary>
+    private ChallengeStep? WhyUnsigned(ChallengeMessage kind, string what, ReadOnlyMemory<byte> message) => SignatureCheck.Of(() => ChallengeCodec.IsSignedBy(_nodePublicKey, kind, message.Span)) switch
+    {
+        SignatureFinding.Right => null,
+        SignatureFinding.Wrong => Fraud($"The {what} is not signed with the node's key.", message),
+        _ => ChallengeStep.Refused($"The hub could not check the signature of the {what}."),
     };
 
     private ChallengeStep Timed(ReadOnlyMemory<byte> proofMessage)
