@@ -194,15 +194,22 @@ internal sealed partial class NodeVerification(
     /// <param name="receiptId">The receipt.</param>
     /// <param name="signature">What it answered with.</param>
     /// <param name="replayed">The receipt that this is its signature of; <see langword="null"/>: of none.</param>
-    public Task<Ruling> RecordForgeryAsync(string receiptId, ImmutableArray<byte> signature, string? replayed) => JudgeAsync($"forgery:{receiptId}", () =>
+    public Task<Ruling> RecordForgeryAsync(string receiptId, ImmutableArray<byte> signature, string? replayed)
+    {
+        // One for each time that the node was let back in: whoever was forgiven may forge the same again, and is banned until then.
+        var id = string.Create(CultureInfo.InvariantCulture, $"forgery:{receiptId}:{(_standing?.Standing.Since ?? node.CreatedAt).ToUnixTimeMilliseconds():x}");
+        return JudgeAsync(id, () => Standing is Standing.Banned ? Task.FromResult(new Ruling(Standing, string.Empty, false)) : CondemnForgeryAsync(id, receiptId, signature, replayed));
+    }
+
+    private Task<Ruling> CondemnForgeryAsync(string id, string receiptId, ImmutableArray<byte> signature, string? replayed)
     {
         var decision = StandingRules.Decide(_standing!.Standing, Evidence.Fraud, standingOptions, time.GetUtcNow());
         var finding = replayed is null
             ? "The node answered a receipt with a signature that its key did not make over it."
             : $"The node answered a receipt with its old signature of another one, {replayed}.";
         var details = new JsonObject { ["signature"] = Convert.ToHexStringLower(signature.AsSpan()) };
-        return CommitAsync(new Report($"forgery:{receiptId}", "receipt", null, receiptId, finding, details.ToJsonString()), decision, Row(_standing!, decision), []);
-    });
+        return CommitAsync(new Report(id, "receipt", null, receiptId, finding, details.ToJsonString()), decision, Row(_standing!, decision), []);
+    }
 
     /// <summary>Takes in what became of a standby probe. A missed one is kept as an event; every gap, paid or not and why not, shows among the earnings.</summary>
     /// <param name="report">The probe.</param>

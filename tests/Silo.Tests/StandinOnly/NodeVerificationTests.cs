@@ -434,6 +434,27 @@ public abstract class NodeVerificationTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task Whoever_forges_the_same_receipt_again_after_a_granted_appeal_is_banned_again()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        var id = ReceiptCodec.IdOf(await BookAsync(hub, node, "forged_again", tokens: 100));
+        for (var time = 0; time < 3; time++)
+        {
+            // Answered twice at once, it is one forgery.
+            await Task.WhenAll(node.Grain.SignReceipt(id, [.. new byte[64]], string.Empty), node.Grain.SignReceipt(id, [.. new byte[64]], string.Empty));
+            Assert.Equal(Standing.Banned, (await node.Grain.GetIdentity())!.Standing);
+            Assert.Equal(time + 1, (await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 100, default)).Count(happened => happened.Evidence is Evidence.Fraud));
+            _clock.Advance(TimeSpan.FromMinutes(1));
+            var appeal = await node.Grain.Appeal("My key was somebody else's.");
+            Assert.Equal(AppealStatus.Done, appeal.Status);
+            Assert.Equal(AppealStatus.Done, (await node.Grain.DecideAppeal(appeal.AppealId, true, "Granted.", "acct_operator")).Status);
+            Assert.Equal(Standing.Probation, (await node.Grain.GetIdentity())!.Standing);
+            _clock.Advance(TimeSpan.FromMinutes(1));
+        }
+    }
+
+    [Fact]
     public async Task A_refused_appeal_changes_nothing()
     {
         await using var hub = await StartAsync(shadow: false);
