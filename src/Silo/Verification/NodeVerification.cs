@@ -10,6 +10,7 @@ using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
+using Federation.Silo.Verification.Audits;
 using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Sampling;
@@ -172,6 +173,7 @@ internal sealed partial class NodeVerification(
         var weights = DeterminismClass.WeightsOf(determinismClass);
         var after = (await ReputationAsync(weights)).After(evidence, standingOptions);
         rows.Add(VerificationStore.WriteAudits(node.Id, weights, after));
+        if (report.History is { } history) rows.Add(InferenceHistories.Write(node.Id, history, time.GetUtcNow()));
         var ruling = await CommitAsync(
             new Report(report.ReportId, report.Kind, determinismClass, NullIfEmpty(report.ReceiptId), report.Finding, NullIfEmpty(report.Details)), decision, Row(_standing!, decision), rows);
         Keep(weights, after);

@@ -111,7 +111,17 @@ public sealed record AuditReport(
     [property: Id(3)] string ReceiptId,
     [property: Id(4)] string DeterminismClass,
     [property: Id(5)] string Finding,
-    [property: Id(6)] string Details);
+    [property: Id(6)] string Details)
+{
+    /// <summary>What the audit leaves behind for later ones, written with its verdict or not at all; null: nothing.</summary>
+    [Id(7)] public AuditHistory? History { get; init; }
+}
+
+/// <summary>What audits remember of a node with certain weights.</summary>
+/// <param name="Weights">The weights.</param>
+/// <param name="Json">Sums and draws, as the hub's judge writes them.</param>
+[GenerateSerializer, Immutable, Alias("Federation.AuditHistory")]
+public sealed record AuditHistory([property: Id(0)] string Weights, [property: Id(1)] string Json);
 
 /// <summary>What became of one standby probe.</summary>
 [GenerateSerializer, Alias("Federation.ProbeOutcome")]

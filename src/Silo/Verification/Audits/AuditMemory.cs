@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Federation.Contracts.Nodes;
 using Federation.Protocol.Verification;
 using Federation.Silo.Verification.Inference;
 
@@ -15,8 +16,8 @@ internal sealed record JudgedAnswer(
     string NodeId, string Weights, AuditedWork Work, AuditedAnswer Scored, InferenceVerdict Verdict, ImmutableArray<(SumAlarm Alarm, ImmutableArray<AuditedWork> Works)> Alarms);
 
 /// <summary>
-/// What audits leave behind for later ones: the sums and draws of each node and weights, and the answers they rest on. It is read when an answer is judged and changes only when the verdict is on
-/// record: a verdict that is lost on the way uses up no alarm, and an audit that is repeated counts once.
+/// What audits leave behind for later ones: the sums and draws of each node and weights, and the answers they rest on. It is read when an answer is judged and changes with the verdict's record:
+/// a verdict that is lost on the way uses up no alarm, one that is not lost leaves its score, and an audit that is repeated counts once.
 /// </summary>
 internal sealed class AuditMemory(InferenceHistories histories, AuditTrail trail, InferenceJudge judge) : IDisposable
 {
@@ -30,8 +31,11 @@ internal sealed class AuditMemory(InferenceHistories histories, AuditTrail trail
         return new JudgedAnswer(nodeId, weights, work, scored, verdict, [.. verdict.Alarms.Select(alarm => (alarm, trail.Behind(new SumKey(nodeId, weights, alarm.Sum), work, alarm.Audits)))]);
     }
 
-    /// <summary>The verdict is on record: remembers the answer. Once for each verdict.</summary>
-    public async Task KeepAsync(JudgedAnswer judged, CancellationToken cancellationToken)
+    /// <summary>Remembers the answer with its verdict, in one step.</summary>
+    /// <param name="judged">The answer.</param>
+    /// <param name="record">Writes the verdict and what is remembered from now on; a verdict that is on record already changes neither.</param>
+    /// <param name="cancellationToken">Stops the wait for others.</param>
+    public async Task<Ruling> RecordAsync(JudgedAnswer judged, Func<AuditHistory, Task<Ruling>> record, CancellationToken cancellationToken)
     {
         await _turn.WaitAsync(cancellationToken);
         try
@@ -43,13 +47,14 @@ internal sealed class AuditMemory(InferenceHistories histories, AuditTrail trail
             // An alarm that no arbiter has seen is left to the next audit.
             if (unreviewed.Contains(AuditSum.Margin)) after = after with { Margin = before.Margin };
             if (unreviewed.Contains(AuditSum.Delta)) after = after with { Delta = before.Delta };
-            await histories.PutAsync(judged.NodeId, judged.Weights, after, cancellationToken);
+            var ruling = await record(InferenceHistories.Of(judged.Weights, after));
             foreach (var (sum, score, audits) in new[] { (AuditSum.Margin, verdict.Figures.MarginScore, after.Margin.Audits), (AuditSum.Delta, verdict.Figures.DeltaScore, after.Delta.Audits) })
             {
                 if (score is null || unreviewed.Contains(sum)) continue;
                 // The sum of an alarm is 0 again, and rests on nothing.
                 trail.Keep(new SumKey(judged.NodeId, judged.Weights, sum), judged.Work, audits);
             }
+            return ruling;
         }
         finally
         {

@@ -93,9 +93,8 @@ internal sealed partial class AuditService(
 
     private async Task RecordAsync(string nodeId, AuditReport report, AuditVerdict verdict)
     {
-        var ruling = await grains.GetGrain<INodeGrain>(nodeId).RecordAudit(report);
         // Even when the hub is stopping: the verdict is out.
-        await auditor.KeepAsync(verdict, CancellationToken.None);
+        var ruling = await auditor.RecordAsync(grains.GetGrain<INodeGrain>(nodeId), report, verdict.Judged, CancellationToken.None);
         LogVerdict(nodeId, report.Kind, report.Outcome, ruling.Decision);
     }
 

@@ -55,8 +55,13 @@ internal sealed class Auditor(
         return null;
     }
 
-    /// <summary>The verdict is on record: what it leaves behind for later audits is remembered now, and no earlier.</summary>
-    public Task KeepAsync(AuditVerdict verdict, CancellationToken cancellationToken) => verdict.Judged is { } judged ? memory.KeepAsync(judged, cancellationToken) : Task.CompletedTask;
+    /// <summary>Puts a verdict on record, and in the same step what it leaves behind for later audits.</summary>
+    /// <param name="node">Whose.</param>
+    /// <param name="report">The verdict.</param>
+    /// <param name="judged">What it leaves behind, <see cref="AuditVerdict.Judged"/>; <see langword="null"/>: nothing.</param>
+    /// <param name="cancellationToken">Stops the wait for others.</param>
+    public Task<Ruling> RecordAsync(INodeGrain node, AuditReport report, JudgedAnswer? judged, CancellationToken cancellationToken)
+        => judged is null ? node.RecordAudit(report) : memory.RecordAsync(judged, history => node.RecordAudit(report with { History = history }), cancellationToken);
 
     private async Task<AuditVerdict> EscalateAsync(
         Question question, RevealCheck reveal, Verifier verifier, JudgedAnswer judged, ImmutableArray<Verifier> candidates, NodeView worker, CancellationToken cancellationToken)
@@ -193,7 +198,7 @@ internal sealed class Auditor(
 /// <param name="Evidence">Verifier, figures and arbiters as JSON, never a word of prompt or answer but for the token that a wrong reveal is about; empty when nothing was scored.</param>
 internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string Evidence)
 {
-    /// <summary>What <see cref="Auditor.KeepAsync"/> remembers once it is on record; <see langword="null"/>: nothing.</summary>
+    /// <summary>What it leaves behind once it is on record, see <see cref="Auditor.RecordAsync"/>; <see langword="null"/>: nothing.</summary>
     public JudgedAnswer? Judged { get; init; }
 }
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dapper;
+using Federation.Contracts.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Inference;
 
@@ -7,7 +8,7 @@ namespace Federation.Silo.Verification.Audits;
 
 /// <summary>What the judge remembers of each node with each weights, from audit to audit.</summary>
 /// <remarks>Two silos that audit one node in the same moment may lose one of two audits' sums: a delay of an alarm, nothing more.</remarks>
-internal sealed class InferenceHistories(HubDatabase database, TimeProvider time)
+internal sealed class InferenceHistories(HubDatabase database)
 {
     public Task<InferenceHistory> GetAsync(string nodeId, string weights, CancellationToken cancellationToken) => database.ReadAsync(
         async connection => await connection.QuerySingleOrDefaultAsync<string>(
@@ -16,13 +17,14 @@ internal sealed class InferenceHistories(HubDatabase database, TimeProvider time
             : InferenceHistory.Empty,
         cancellationToken);
 
-    public Task PutAsync(string nodeId, string weights, InferenceHistory history, CancellationToken cancellationToken) => database.WriteAsync(
-        (connection, transaction) => connection.ExecuteAsync(
-            """
-            INSERT INTO inference_histories (node_id, weights, history, updated_at) VALUES (@nodeId, @weights, @json, @now)
-            ON CONFLICT (node_id, weights) DO UPDATE SET history = excluded.history, updated_at = excluded.updated_at
-            """,
-            new { nodeId, weights, json = JsonSerializer.Serialize(history, AuditJson.Default.InferenceHistory), now = time.GetUtcNow().ToUnixTimeMilliseconds() },
-            transaction),
-        cancellationToken);
+    /// <summary>What a verdict leaves behind, to be recorded with it.</summary>
+    public static AuditHistory Of(string weights, InferenceHistory history) => new(weights, JsonSerializer.Serialize(history, AuditJson.Default.InferenceHistory));
+
+    /// <summary>Writes it.</summary>
+    public static SqlStatement Write(string nodeId, AuditHistory history, DateTimeOffset now) => new(
+        """
+        INSERT INTO inference_histories (node_id, weights, history, updated_at) VALUES (@NodeId, @Weights, @Json, @Now)
+        ON CONFLICT (node_id, weights) DO UPDATE SET history = excluded.history, updated_at = excluded.updated_at
+        """,
+        new { NodeId = nodeId, history.Weights, history.Json, Now = now.ToUnixTimeMilliseconds() });
 }

@@ -96,9 +96,8 @@ internal sealed partial class InferenceBenchmark(
                 || await auditor.AuditAsync(result.Answer, worker, AuditSeed.Fresh(), cancellationToken, options.Value.AuditPositions) is not { } verdict) return;
             // Its prompt is like no client's. Whoever cheats clients alone answers it well, so it speaks against a node and never for one.
             var outcome = verdict.Outcome is AuditOutcome.Passed ? AuditOutcome.Inconclusive : verdict.Outcome;
-            await grain.RecordAudit(
-                new AuditReport($"benchmark:{result.Answer.Outcome.JobId}", "benchmark", outcome, string.Empty, result.Answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence));
-            if (outcome is not AuditOutcome.Inconclusive) await auditor.KeepAsync(verdict, CancellationToken.None);
+            var report = new AuditReport($"benchmark:{result.Answer.Outcome.JobId}", "benchmark", outcome, string.Empty, result.Answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence);
+            await auditor.RecordAsync(grain, report, outcome is AuditOutcome.Inconclusive ? null : verdict.Judged, CancellationToken.None);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException or StorageException)
         {

@@ -1,5 +1,7 @@
 using Federation.Contracts.Jobs;
+using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification.Audits;
@@ -25,7 +27,7 @@ public sealed class AuditMemoryTests(SqliteTestDatabase database) : IClassFixtur
         await using var hub = await TestHub.StartAsync(database);
         using var memory = Of(hub);
         var node = (await hub.EnrolAsync()).Id;
-        for (var audit = 1; audit <= 5; audit++) await memory.KeepAsync(await JudgeAsync(memory, node, $"job_{audit}"), default);
+        for (var audit = 1; audit <= 5; audit++) await RecordAsync(hub, memory, await JudgeAsync(memory, node, $"job_{audit}"));
 
         for (var again = 0; again < 3; again++)
         {
@@ -33,7 +35,7 @@ public sealed class AuditMemoryTests(SqliteTestDatabase database) : IClassFixtur
             Assert.Equal((InferenceOutcome.SoftMismatch, 16.5), (lost.Verdict.Outcome, lost.Verdict.Figures.MarginSum));
             Assert.Equal(["job_1", "job_2", "job_3", "job_4", "job_5", "job_6"], Assert.Single(lost.Alarms).Works.Select(work => work.Kept.Outcome.JobId));
         }
-        await memory.KeepAsync(await JudgeAsync(memory, node, "job_6"), default);
+        await RecordAsync(hub, memory, await JudgeAsync(memory, node, "job_6"));
         var next = await JudgeAsync(memory, node, "job_7");
         Assert.Equal((InferenceOutcome.Ok, 2.75), (next.Verdict.Outcome, next.Verdict.Figures.MarginSum));
     }
@@ -44,7 +46,7 @@ public sealed class AuditMemoryTests(SqliteTestDatabase database) : IClassFixtur
         await using var hub = await TestHub.StartAsync(database);
         using var memory = Of(hub);
         var node = (await hub.EnrolAsync()).Id;
-        for (var audit = 1; audit <= 5; audit++) await memory.KeepAsync(await JudgeAsync(memory, node, $"job_{audit}", $"{audit}"), default);
+        for (var audit = 1; audit <= 5; audit++) await RecordAsync(hub, memory, await JudgeAsync(memory, node, $"job_{audit}", $"{audit}"));
         Assert.Equal(6, Assert.Single((await JudgeAsync(memory, node, "job_6", "6")).Alarms).Works.Length);
     }
 
@@ -54,19 +56,46 @@ public sealed class AuditMemoryTests(SqliteTestDatabase database) : IClassFixtur
         await using var hub = await TestHub.StartAsync(database);
         using var memory = Of(hub);
         var node = (await hub.EnrolAsync()).Id;
-        for (var audit = 1; audit <= 3; audit++) await memory.KeepAsync(await JudgeAsync(memory, node, $"job_{audit}"), default);
+        for (var audit = 1; audit <= 3; audit++) await RecordAsync(hub, memory, await JudgeAsync(memory, node, $"job_{audit}"));
         var (first, second, third) = (await JudgeAsync(memory, node, "job_4"), await JudgeAsync(memory, node, "job_5"), await JudgeAsync(memory, node, "job_6"));
         foreach (var judged in new[] { first, second, third })
         {
             Assert.Empty(judged.Alarms);
-            await memory.KeepAsync(judged, default);
+            await RecordAsync(hub, memory, judged);
         }
         var alarm = await JudgeAsync(memory, node, "job_7");
         Assert.Equal(["job_1", "job_2", "job_3", "job_4", "job_5", "job_7"], Assert.Single(alarm.Alarms).Works.Select(work => work.Kept.Outcome.JobId));
     }
 
+    [Theory]
+    [InlineData(Fault.Before, 2.75)]
+    [InlineData(Fault.After, 5.5)]
+    internal async Task A_verdict_and_its_score_are_both_on_record_or_neither(Fault fault, double sum)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = (await hub.EnrolAsync()).Id;
+        using (var memory = Of(hub))
+        {
+            var first = await JudgeAsync(memory, node, "job_1");
+            hub.Ledger.Faults = _ => fault;
+            await Assert.ThrowsAsync<StorageException>(() => RecordAsync(hub, memory, first));
+            hub.Ledger.Faults = _ => Fault.None;
+        }
+        // Whoever comes after a crash repeats what has no verdict, or sees what was left.
+        using var later = Of(hub);
+        Assert.Equal(sum, (await JudgeAsync(later, node, "job_2")).Verdict.Figures.MarginSum);
+        await RecordAsync(hub, later, await JudgeAsync(later, node, "job_1"));
+        Assert.Equal(5.5, (await JudgeAsync(later, node, "job_2")).Verdict.Figures.MarginSum);
+    }
+
+    private static Task<Ruling> RecordAsync(TestHub hub, AuditMemory memory, JudgedAnswer judged)
+    {
+        var report = new AuditReport($"canary:{judged.Work.Kept.Outcome.JobId}:{judged.NodeId}", "canary", AuditOutcome.Passed, string.Empty, judged.Work.Kept.Outcome.DeterminismClass, "It is right.", string.Empty);
+        return memory.RecordAsync(judged, history => hub.Grains.GetGrain<INodeGrain>(judged.NodeId).RecordAudit(report with { History = history }), default);
+    }
+
     private static AuditMemory Of(TestHub hub)
-        => new(new InferenceHistories(hub.Database, TimeProvider.System), new AuditTrail(Options.Create(new AuditOptions()), TimeProvider.System), new InferenceJudge(new InferenceCheckOptions()));
+        => new(new InferenceHistories(hub.Database), new AuditTrail(Options.Create(new AuditOptions()), TimeProvider.System), new InferenceJudge(new InferenceCheckOptions()));
 
     private static Task<JudgedAnswer> JudgeAsync(AuditMemory memory, string node, string job, string version = "1") => memory.JudgeAsync(
         node,
