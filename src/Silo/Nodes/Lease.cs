@@ -32,6 +32,9 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
     /// <inheritdoc cref="LeaseAssignment.Unpaid"/>
     public bool Unpaid { get; } = unpaid;
 
+    /// <summary>Another node's answer is judged.</summary>
+    public bool Scores { get; init; }
+
     /// <summary>What the node may still send, bytes; below zero when it oversteps.</summary>
     public long WindowLeft => Interlocked.Read(ref _windowLeft);
 

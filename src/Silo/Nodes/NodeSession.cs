@@ -111,7 +111,12 @@ internal sealed partial class NodeSession : INodeSession
     }
 
     /// <summary>The node takes work and has none: what it may be paid standby for.</summary>
-    public bool StandsBy => _report.AcceptsWork && !_draining && !_quarantined && !_challenged && _leases.IsEmpty && !_ended.IsCancellationRequested;
+    public bool StandsBy => TakesWork && _leases.IsEmpty;
+
+    /// <summary>The node takes work, has none, and judges others' answers meanwhile. Several at once do not disturb each other; a probe or a benchmark beside them would measure little.</summary>
+    private bool OnlyScores => TakesWork && _leases.Values.All(running => running.Scores);
+
+    private bool TakesWork => _report.AcceptsWork && !_draining && !_quarantined && !_challenged && !_ended.IsCancellationRequested;
 
     /// <summary>How long, in all, the node had a lease to work on, one or several at once; those that nobody pays for do not count. By the hub's clock.</summary>
     public TimeSpan Worked
@@ -144,24 +149,24 @@ internal sealed partial class NodeSession : INodeSession
     public AssignStatus TryAssign(LeaseAssignment assignment, out Lease? lease)
     {
         lease = null;
-        Lease? yielding;
+        Lease[] yielding;
         lock (_slotGate)
         {
             if (_draining || _ended.IsCancellationRequested) return AssignStatus.Gone;
-            if (assignment.Yields && !StandsBy) return AssignStatus.NoSlot;
-            if (FreeSlots(assignment.Engine) <= 0)
+            if (assignment.Yields && !(assignment.Kind is JobKind.Score ? OnlyScores : StandsBy)) return AssignStatus.NoSlot;
+            if (FreeSlots(assignment.Engine, assignment.Yields) <= 0)
             {
                 if (!assignment.Yields) _starvedModels.TryAdd(assignment.Model, 0);
                 return AssignStatus.NoSlot;
             }
-            yielding = _leases.Values.FirstOrDefault(running => running.Yields);
-            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields, assignment.Unpaid);
+            yielding = assignment.Yields ? [] : [.. _leases.Values.Where(running => running.Yields)];
+            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields, assignment.Unpaid) { Scores = assignment.Kind is JobKind.Score };
             Interlocked.Increment(ref _leasesBegun);
             if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
             if (!lease.Unpaid && _working++ == 0) _workingSince = _time.GetTimestamp();
         }
         // The node hears of it first, so that the slot is free when the work comes.
-        if (yielding is not null) Cancel(yielding.LeaseId, "work has come");
+        foreach (var running in yielding) Cancel(running.LeaseId, "work has come");
         var sent = Send(new HubMessage
         {
             Assign = new Assign
@@ -585,10 +590,11 @@ internal sealed partial class NodeSession : INodeSession
 
     // ------------------------------------------------------------------------------------------ what the pools are told
 
-    private int FreeSlots(string engine)
+    /// <summary>Slots that work may have, since what yields makes room for it; or slots that nobody has at all.</summary>
+    private int FreeSlots(string engine, bool forWhatYields = false)
     {
         var slots = _report.Engines.FirstOrDefault(candidate => candidate.Name == engine)?.Slots ?? 0;
-        return _report.AcceptsWork ? slots - _leases.Values.Count(lease => lease.Engine == engine && !lease.Yields) : 0;
+        return _report.AcceptsWork ? slots - _leases.Values.Count(lease => lease.Engine == engine && (forWhatYields || !lease.Yields)) : 0;
     }
 
     private async Task AnnounceAsync(CancellationToken stop)

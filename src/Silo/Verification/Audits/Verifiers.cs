@@ -20,7 +20,7 @@ internal sealed record Verifier(NodeView Node, EngineReport Engine, ModelReport 
 
 /// <summary>
 /// Finds nodes that may judge others, and asks them. A verifier is never of the worker's account: whoever owns both would pass
-/// himself. Clients' words reach only nodes that the hub trusts, or its operator's own.
+/// himself. Clients' words reach only nodes that the hub trusts, or its operator's own. Scoring yields: it is given to nodes without work, and gives way to work that comes.
 /// </summary>
 internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases leases, IOptions<AuditOptions> options, TimeProvider time, ILogger<Verifiers> logger)
 {
@@ -40,11 +40,11 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
         return [.. candidates.OrderBy(Distance).ThenBy(verifier => verifier.ScoresWholeTexts ? 0 : 1).ThenBy(verifier => verifier.Node.Report!.RunningLeases)];
     }
 
-    /// <summary>Has a verifier score an answer; <see langword="null"/> when it has no time, does not answer, or answers what is none.</summary>
+    /// <summary>Has a verifier score an answer; <see langword="null"/> when it has work or gets some meanwhile, does not answer, or answers what is none.</summary>
     public Task<ScoreAnswer?> ScoreAsync(Verifier verifier, ScoreRequest request, CancellationToken cancellationToken)
     {
         var (node, engine, model) = verifier;
-        var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", JobKind.Score, ScoreCodec.Write(request), Stream: false, options.Value.ScoreTimeout) { Unpaid = true };
+        var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", JobKind.Score, ScoreCodec.Write(request), Stream: false, options.Value.ScoreTimeout) { Yields = true, Unpaid = true };
         return leases.AskAsync(lease, (stream, limit) => ReadAsync(verifier, stream, limit), cancellationToken);
     }
 
