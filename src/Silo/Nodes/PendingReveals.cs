@@ -22,6 +22,7 @@ internal sealed class PendingReveals(NodeLinkOptions options, TimeProvider time)
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Question> _questions = new(StringComparer.Ordinal);
+    private string? _firstForgotten;
 
     /// <summary>Asks, and waits for the answer.</summary>
     /// <param name="leaseId">A lease that has ended.</param>
@@ -58,7 +59,10 @@ internal sealed class PendingReveals(NodeLinkOptions options, TimeProvider time)
     {
         if (reveal.CalculateSize() > options.MaxRevealBytes) return new SessionStatus(StatusCode.ResourceExhausted, $"a reveal of {reveal.CalculateSize()} bytes; at most {options.MaxRevealBytes}");
         Question? question;
-        lock (_gate) _questions.Remove(reveal.LeaseId, out question);
+        lock (_gate)
+        {
+            if (_questions.Remove(reveal.LeaseId, out question) && reveal is { Count: 0, Tokens.Count: 0 }) _firstForgotten ??= reveal.LeaseId;
+        }
         if (question is null) return new SessionStatus(StatusCode.PermissionDenied, $"a reveal of lease '{Printable.Of(reveal.LeaseId, 200)}', which nobody asked for");
         if (reveal.Count > LogprobCommitment.TokensMax) return Malformed($"{reveal.Count} tokens; at most {LogprobCommitment.TokensMax}");
         foreach (var token in reveal.Tokens)
@@ -69,7 +73,10 @@ internal sealed class PendingReveals(NodeLinkOptions options, TimeProvider time)
         }
         if (reveal.Tokens.Zip(reveal.Tokens.Skip(1)).Any(pair => pair.First.Position >= pair.Second.Position)) return Malformed("tokens twice or out of order");
         question.Answer.TrySetResult(new Reveal(
-            RevealStatus.Shown, (int)reveal.Count, [.. reveal.Tokens.Select(token => new ShownToken((int)token.Position, [.. token.Content.Span], [.. token.Path.Span]))]));
+            RevealStatus.Shown, (int)reveal.Count, [.. reveal.Tokens.Select(token => new ShownToken((int)token.Position, [.. token.Content.Span], [.. token.Path.Span]))])
+        {
+            IsFirstForgotten = reveal.LeaseId == _firstForgotten,
+        });
         return null;
     }
 

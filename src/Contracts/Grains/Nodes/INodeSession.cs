@@ -96,6 +96,9 @@ public sealed record LeaseAssignment(
 [GenerateSerializer, Immutable, Alias("Federation.Reveal")]
 public sealed record Reveal([property: Id(0)] RevealStatus Status, [property: Id(1)] int Count, [property: Id(2)] ImmutableArray<ShownToken> Tokens)
 {
+    /// <summary>The node shows nothing, as if it had forgotten, and of no other lease did it so before in this connection; asked again about this one, it still is the first.</summary>
+    [Id(3)] public bool IsFirstForgotten { get; init; }
+
     /// <summary>No answer.</summary>
     public static Reveal None(RevealStatus why) => new(why, 0, []);
 }
