@@ -37,11 +37,18 @@ internal sealed class HardwareClassOptions
     public long UnknownModelBytes { get; set; } = 1L << 30;
 
     /// <summary>
-    /// Bytes of weights that a node is paid for at most while no trusted node of another account, and none of the operator's, has the same model. Default 16 GiB [uncalibrated]: what fits one
-    /// consumer GPU. Larger models are paid in full as soon as somebody vouches for their size.
+    /// Bytes of weights that a node is paid for at most while neither the operator nor enough others say how large they are. Default 4 GiB [uncalibrated]: what most people have to offer. Larger models
+    /// are paid in full as soon as somebody vouches for their size.
     /// </summary>
     [Range(1, long.MaxValue)]
-    public long UnvouchedModelBytes { get; set; } = 16L << 30;
+    public long UnvouchedModelBytes { get; set; } = 4L << 30;
+
+    /// <summary>Other accounts with trusted nodes whose word on a model's size counts where the operator has none. Default 3 [uncalibrated]: a payee and one friend are not enough.</summary>
+    [Range(1, 1_000)]
+    public int VouchingAccounts { get; set; } = 3;
+
+    /// <summary>The operator's catalog: bytes of the weights of models, by digest, or by name where engines tell no digest. Counts before what any node says. Default empty.</summary>
+    public Dictionary<string, long> ModelBytes { get; } = new(StringComparer.Ordinal);
 
     /// <summary>How long a silo goes by the model sizes that it has read from the hub's directory. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Collections.Immutable;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Accounts;
 using Federation.Silo.Hubs;
@@ -7,8 +8,8 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Verification;
 
 /// <summary>
-/// How large a model counts for pay. Pay grows with the bytes of the weights, and those are what nodes say of themselves: a node's own word raises its pay only as far as others who have earned
-/// trust say the same, or up to <see cref="HardwareClassOptions.UnvouchedModelBytes"/>.
+/// How large a model counts for pay. Pay grows with the bytes of the weights, and those are what nodes say of themselves: a node's own word raises its pay only as far as the operator, or enough
+/// others who have earned trust, say the same, or up to <see cref="HardwareClassOptions.UnvouchedModelBytes"/>.
 /// </summary>
 internal sealed class ModelSizes(HubDirectoryView directory, IOptions<HardwareClassOptions> options, TimeProvider time)
 {
@@ -25,25 +26,31 @@ internal sealed class ModelSizes(HubDirectoryView directory, IOptions<HardwareCl
         if (known is null || time.GetElapsedTime(known.ReadAt) >= options.Value.VouchedSizesAge)
         {
             var nodes = (await directory.GetAsync(cancellationToken)).Nodes;
-            _known = known = new Known(VouchedSizes.Of(nodes), time.GetTimestamp());
+            _known = known = new Known(VouchedSizes.Of(nodes, options.Value.ModelBytes), time.GetTimestamp());
         }
-        return known.Sizes.Counted(weights, claimed, payee, options.Value.UnvouchedModelBytes);
+        return known.Sizes.Counted(weights, claimed, payee, options.Value);
     }
 
     private sealed record Known(VouchedSizes Sizes, long ReadAt);
 }
 
-/// <summary>What trusted nodes, and the operator's own, say of the size of models. Pure.</summary>
+/// <summary>What the operator's catalog, his nodes, and trusted ones say of the size of models. Pure.</summary>
 internal sealed class VouchedSizes
 {
-    private readonly FrozenDictionary<string, Least> _least;
+    private readonly FrozenDictionary<string, ImmutableArray<(string Account, long Bytes)>> _voices;
+    private readonly IReadOnlyDictionary<string, long> _catalog;
 
-    private VouchedSizes(IEnumerable<KeyValuePair<string, Least>> least) => _least = least.ToFrozenDictionary(StringComparer.Ordinal);
-
-    /// <summary>Of these nodes. A model counts under its digest and under its name, so that leaving out the digest hides from nobody.</summary>
-    public static VouchedSizes Of(IEnumerable<NodeView> nodes)
+    private VouchedSizes(Dictionary<string, Dictionary<string, long>> voices, IReadOnlyDictionary<string, long> catalog)
     {
-        var least = new Dictionary<string, Least>(StringComparer.Ordinal);
+        // The smallest first.
+        _voices = voices.ToFrozenDictionary(model => model.Key, model => model.Value.Select(voice => (voice.Key, voice.Value)).OrderBy(voice => voice.Value).ToImmutableArray(), StringComparer.Ordinal);
+        _catalog = catalog;
+    }
+
+    /// <summary>Of these nodes. A model counts under its digest and under its name, so that leaving out the digest hides from nobody. An account has one voice, the least that its nodes say.</summary>
+    public static VouchedSizes Of(IEnumerable<NodeView> nodes, IReadOnlyDictionary<string, long> catalog)
+    {
+        var voices = new Dictionary<string, Dictionary<string, long>>(StringComparer.Ordinal);
         foreach (var node in nodes.Where(MayVouch))
         {
             foreach (var model in node.Report!.Engines.SelectMany(engine => engine.Models).Where(model => model.SizeBytes > 0))
@@ -52,32 +59,34 @@ internal sealed class VouchedSizes
                 if (model.Digest.Length > 0 && model.Digest != model.Name) Add(model.Digest, node.AccountId, model.SizeBytes);
             }
         }
-        return new VouchedSizes(least);
+        return new VouchedSizes(voices, catalog);
 
-        void Add(string weights, string account, long bytes) => least[weights] = least.TryGetValue(weights, out var known) ? known.With(account, bytes) : new Least(account, bytes, null);
+        void Add(string weights, string account, long bytes)
+        {
+            if (!voices.TryGetValue(weights, out var said)) voices[weights] = said = new(StringComparer.Ordinal);
+            said[account] = said.TryGetValue(account, out var least) ? Math.Min(least, bytes) : bytes;
+        }
     }
 
-    /// <summary>The bytes that count for a payee: never more than he claims, and never more than the least that another account vouches for; where none does, at most a bound.</summary>
+    /// <summary>
+    /// The bytes that count for a payee, never more than he claims: the operator's word, by catalog or by his nodes, where there is one; else the median of what enough other accounts say, so that
+    /// few can neither raise nor lower it; else at most the least that any other says, and at most a bound.
+    /// </summary>
     /// <param name="weights">The model.</param>
     /// <param name="claimed">The payee's own word; 0 when he tells nothing, and then the others' counts.</param>
     /// <param name="payee">His account, which vouches for nothing of its own.</param>
-    /// <param name="unvouchedMax">The bound.</param>
-    public long Counted(string weights, long claimed, string payee, long unvouchedMax)
+    /// <param name="options">How many are enough, and the bound.</param>
+    public long Counted(string weights, long claimed, string payee, HardwareClassOptions options)
     {
-        var vouched = _least.TryGetValue(weights, out var least) ? least.Without(payee) : null;
-        return claimed > 0 ? Math.Min(claimed, vouched ?? unvouchedMax) : vouched ?? 0;
+        var others = _voices.TryGetValue(weights, out var voices) ? voices.Where(voice => voice.Account != payee).ToArray() : [];
+        long? vouched = _catalog.TryGetValue(weights, out var listed) ? listed
+            : others.FirstOrDefault(voice => voice.Account == OperatorAccount.AccountId) is { Account: not null } own ? own.Bytes
+            : others.Length >= options.VouchingAccounts ? others[(others.Length - 1) / 2].Bytes
+            : others.Length > 0 ? Math.Min(others[0].Bytes, options.UnvouchedModelBytes)
+            : null;
+        return claimed > 0 ? Math.Min(claimed, vouched ?? options.UnvouchedModelBytes) : vouched ?? 0;
     }
 
     private static bool MayVouch(NodeView node) => node is { Connected: true, Report: not null }
         && (node.Standing is Standing.Trusted || (node.Standing is Standing.Probation && node.AccountId == OperatorAccount.AccountId));
-
-    /// <summary>The least, who says so, and the least that anybody else says: enough to leave out any one account.</summary>
-    private readonly record struct Least(string Account, long Bytes, long? Others)
-    {
-        public Least With(string account, long bytes) => bytes < Bytes
-            ? new Least(account, bytes, account == Account ? Others : Bytes)
-            : account == Account ? this : this with { Others = Math.Min(bytes, Others ?? long.MaxValue) };
-
-        public long? Without(string account) => account == Account ? Others : Bytes;
-    }
 }

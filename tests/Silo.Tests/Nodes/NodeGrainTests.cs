@@ -194,17 +194,17 @@ public abstract class NodeGrainTests(TestDatabase database)
     {
         await using var hub = await TestHub.StartAsync(database);
         var (node, other) = (await hub.EnrolAsync(), await hub.EnrolAsync());
-        await node.Grain.Book(OutcomeOf(node, "bound") with { ModelSizeBytes = 16L << 30 });
+        await node.Grain.Book(OutcomeOf(node, "bound") with { ModelSizeBytes = 4L << 30 });
         await node.Grain.Book(OutcomeOf(node, "boast") with { ModelSizeBytes = 1L << 44 });
         await node.Grain.Book(OutcomeOf(node, "honest"));
         // Who is not trusted vouches for nothing; nor does a node of one's own.
-        await other.ConnectAsync(Vouching(4L << 30));
+        await other.ConnectAsync(Vouching(2L << 30));
         await node.ConnectAsync(Vouching(1L << 30));
         await node.Grain.SetStanding(Standing.Trusted);
         await node.Grain.Book(OutcomeOf(node, "unvouched"));
         await other.Grain.SetStanding(Standing.Trusted);
         await node.Grain.Book(OutcomeOf(node, "vouched") with { ModelSizeBytes = 1L << 44 });
-        await node.Grain.Book(OutcomeOf(node, "exact") with { ModelSizeBytes = 4L << 30 });
+        await node.Grain.Book(OutcomeOf(node, "exact") with { ModelSizeBytes = 2L << 30 });
 
         var chain = (await AssertChainAsync(hub, node)).ToDictionary(receipt => receipt.JobId, receipt => receipt.ReferenceMicroseconds);
         Assert.Equal(chain["bound"], chain["boast"]);
@@ -215,7 +215,7 @@ public abstract class NodeGrainTests(TestDatabase database)
         var bytes = await hub.Database.ReadAsync(
             async connection => (await connection.QueryAsync<(string Job, long Bytes)>("SELECT reference, model_bytes FROM earnings WHERE node_id = @Id", new { node.Id })).ToDictionary(row => row.Job, row => row.Bytes),
             CancellationToken.None);
-        Assert.Equal((16L << 30, 4L << 30), (bytes["boast"], bytes["vouched"]));
+        Assert.Equal((4L << 30, 2L << 30), (bytes["boast"], bytes["vouched"]));
 
         static NodeReport Vouching(long bytes)
             => new("1.0", [], [new EngineReport("ollama", "ollama", "1", 2, [new ModelReport("llama3:8b", "sha256:abcd", bytes, true, 0, [], "")])], 0, true, "", []);

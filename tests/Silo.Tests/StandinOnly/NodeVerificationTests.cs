@@ -260,8 +260,10 @@ public abstract class NodeVerificationTests(TestDatabase database)
         var ruling = await node.Grain.RecordChallenge(new ChallengeReport("mm_slow", "MM", ChallengeOutcome.TooSlow, "rtx-3060-12gb", "25 TFLOPS.", ""));
         Assert.Equal(Standing.Probation, ruling.Standing);
         Assert.Equal("rtx-3060-12gb", (await node.Grain.GetView())!.HardwareClass);
-        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
-        var right = classes.CreditsFor("rtx-3060-12gb", classes.ReferenceMicroseconds("rtx-3060-12gb", 5L << 30, 1_000, 500), 1).Value;
+        var options = new HardwareClassOptions();
+        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(options));
+        // Nobody vouches for the model's 5 GiB.
+        var right = classes.CreditsFor("rtx-3060-12gb", classes.ReferenceMicroseconds("rtx-3060-12gb", options.UnvouchedModelBytes, 1_000, 500), 1).Value;
         Assert.True(right < claimed);
         Assert.Equal(right, await hub.PendingOfAsync(node.AccountId));
         Assert.Equal(claimed - right, await hub.Verification.ForfeitedByAsync("mm_slow", default));
