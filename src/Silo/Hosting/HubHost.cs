@@ -140,6 +140,7 @@ internal static class HubHost
         builder.Services.AddSingleton<AuditMemory>();
         builder.Services.AddSingleton<Auditor>();
         builder.Services.AddSingleton<OwnJobs>();
+        builder.Services.AddSingleton<CanaryPrompts>();
         builder.Services.AddSingleton<CanaryRunner>();
         builder.Services.AddValidated<BenchmarkOptions, BenchmarkOptionsValidator>(BenchmarkOptions.SectionName);
         builder.Services.AddSingleton<SpeedStore>();

@@ -57,6 +57,22 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         lock (_gate) return _byJob.TryGetValue(jobId, out var node) ? node.Value.Answer : null;
     }
 
+    /// <summary>One of the clients' answers that are here, each with the same chance; <see langword="null"/> when none fits.</summary>
+    public KeptAnswer? Draw(Func<KeptAnswer, bool> fits, Random random)
+    {
+        lock (_gate)
+        {
+            KeptAnswer? drawn = null;
+            var seen = 0;
+            foreach (var (jobId, answer, _) in _byAge)
+            {
+                // What is kept in another's place is a canary.
+                if (jobId == answer.Outcome.JobId && fits(answer) && random.Next(++seen) == 0) drawn = answer;
+            }
+            return drawn;
+        }
+    }
+
     /// <summary>Its audit is over, or there will be none.</summary>
     public void Forget(string jobId)
     {

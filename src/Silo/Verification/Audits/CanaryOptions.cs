@@ -3,36 +3,42 @@ using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Audits;
 
-/// <summary>What canaries ask. An operator whose clients ask other things adds prompts like theirs.</summary>
+/// <summary>
+/// What canaries ask. They take their shapes (fields, sampling, lengths, who speaks) from requests that clients of other accounts than the node's have made lately, never a word of them; their words come from a grammar, and
+/// from the operator's own prompts where there are some. An operator whose clients ask in a certain manner adds prompts like theirs: a node may know the grammar, it is in the source.
+/// </summary>
 internal sealed class CanaryOptions
 {
     public const string SectionName = "Canaries";
 
-    /// <summary>Templates of prompts; <c>{number}</c> and <c>{word}</c> are filled afresh each time. Every one should have a slot near its beginning.</summary>
-    [MinLength(1)]
-    public List<string> Prompts { get; set; } =
-    [
-        "{number}+{number}=",
-        "{word} {word}: write the two words in reverse.",
-        "My project is called {word}. Suggest three names for its parts and say why.",
-        "Explain to {word}, who is {number} days into learning to program, what a queue is.",
-        "Summarise in two sentences: {word} sold {number} loaves on Monday and {number} on Tuesday, then rested.",
-        "Write a short letter from {word} to {word} about a garden with {number} trees.",
-        "List {number} divided by 2 as a word, then count down from it.",
-        "What could go wrong when {word} stores {number} files in one folder?",
-    ];
+    /// <summary>
+    /// A text file with prompts, one a line, read when the hub starts; <c>{word}</c> and <c>{number}</c> in them are filled afresh each time, and every one should have a slot near its beginning. At most
+    /// <see cref="PromptsFileBytesMax"/> bytes. Default none.
+    /// </summary>
+    public string? PromptsFile { get; set; }
 
-    /// <summary>Shortest answer asked for, tokens. Default 64.</summary>
+    /// <summary>Share of canaries that ask what is in that file. Default 0.5.</summary>
+    [Range(0, 1)]
+    public double PromptsShare { get; set; } = 0.5;
+
+    /// <summary>Longest conversation whose shape a canary takes, characters. Default 16 000.</summary>
+    [Range(100, 1_000_000)]
+    public int MaxPromptCharacters { get; set; } = 16_000;
+
+    /// <summary>Shortest answer asked for, tokens: requests that allow less are no models for canaries, since their answers say little. Default 64.</summary>
     [Range(1, 4_096)]
     public int MinTokens { get; set; } = 64;
 
-    /// <summary>Longest answer asked for, tokens. Default 256.</summary>
+    /// <summary>Longest answer asked for where no client's request sets it, tokens. Default 256.</summary>
     [Range(1, 4_096)]
     public int MaxTokens { get; set; } = 256;
 
-    /// <summary>Share of canaries at temperature 0. Default 0.7.</summary>
+    /// <summary>Share of canaries at temperature 0 where no client's request sets it. Default 0.7.</summary>
     [Range(0, 1)]
     public double GreedyShare { get; set; } = 0.7;
+
+    /// <summary>Largest file of prompts, bytes.</summary>
+    public const int PromptsFileBytesMax = 4 << 20;
 }
 
 [OptionsValidator]

@@ -1,30 +1,129 @@
+using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
+using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
+using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Verification.Audits;
 using Federation.Silo.Verification.Inference;
+using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Tests.Verification.Audits;
 
 public sealed class CanaryTests
 {
+    private const string Request = """
+        {"model": "m", "messages": [{"role": "system", "content": "The secret of Ann is safe."}, {"content": [{"type": "text", "text": "Tell nobody what Ann said about her neighbour's garden last week."}], "role": "user"}], "temperature": 0.35, "top_p": 0.9, "max_completion_tokens": 300, "stop": ["Ann", "Bob"], "seed": 42, "user": "ann@example.org", "stream": true, "stream_options": {"include_usage": true}}
+        """;
+
     [Fact]
-    public void A_canary_is_a_request_the_gateway_would_take_and_no_two_begin_alike()
+    public void Without_clients_a_canary_is_a_request_the_gateway_would_take_and_no_two_are_alike()
     {
         var random = new Random(7);
-        var prompts = new HashSet<string>();
+        var bodies = new HashSet<string>();
         for (var i = 0; i < 500; i++)
         {
-            var canary = Canary.Draw("m", new CanaryOptions(), random);
+            var canary = Canary.Draw("m", null, [], new CanaryOptions(), random);
             Assert.True(RequestHead.TryRead(canary.Body.Span, canary.Kind, out var head, out _));
             Assert.Equal("m", head.Model);
             using var body = JsonDocument.Parse(canary.Body);
-            var prompt = body.RootElement.GetProperty("messages")[0].GetProperty("content").GetString()!;
-            Assert.DoesNotContain("{", prompt, StringComparison.Ordinal);
             Assert.InRange(body.RootElement.GetProperty("max_tokens").GetInt32(), 64, 256);
-            prompts.Add(prompt);
+            foreach (var message in body.RootElement.GetProperty("messages").EnumerateArray())
+            {
+                Assert.DoesNotMatch("[{}]", message.GetProperty("content").GetString());
+                bodies.Add(message.GetProperty("content").GetString()!);
+            }
         }
-        Assert.True(prompts.Count > 490, $"{prompts.Count} of 500 prompts differ.");
+        Assert.True(bodies.Count > 600, $"{bodies.Count} messages of 500 canaries differ.");
+    }
+
+    [Fact]
+    public void A_canary_looks_like_a_clients_request_and_has_none_of_its_words()
+    {
+        var random = new Random(7);
+        Assert.True(RequestShape.TryRead(Encoding.UTF8.GetBytes(Request), new CanaryOptions(), out var shape));
+        for (var i = 0; i < 200; i++)
+        {
+            var body = Encoding.UTF8.GetString(Canary.Draw("m", shape, [], new CanaryOptions(), random).Body.Span);
+            Assert.DoesNotMatch("Ann|Bob|secret|neighbour's|example.org|: 42,", body);
+            // All but the words is the same, byte for byte: spaces, order, numbers.
+            Assert.Equal(Skeleton(Request.Trim()), Skeleton(body));
+            Assert.Equal(Names(Request), Names(body));
+            using var json = JsonDocument.Parse(body);
+            Assert.InRange(json.RootElement.GetProperty("messages")[0].GetProperty("content").GetString()!.Length, 10, 120);
+            Assert.InRange(json.RootElement.GetProperty("messages")[1].GetProperty("content")[0].GetProperty("text").GetString()!.Length, 20, 600);
+        }
+
+        static string Skeleton(string body) => Regex.Replace(Regex.Replace(body, "\"seed\": [0-9]+", "\"seed\": 0"), "\"(?:[^\"\\\\]|\\\\.)*\"", "\"\"");
+
+        static string Names(string body)
+        {
+            using var json = JsonDocument.Parse(body);
+            return string.Join(' ', json.RootElement.EnumerateObject().Select(field => field.Name).Concat(json.RootElement.GetProperty("messages").EnumerateArray().SelectMany(message => message.EnumerateObject().Select(field => field.Name))));
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}]}""", true)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":63}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[]}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"reasoning_effort":"low"}""", true)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"reasoning_effort":"Ann said so"}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"metadata":{"ann":"said"}}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.1000000000000000000000000000000001}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi","name":"Ann"}]}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"ho"}]}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":"x"}]}]}""", false)]
+    [InlineData("""{"model":"m","messages":"hi"}""", false)]
+    [InlineData("""{"model":"m","prompt":"hi"}""", false)]
+    [InlineData("""[]""", false)]
+    [InlineData("""{"model":""", false)]
+    public void Only_what_can_be_scored_and_holds_no_words_of_its_own_is_a_shape(string body, bool isOne)
+        => Assert.Equal(isOne, RequestShape.TryRead(Encoding.UTF8.GetBytes(body), new CanaryOptions(), out _));
+
+    [Fact]
+    public void The_operators_prompts_have_their_share()
+    {
+        var path = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(path, "\n  Sing of {word} and {number} {things\n\n");
+            var options = new CanaryOptions { PromptsFile = path, PromptsShare = 0.5 };
+            var prompts = new CanaryPrompts(Options.Create(options)).Prompts;
+            var random = new Random(7);
+            var sung = Enumerable.Range(0, 400).Count(_ => Encoding.UTF8.GetString(Canary.Draw("m", null, prompts, options, random).Body.Span) is var body && Regex.IsMatch(body, "\"Sing of [A-Z][a-z]+ and [0-9]+ {things\""));
+            Assert.InRange(sung, 150, 250);
+
+            File.WriteAllText(path, "\n \n");
+            Assert.Contains("has no prompt in it", Assert.Throws<OptionsValidationException>(() => new CanaryPrompts(Options.Create(options))).Message, StringComparison.Ordinal);
+            options.PromptsFile = path + ".gone";
+            Assert.Contains("cannot be read", Assert.Throws<OptionsValidationException>(() => new CanaryPrompts(Options.Create(options))).Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_shape_is_one_of_those_that_clients_asked_with_and_no_canarys(int seed)
+    {
+        var buffer = new AnswerBuffer(Options.Create(new AuditOptions()), new TestClock());
+        var random = new Random(seed);
+        Assert.Null(buffer.Draw(_ => true, random));
+        for (var job = 0; job < 4; job++) buffer.Keep(Kept($"job_{job}"));
+        buffer.Keep("job_9", Kept("canary"));
+        var drawn = Enumerable.Range(0, 200).Select(_ => buffer.Draw(kept => kept.Outcome.JobId != "job_3", random)!.Outcome.JobId).ToArray();
+        Assert.Equal(["job_0", "job_1", "job_2"], drawn.Distinct().Order());
+        Assert.All(drawn.GroupBy(job => job), job => Assert.InRange(job.Count(), 40, 100));
+
+        static KeptAnswer Kept(string job)
+            => new(new JobOutcome(job, 1, "acct", "key", JobKind.Chat, "m", "", 0, "nd_a", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], []);
     }
 
     [Theory]
