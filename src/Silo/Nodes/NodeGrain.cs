@@ -361,16 +361,10 @@ internal sealed partial class NodeGrain(
     /// <summary>What work is paid by now, for each model of a batch.</summary>
     private async Task<Dictionary<(string, long), PayRate>> RatesAsync(IEnumerable<JobOutcome> outcomes)
     {
-        var (hardwareClass, computeClass) = (_hardwareClass, Verification.ComputeClass);
+        var hardwareClass = _hardwareClass;
         var rates = new Dictionary<(string, long), PayRate>();
         foreach (var (weights, bytes) in outcomes.Select(ModelOf).Distinct())
-        {
-            var reference = await speeds.FindAsync(hardwareClass, weights, bytes, _node!.AccountId, CancellationToken.None);
-            rates[(weights, bytes)] = (computeClass is null || computeClass == hardwareClass
-                ? new PayRate(hardwareClass, reference.Times, null, default)
-                : new PayRate(hardwareClass, reference.Times, computeClass, (await speeds.FindAsync(computeClass, weights, bytes, _node.AccountId, CancellationToken.None)).Times)) with
-            { ModelBytes = reference.ModelBytes };
-        }
+            rates[(weights, bytes)] = await speeds.PayRateAsync(hardwareClass, weights, bytes, _node!.AccountId, CancellationToken.None);
         return rates;
     }
 

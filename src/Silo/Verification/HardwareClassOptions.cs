@@ -182,7 +182,7 @@ internal sealed class HardwareClass
     /// <summary>Memory the device must have at least, 10^9 bytes.</summary>
     public double MinMemoryGigabytes { get; set; }
 
-    /// <summary>What an hour of reference work earns, credits.</summary>
+    /// <summary>What an hour of reference work earns, credits; for models of which a better class would earn less a token, less (<see cref="Benchmarks.PayRate.Of"/>).</summary>
     [Range(0, 1_000_000)]
     public long CreditsPerHour { get; set; }
 

@@ -64,6 +64,19 @@ internal sealed class HardwareClasses
     public IEnumerable<HardwareClass> NotAbove(string className)
         => [.. _options.Classes.Where(candidate => candidate.Name != Fallback && candidate.CreditsPerHour <= CreditsPerHour(className)).OrderByDescending(candidate => candidate.CreditsPerHour), Find(Fallback)];
 
+    /// <summary>The other classes that earn no less than this one: what it must not outdo by a token, see <see cref="PayRate.Of"/>.</summary>
+    public IEnumerable<HardwareClass> NotBelow(string className)
+    {
+        var own = Find(className);
+        return _options.Classes.Where(candidate => candidate != own && candidate.CreditsPerHour >= own.CreditsPerHour);
+    }
+
+    /// <summary>What work with a model is paid by, by the configured figures alone [uncalibrated].</summary>
+    /// <param name="className">A class; an unknown one counts as the fallback.</param>
+    /// <param name="modelBytes">Size of the weights; 0 when unknown.</param>
+    public PayRate ConfiguredPay(string className, long modelBytes)
+        => PayRate.Of(Find(className), TimesOf(className, modelBytes), NotBelow(className).Select(other => (other, TimesOf(other.Name, modelBytes)))) with { ModelBytes = modelBytes };
+
     /// <summary>What an hour of reference work earns in a class, credits.</summary>
     public long CreditsPerHour(string className) => Find(className).CreditsPerHour;
 

@@ -385,11 +385,8 @@ internal sealed partial class NodeVerification(
         // Standby: the time is the same, its rate is not.
         var earned = row.ReceiptId is null
             ? new Microcredits((long)((Int128)row.Earning.Amount.Value * classes.CreditsPerHour(hardwareClass) / Math.Max(1, classes.CreditsPerHour(work.HardwareClass))))
-            : classes.CreditsFor(
-                hardwareClass,
-                // The share that the caps left stays the share.
-                (long)((Int128)classes.ReferenceMicroseconds(hardwareClass, work.ModelBytes, work.PromptTokens, work.CompletionTokens) * work.PayableMicroseconds / Math.Max(1, work.ReferenceMicroseconds)),
-                work.Multiplier);
+            // The share that the caps left stays the share.
+            : classes.ConfiguredPay(hardwareClass, work.ModelBytes).CreditsFor(classes, work.PromptTokens, work.CompletionTokens, work.ReferenceMicroseconds, work.PayableMicroseconds, work.Multiplier);
         return earned < row.Earning.Amount ? earned : row.Earning.Amount;
     }
 

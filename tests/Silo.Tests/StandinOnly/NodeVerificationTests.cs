@@ -23,6 +23,8 @@ public abstract class NodeVerificationTests(TestDatabase database)
 {
     private const string Weights = "sha256:abcd";
 
+    private static readonly HardwareClasses Classes = new(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
+
     private static int _lives;
 
     // The tests share a database, whose epochs close once: each test lives after the others.
@@ -130,8 +132,9 @@ public abstract class NodeVerificationTests(TestDatabase database)
         await using var later = await StartAsync();
         var again = later.Of(node);
         for (var job = 8; job < 16; job++) paid += await WorkAsync(later, again, $"cap_{job}");
-        // The CPU class earns two credits an hour.
-        Assert.InRange(paid, (long)(1.35 * 2_000_000) - 16, (long)(1.35 * 2_000_000));
+        var rate = ConfiguredPay("cpu");
+        var most = rate.CreditsFor(Classes, 1_000, 2_000, rate.Times.WorkMicroseconds(1_000, 2_000), (long)(1.35 * 3_600_000_000), 1).Value;
+        Assert.InRange(paid, most - 16, most);
         var last = Assert.Single(await later.Earnings.ListPendingAsync(node.Id, 100, default), earning => earning.Reference == "cap_15");
         Assert.Equal((0, "beyond 1.35 hours of reference work in one hour"), (last.Earning.Amount.Value, last.Unpaid));
     }
@@ -260,10 +263,7 @@ public abstract class NodeVerificationTests(TestDatabase database)
         var ruling = await node.Grain.RecordChallenge(new ChallengeReport("mm_slow", "MM", ChallengeOutcome.TooSlow, "rtx-3060-12gb", "25 TFLOPS.", ""));
         Assert.Equal(Standing.Probation, ruling.Standing);
         Assert.Equal("rtx-3060-12gb", (await node.Grain.GetView())!.HardwareClass);
-        var options = new HardwareClassOptions();
-        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(options));
-        // Nobody vouches for the model's 5 GiB.
-        var right = classes.CreditsFor("rtx-3060-12gb", classes.ReferenceMicroseconds("rtx-3060-12gb", options.UnvouchedModelBytes, 1_000, 500), 1).Value;
+        var right = ConfiguredPay("rtx-3060-12gb").CreditsFor(Classes, 1_000, 500, 1, 1, 1).Value;
         Assert.True(right < claimed);
         Assert.Equal(right, await hub.PendingOfAsync(node.AccountId));
         Assert.Equal(claimed - right, await hub.Verification.ForfeitedByAsync("mm_slow", default));
@@ -291,7 +291,10 @@ public abstract class NodeVerificationTests(TestDatabase database)
     {
         await using var hub = await StartAsync();
         var digest = $"sha256:{Guid.NewGuid():N}";
+        // No class is better than this one, and caps what it is paid.
+        const string Class = "a100-80gb";
         var payee = await hub.EnrolAsync();
+        await SitAsync(payee, Class);
         await payee.ConnectAsync();
         var configured = await WorkAsync(hub, payee, $"{digest}_1", tokens: 10, at: _clock.GetUtcNow(), digest: digest);
         var others = new List<TestNode>();
@@ -299,7 +302,7 @@ public abstract class NodeVerificationTests(TestDatabase database)
         {
             others.Add(await hub.EnrolAsync());
             await others[other].ConnectAsync();
-            await MeasureAsync(others[other], 80_500_000, 335_000_000);
+            await MeasureAsync(others[other], 150_000, 6_000_000);
         }
         // Not verified yet: nobody's median.
         _clock.Advance(TimeSpan.FromMinutes(11));
@@ -307,8 +310,7 @@ public abstract class NodeVerificationTests(TestDatabase database)
 
         foreach (var other in others) await other.Grain.SetStanding(Standing.Trusted);
         _clock.Advance(TimeSpan.FromMinutes(11));
-        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
-        var measured = classes.CreditsFor("cpu", new TokenTimes(80_500, 335_000).WorkMicroseconds(1_000, 10), 1).Value;
+        var measured = Classes.CreditsFor(Class, new TokenTimes(150, 6_000).WorkMicroseconds(1_000, 10), 1).Value;
         Assert.NotEqual(configured, measured);
         Assert.Equal(measured, await WorkAsync(hub, payee, $"{digest}_3", tokens: 10, at: _clock.GetUtcNow(), digest: digest));
 
@@ -321,7 +323,7 @@ public abstract class NodeVerificationTests(TestDatabase database)
         Assert.Equal(measured, await WorkAsync(hub, others[0], $"{digest}_5", tokens: 10, at: _clock.GetUtcNow(), digest: digest));
 
         Task<Ruling> MeasureAsync(TestNode node, long prompt, long token) => node.Grain.RecordChallenge(
-            new ChallengeReport($"ib_{Guid.NewGuid():N}", "MM+MEM+IB", ChallengeOutcome.Passed, "cpu", "Measured.", "") { Speed = new SpeedReport("llama3:8b", digest, prompt, token) });
+            new ChallengeReport($"ib_{Guid.NewGuid():N}", "MM+MEM+IB", ChallengeOutcome.Passed, Class, "Measured.", "") { Speed = new SpeedReport("llama3:8b", digest, prompt, token) });
     }
 
     [Fact]
@@ -337,10 +339,9 @@ public abstract class NodeVerificationTests(TestDatabase database)
         await slow.ConnectAsync();
         Assert.Equal("cpu", (await slow.Grain.GetView())!.HardwareClass);
         // By the CPU's own reference it would be more.
-        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
         var paid = await WorkAsync(hub, fast, $"fast_{fast.Id}", tokens: 10);
-        Assert.True(classes.CreditsFor("cpu", classes.ReferenceMicroseconds("cpu", 5L << 30, 1_000, 10), 1).Value > paid);
-        Assert.InRange(await WorkAsync(hub, slow, $"slow_{slow.Id}", tokens: 10), paid - 1, paid);
+        Assert.True(Classes.CreditsFor("cpu", Classes.ReferenceMicroseconds("cpu", 5L << 30, 1_000, 10), 1).Value > paid);
+        Assert.InRange(await WorkAsync(hub, slow, $"slow_{slow.Id}", tokens: 10), 1, paid);
     }
 
     [Fact]
@@ -828,6 +829,9 @@ public abstract class NodeVerificationTests(TestDatabase database)
 
         public async Task<string[]> WordsAsync() => [.. (await hub.Earnings.ListStandbyAsync(node.Id, _connectedAt.AddHours(-1), 100, default)).Select(gap => gap.Words)];
     }
+
+    /// <summary>What a class is paid by for the model of these tests, for whose 5 GiB nobody vouches.</summary>
+    private static PayRate ConfiguredPay(string hardwareClass) => Classes.ConfiguredPay(hardwareClass, new HardwareClassOptions().UnvouchedModelBytes);
 
     private Task<TestHub> StartAsync(bool shadow = true) => TestHub.StartAsync(database, standing: options => options.ShadowMode = shadow, time: _clock);
 

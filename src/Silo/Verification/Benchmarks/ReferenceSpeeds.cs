@@ -50,7 +50,7 @@ internal sealed class SpeedStore(HubDatabase database)
 /// <summary>The speeds that work is paid by: medians of verified nodes where there are enough of them, configured figures elsewhere.</summary>
 internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes, ModelSizes sizes, IOptions<BenchmarkOptions> options, TimeProvider time)
 {
-    private const int KnownMax = 1_024;
+    private const int KnownMax = 8_192;
 
     private readonly ConcurrentDictionary<(string HardwareClass, string Weights), Reading> _known = new();
 
@@ -65,6 +65,16 @@ internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes,
         var bytes = await sizes.CountedAsync(weights, claimedBytes, payee, cancellationToken);
         var measured = await Measured(hardwareClass, weights).WaitAsync(cancellationToken);
         return SpeedRules.Reference(measured, payee, classes.TimesOf(hardwareClass, bytes), options.Value) with { ModelBytes = bytes };
+    }
+
+    /// <summary>What work with a model is paid by, for a payee: by the references of his class and of every better one.</summary>
+    /// <inheritdoc cref="FindAsync"/>
+    public async ValueTask<PayRate> PayRateAsync(string hardwareClass, string weights, long claimedBytes, string payee, CancellationToken cancellationToken)
+    {
+        var own = await FindAsync(hardwareClass, weights, claimedBytes, payee, cancellationToken);
+        var better = new List<(HardwareClass, TokenTimes)>();
+        foreach (var other in classes.NotBelow(hardwareClass)) better.Add((other, (await FindAsync(other.Name, weights, claimedBytes, payee, cancellationToken)).Times));
+        return PayRate.Of(classes.Find(hardwareClass), own.Times, better) with { ModelBytes = own.ModelBytes };
     }
 
     /// <summary>What was read a while ago at most; whoever is the first to want it anew reads for all who come meanwhile.</summary>

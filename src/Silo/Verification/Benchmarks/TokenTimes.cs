@@ -17,32 +17,41 @@ internal readonly record struct TokenTimes(double PromptMicroseconds, double Tok
 
 /// <summary>What a node's work with one model is paid by.</summary>
 /// <param name="HardwareClass">What it is paid as.</param>
-/// <param name="Times">That class's reference.</param>
-/// <param name="ComputeClass">Its better class by matrix and memory challenges; null: the same.</param>
-/// <param name="ComputeTimes">That class's reference.</param>
-internal readonly record struct PayRate(string HardwareClass, TokenTimes Times, string? ComputeClass, TokenTimes ComputeTimes)
+/// <param name="Times">That class's reference: what work is measured in.</param>
+/// <param name="PaidTimes">What of them is paid, never more than <paramref name="Times"/>; see <see cref="Of"/>.</param>
+internal readonly record struct PayRate(string HardwareClass, TokenTimes Times, TokenTimes PaidTimes)
 {
     /// <summary>The size of the weights that it is paid by; 0 when unknown.</summary>
     public long ModelBytes { get; init; }
 
     /// <summary>
-    /// What work earns. A lesser class earns less an hour, but its reference is slower, and for some models by more than that: a node whose inference is slower than its hardware is paid no more a
-    /// token than the hardware's class, or slowness would pay.
+    /// A token is paid as what the class takes for it by the class's rate, but never more than by any better-paid class. Credits an hour grow more slowly than speed for many models, so that
+    /// otherwise whoever answers slowly, and is placed in a lesser class for it, would earn more a token.
     /// </summary>
+    /// <param name="hardware">What the node is paid as.</param>
+    /// <param name="times">That class's reference.</param>
+    /// <param name="better">The classes that earn no less an hour, each with its own reference for the same model and payee.</param>
+    public static PayRate Of(HardwareClass hardware, TokenTimes times, IEnumerable<(HardwareClass Hardware, TokenTimes Times)> better)
+    {
+        var paid = times;
+        // A class that earns nothing an hour earns nothing a token.
+        foreach (var (other, theirs) in hardware.CreditsPerHour > 0 ? better : [])
+        {
+            var ratio = other.CreditsPerHour / (double)hardware.CreditsPerHour;
+            paid = new TokenTimes(Math.Min(paid.PromptMicroseconds, theirs.PromptMicroseconds * ratio), Math.Min(paid.TokenMicroseconds, theirs.TokenMicroseconds * ratio));
+        }
+        return new PayRate(hardware.Name, times, paid);
+    }
+
+    /// <summary>What work earns.</summary>
     /// <param name="classes">The classes.</param>
     /// <param name="promptTokens">Tokens read.</param>
     /// <param name="completionTokens">Tokens written.</param>
-    /// <param name="referenceMicroseconds">The work, by <see cref="Times"/>, µs.</param>
-    /// <param name="payableMicroseconds">What of its reference work is paid, µs.</param>
+    /// <param name="referenceMicroseconds">The work, as it was booked, µs.</param>
+    /// <param name="payableMicroseconds">What of it the caps leave, µs: that share is paid.</param>
     /// <param name="multiplier">The owner's tier's.</param>
     public Microcredits CreditsFor(HardwareClasses classes, long promptTokens, long completionTokens, long referenceMicroseconds, long payableMicroseconds, int multiplier)
-    {
-        var earned = classes.CreditsFor(HardwareClass, payableMicroseconds, multiplier);
-        if (ComputeClass is null) return earned;
-        var work = (Int128)ComputeTimes.WorkMicroseconds(promptTokens, completionTokens) * payableMicroseconds / Math.Max(1, referenceMicroseconds);
-        var most = classes.CreditsFor(ComputeClass, (long)work, multiplier);
-        return earned < most ? earned : most;
-    }
+        => classes.CreditsFor(HardwareClass, (long)((Int128)PaidTimes.WorkMicroseconds(promptTokens, completionTokens) * payableMicroseconds / Math.Max(1, referenceMicroseconds)), multiplier);
 }
 
 /// <summary>The reference speed of a class with a model, for one payee.</summary>

@@ -73,29 +73,58 @@ public sealed class SpeedRulesTests
         }));
 
     [Fact]
-    public void A_node_that_loses_its_class_by_slow_inference_earns_no_more_a_token_than_before() => Check.One(
+    public void No_class_is_paid_more_for_a_token_of_any_model_than_a_class_that_earns_more_an_hour()
+    {
+        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
+        var ranked = new HardwareClassOptions().Classes.OrderByDescending(hardware => hardware.CreditsPerHour).ToArray();
+        // From a megabyte to a terabyte, 32 sizes for each doubling.
+        for (var step = 0; step <= 20 * 32; step++)
+        {
+            var bytes = (long)((1 << 20) * Math.Pow(2, step / 32.0));
+            var (prompt, token) = (double.PositiveInfinity, double.PositiveInfinity);
+            foreach (var hardware in ranked)
+            {
+                var rate = classes.ConfiguredPay(hardware.Name, bytes);
+                var (nextPrompt, nextToken) = (rate.PaidTimes.PromptMicroseconds * hardware.CreditsPerHour, rate.PaidTimes.TokenMicroseconds * hardware.CreditsPerHour);
+                Assert.True(nextPrompt <= prompt * (1 + 1e-12) && nextToken <= token * (1 + 1e-12), $"{hardware.Name} is paid more than a better class for {bytes} bytes.");
+                Assert.True(rate.PaidTimes.PromptMicroseconds <= rate.Times.PromptMicroseconds && rate.PaidTimes.TokenMicroseconds <= rate.Times.TokenMicroseconds);
+                (prompt, token) = (nextPrompt, nextToken);
+            }
+        }
+    }
+
+    [Fact]
+    public void Whatever_the_references_are_a_job_earns_no_more_in_a_weaker_class() => Check.One(
         Thorough,
-        Prop.ForAll(Gen.Choose(1, 100_000).ToArbitrary(), Gen.Choose(1, 100_000).ToArbitrary(), Gen.Choose(0, 200).ToArbitrary(), (prompt, completion, gigabytes) =>
+        Prop.ForAll(Gen.Choose(1, 100_000).ToArbitrary(), Gen.Choose(1, 100_000).ToArbitrary(), Gen.Choose(0, int.MaxValue).ToArbitrary(), (prompt, completion, seed) =>
         {
             var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
-            foreach (var compute in new[] { "a100-80gb", "rtx-4090-24gb", "rtx-3060-12gb", "m2-ultra" })
+            var random = new Random(seed);
+            var times = new HardwareClassOptions().Classes.ToDictionary(hardware => hardware.Name, _ => new TokenTimes(random.Next(1, 10_000), random.Next(1, 1_000_000)));
+            var ranked = new HardwareClassOptions().Classes.OrderByDescending(hardware => hardware.CreditsPerHour).Select(hardware => classes.Find(hardware.Name)).ToArray();
+            var most = long.MaxValue;
+            foreach (var hardware in ranked)
             {
-                var bytes = gigabytes * 500_000_000L;
-                var before = new PayRate(compute, classes.TimesOf(compute, bytes), null, default);
-                var most = Earned(before);
-                foreach (var lesser in classes.NotAbove(compute))
-                {
-                    var after = new PayRate(lesser.Name, classes.TimesOf(lesser.Name, bytes), compute, classes.TimesOf(compute, bytes));
-                    Assert.True(Earned(after) <= most, $"{compute} → {lesser.Name}: {Earned(after)} > {most}");
-                }
-            }
-
-            long Earned(PayRate rate)
-            {
+                var rate = PayRate.Of(hardware, times[hardware.Name], classes.NotBelow(hardware.Name).Select(other => (other, times[other.Name])));
                 var work = rate.Times.WorkMicroseconds(prompt, completion);
-                return rate.CreditsFor(classes, prompt, completion, work, work, 1).Value;
+                var earned = rate.CreditsFor(classes, prompt, completion, work, work, 1).Value;
+                // Work is whole microseconds, pay whole microcredits, each rounded down by itself.
+                Assert.True(earned <= (most == long.MaxValue ? most : most + 1), $"{hardware.Name}: {earned} > {most}");
+                most = earned;
             }
         }));
+
+    [Fact]
+    public void The_best_class_is_paid_all_of_its_reference_work()
+    {
+        var classes = new HardwareClasses(Microsoft.Extensions.Options.Options.Create(new HardwareClassOptions()));
+        var rate = classes.ConfiguredPay("a100-80gb", 5L << 30);
+        Assert.Equal(rate.Times, rate.PaidTimes);
+        var work = rate.Times.WorkMicroseconds(1_000, 500);
+        Assert.Equal(classes.CreditsFor("a100-80gb", work, 2), rate.CreditsFor(classes, 1_000, 500, work, work, 2));
+        // And of what the caps leave the same share.
+        Assert.Equal(classes.CreditsFor("a100-80gb", work / 4, 2), rate.CreditsFor(classes, 1_000, 500, work, work / 4, 2));
+    }
 
     [Theory]
     [InlineData(100, 4_500, true)]
