@@ -45,7 +45,8 @@ public sealed class StandbyTests(ITestOutputHelper output) : EndToEndTest(output
             suspended.Agent.Process.Resume();
             await Patience.UntilAsync(async () => (await GapsAsync(suspended)).Any(gap => gap.Microcredits > 0 && gap.From > to), "the suspended node to be paid again");
 
-            Assert.DoesNotContain(await GapsAsync(suspended), gap => gap.Microcredits > 0 && gap.From < to && gap.To > from);
+            // A probe that was on its way when the node woke may still have been answered in time.
+            Assert.DoesNotContain(await GapsAsync(suspended), gap => gap.Microcredits > 0 && gap.From < to - TimeSpan.FromSeconds(2) && gap.To > from);
             var missed = (await VerificationAsync(suspended))["events"]!.AsArray().First(entry => entry!["evidence"]!.ToString() == "probe_missed")!;
             Assert.Equal("probe", missed["kind"]!.ToString());
             Assert.Equal("probation", missed["standing"]!.ToString());
