@@ -15,31 +15,8 @@ using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.CommonSlots;
 using Federation.Silo.Verification.Sampling;
 using Federation.Silo.Verification.Standings;
-using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification;
-
-/// <summary>What every node's verification is made with.</summary>
-internal sealed class NodeVerifications(
-    VerificationStore store,
-    EarningStore earnings,
-    ILedger ledger,
-    HardwareClasses classes,
-    Neighbourhood neighbourhood,
-    IOptions<StandingOptions> standing,
-    IOptions<AccrualOptions> accrual,
-    TimeProvider time,
-    ILogger<NodeVerification> logger)
-{
-    /// <summary>The verification of one node; keep one only, with the one activation of its grain.</summary>
-    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, neighbourhood, standing.Value, accrual.Value, time, logger);
-
-    /// <summary>What caps the pay of one node's work.</summary>
-    public NodeAccrual AccrualOf(string nodeId) => new(nodeId, earnings, accrual.Value);
-
-    /// <summary>The rules of pay.</summary>
-    public AccrualOptions Accrual => accrual.Value;
-}
 
 /// <summary>
 /// All that is judged about one node: evidence comes in, and standing, reputation, ledger and the record of it change together, in one commit, or
@@ -47,8 +24,7 @@ internal sealed class NodeVerifications(
 /// </summary>
 /// <remarks>
 /// What takes a movement for each of many earnings (a forfeiture, another class) is decided in that one commit and carried out in bounded steps after it; nothing
-/// matures in between, and a step that was missed is made up for by the next <see cref="SettleAsync"/>. Maturing and forfeiting an earning have the same transfer id, so
-/// that the ledger itself refuses to do both. Belongs to the node's grain; reports wait for each other.
+/// matures in between, and a step that was missed is made up for by the next <see cref="SettleAsync"/>. Belongs to the node's grain; reports wait for each other.
 /// </remarks>
 internal sealed partial class NodeVerification(
     NodeRow node,
@@ -79,6 +55,7 @@ internal sealed partial class NodeVerification(
     private readonly Dictionary<string, (int Count, long At)> _peers = new(StringComparer.Ordinal);
     private readonly LedgerAccountId _pending = LedgerAccountId.Pending(node.AccountId);
     private readonly LedgerAccountId _available = LedgerAccountId.Available(node.AccountId);
+    private readonly Settlement _settlement = new(classes, LedgerAccountId.Pending(node.AccountId), LedgerAccountId.Available(node.AccountId));
     private readonly NodeStandby _standby = new(accrualOptions);
     private StandingRow? _standing;
     private bool _isStale;
@@ -346,48 +323,17 @@ internal sealed partial class NodeVerification(
             if (due.IsEmpty) break;
             var transfers = ImmutableArray.CreateBuilder<Transfer>(due.Length);
             var rows = ImmutableArray.CreateBuilder<SqlStatement>(due.Length);
-            foreach (var earning in due) Move(earning, now, transfers, rows);
+            foreach (var earning in due)
+            {
+                var (transfer, row) = _settlement.Of(earning, now);
+                if (transfer is not null) transfers.Add(transfer);
+                rows.Add(row);
+            }
             await SubmitAsync(new LedgerUnit { Open = [_available], Transfers = transfers.ToImmutable(), Rows = rows.ToImmutable() });
             moved += due.Length;
         }
         if (moved > 0) LogSettled(node.Id, moved);
         return moved;
-    }
-
-    private void Move(EarningRow row, DateTimeOffset now, ImmutableArray<Transfer>.Builder transfers, ImmutableArray<SqlStatement>.Builder rows)
-    {
-        var amount = row.Earning.Amount;
-        if (row.CondemnedBy is { } eventId)
-        {
-            if (amount.IsPositive) transfers.Add(Transfer.Post(EndOf(row.Id), _pending, LedgerAccountId.Treasury, amount, TransferReason.Forfeiture, eventId));
-            rows.Add(EarningStore.End(row.Id, row.Earning.Forfeit().State, now));
-        }
-        else if (row.ReRateTo is { } hardwareClass)
-        {
-            var right = ReRated(row, hardwareClass);
-            // A class has one movement at most: a second time there is nothing left above it.
-            var id = TransferId.Of($"rerate:{row.Id}:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(hardwareClass)).AsSpan(0, 8))}");
-            if (right < amount) transfers.Add(Transfer.Post(id, _pending, LedgerAccountId.Treasury, amount - right, TransferReason.Forfeiture, row.ReRatedBy!));
-            rows.Add(EarningStore.ReRate(row.Id, hardwareClass, right));
-        }
-        else
-        {
-            var matured = row.Earning.Mature(row.Held(now));
-            if (amount.IsPositive) transfers.Add(Transfer.Post(EndOf(row.Id), _pending, _available, amount, TransferReason.Maturation, row.Reference));
-            rows.Add(EarningStore.End(row.Id, matured.State, now));
-        }
-    }
-
-    /// <summary>What the same work earns in another class, never more than it was credited.</summary>
-    private Microcredits ReRated(EarningRow row, string hardwareClass)
-    {
-        var work = row.Work;
-        // Standby: the time is the same, its rate is not.
-        var earned = row.ReceiptId is null
-            ? new Microcredits((long)((Int128)row.Earning.Amount.Value * classes.CreditsPerHour(hardwareClass) / Math.Max(1, classes.CreditsPerHour(work.HardwareClass))))
-            // The share that the caps left stays the share.
-            : classes.ConfiguredPay(hardwareClass, work.ModelBytes).CreditsFor(classes, work.PromptTokens, work.CompletionTokens, work.ReferenceMicroseconds, work.PayableMicroseconds, work.Multiplier);
-        return earned < row.Earning.Amount ? earned : row.Earning.Amount;
     }
 
     // -------------------------------------------------------------------------------------------------------- appeals
@@ -431,8 +377,6 @@ internal sealed partial class NodeVerification(
     }
 
     // -------------------------------------------------------------------------------------------------------- details
-
-    private static TransferId EndOf(string earningId) => TransferId.Of($"earned:{earningId}");
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
