@@ -44,7 +44,7 @@ internal sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01", "24:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan AnswerTimeout { get; set; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>Settlements kept while the database is away. Paid work is refused while they wait. Default 10 000.</summary>
+    /// <summary>Settlements under way, and kept while the database is away. No more work is taken while so many wait. Default 10 000.</summary>
     [Range(1, 1_000_000)]
     public int MaxUnsettled { get; set; } = 10_000;
 }

@@ -47,45 +47,48 @@ internal sealed class InferenceGate(
             await OpenAiError.Busy("The hub is stopping. Try again.", TimeSpan.FromSeconds(1)).WriteAsync(http);
             return;
         }
-        using (entered)
+        var settled = Task.CompletedTask;
+        try
         {
-            var caller = http.Caller();
-            var jobId = http.RequestId();
-            if (settlements.IsFull)
-            {
-                await OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)).WriteAsync(http);
-                return;
-            }
-            if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is not { } body)
-            {
-                await OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes).WriteAsync(http);
-                return;
-            }
-            if (!RequestHead.TryRead(body.Span, kind, out var head, out var error))
-            {
-                await error.WriteAsync(http);
-                return;
-            }
-            if (await directory.FindModelAsync(head.Model, http.RequestAborted) is not { } model)
-            {
-                await OpenAiError.UnknownModel(head.Model).WriteAsync(http);
-                return;
-            }
-            if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(kind.Word()))
-            {
-                await OpenAiError.BadRequest($"The model '{head.Model}' does not support {kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model").WriteAsync(http);
-                return;
-            }
-            var admission = await AdmitAsync(caller, http.RequestAborted);
-            if (!admission.Admitted)
-            {
-                await OpenAiError.Forbidden("The account is closed.").WriteAsync(http);
-                return;
-            }
-            // From here on the model goes by the name its nodes know it by.
-            var request = new InferenceRequest(jobId, kind, head with { Model = model.Name }, body, caller, admission);
-            await new InferenceRun(request, http, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger).ExecuteAsync();
+            if (await CheckAsync(http, kind) is not { } request) return;
+            var run = new InferenceRun(request, http, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
+            await run.ExecuteAsync();
+            settled = run.Settled;
         }
+        finally
+        {
+            _ = LeaveAsync(entered, settled);
+        }
+    }
+
+    /// <summary>A hub that stops waits for what is not on record yet.</summary>
+    private static async Task LeaveAsync(IDisposable entered, Task settled)
+    {
+        await settled;
+        entered.Dispose();
+    }
+
+    /// <summary>The request, if nothing speaks against it; else the client has been told what does.</summary>
+    private async Task<InferenceRequest?> CheckAsync(HttpContext http, JobKind kind)
+    {
+        var (request, error) = await ReadAsync(http, kind);
+        if (error is not null) await error.WriteAsync(http);
+        return request;
+    }
+
+    private async Task<(InferenceRequest? Request, OpenAiError? Error)> ReadAsync(HttpContext http, JobKind kind)
+    {
+        if (settlements.IsFull) return (null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
+        if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is not { } body) return (null, OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes));
+        if (!RequestHead.TryRead(body.Span, kind, out var head, out var error)) return (null, error);
+        if (await directory.FindModelAsync(head.Model, http.RequestAborted) is not { } model) return (null, OpenAiError.UnknownModel(head.Model));
+        if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(kind.Word()))
+            return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
+        var caller = http.Caller();
+        var admission = await AdmitAsync(caller, http.RequestAborted);
+        if (!admission.Admitted) return (null, OpenAiError.Forbidden("The account is closed."));
+        // From here on the model goes by the name its nodes know it by.
+        return (new InferenceRequest(http.RequestId(), kind, head with { Model = model.Name }, body, caller, admission), null);
     }
 
     /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: the answer changes nothing, so asking is free.</summary>

@@ -26,7 +26,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 2. Send the lease to the node and wait for its first words.
 /// 3. Nothing sent to the client yet and the node fails: another node, and the client notices nothing.
 /// 4. Pass the answer on as it comes, in the engine's own bytes, and count it on the way.
-/// 5. Settle, on disk, before the event that tells the client that all is done.
+/// 5. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20).
 /// </remarks>
 internal sealed partial class InferenceRun(
     InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
@@ -39,8 +39,12 @@ internal sealed partial class InferenceRun(
     private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
     private int _attempt;
     private bool _headersSent;
+    private bool _settled;
 
     private CancellationToken ClientGone => http.RequestAborted;
+
+    /// <summary>Completes, and never fails, when what was answered is on record.</summary>
+    public Task Settled { get; private set; } = Task.CompletedTask;
 
     /// <summary>Answers the request, or says why not.</summary>
     public async Task ExecuteAsync()
@@ -167,7 +171,7 @@ internal sealed partial class InferenceRun(
             catch (Exception exception) when (exception is OperationCanceledException or IOException && ClientGone.IsCancellationRequested)
             {
                 answer.Lease.Cancel("client_gone");
-                await SettleAsync(answer, JobStatus.Cancelled);
+                Settle(answer, JobStatus.Cancelled);
                 LogClientGone(request.JobId, member.NodeId, answer.Meter.CompletionTokens);
                 return AttemptEnd.Over(LeaseEnd.Finished);
             }
@@ -202,7 +206,7 @@ internal sealed partial class InferenceRun(
 
     // -------------------------------------------------------------------------------------------------------- 4. relay
 
-    /// <summary>Passes a stream on, event by event; what is in the pipe already shares one flush. The end is held back until the job is settled.</summary>
+    /// <summary>Passes a stream on, event by event; what is in the pipe already shares one flush. The end is held back until the node's own end is here: a client that has its end leaves, and that must cut nothing off.</summary>
     private async Task<AttemptEnd> RelayEventsAsync(Answer answer)
     {
         var scanner = new SseScanner(options.MaxEventBytes);
@@ -237,9 +241,7 @@ internal sealed partial class InferenceRun(
                             held.Write(last.Raw);
                         }
                         Finish(answer, done);
-                        // Only the end waits for the disk.
-                        await FlushAsync(body);
-                        await SettleAsync(answer, JobStatus.Succeeded);
+                        Settle(answer, JobStatus.Succeeded);
                         body.Write(held.WrittenSpan);
                         await FlushAsync(body);
                         return AttemptEnd.Over(LeaseEnd.Finished);
@@ -317,7 +319,7 @@ internal sealed partial class InferenceRun(
         }
         answer.Meter.AddFacts(scanner.Facts);
         Finish(answer, done);
-        await SettleAsync(answer, JobStatus.Succeeded);
+        Settle(answer, JobStatus.Succeeded);
         await WriteWholeAsync(answer, head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
     }
 
@@ -343,7 +345,7 @@ internal sealed partial class InferenceRun(
     {
         if (!_headersSent) return AttemptEnd.Elsewhere(end, why);
         LogBroken(request.JobId, answer.Member.NodeId, why);
-        await SettleAsync(answer, JobStatus.Failed);
+        Settle(answer, JobStatus.Failed);
         var error = new OpenAiError(502, "server_error", "stream_interrupted", "The node that was answering is gone. What came so far is all there is.");
         http.Response.BodyWriter.Write([.. "data: "u8, .. error.ToJson(), .. "\n\n"u8]);
         await FlushAsync(http.Response.BodyWriter);
@@ -359,9 +361,11 @@ internal sealed partial class InferenceRun(
         if (!done.OutputHash.IsEmpty && !done.OutputHash.SequenceEqual(answer.Meter.Hash())) LogHashDiffers(request.JobId, answer.Member.NodeId);
     }
 
-    private async Task SettleAsync(Answer answer, JobStatus status)
+    private void Settle(Answer answer, JobStatus status)
     {
-        if (answer.FirstAt is not { } firstAt) return;
+        // A client may still leave between the settlement and the last byte.
+        if (_settled || answer.FirstAt is not { } firstAt) return;
+        _settled = true;
         var outcome = new JobOutcome(
             request.JobId,
             _attempt,
@@ -388,7 +392,7 @@ internal sealed partial class InferenceRun(
         };
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
-        await settlements.SettleAsync(outcome);
+        Settled = settlements.SettleAsync(outcome);
     }
 
     // --------------------------------------------------------------------------------------------------------- details

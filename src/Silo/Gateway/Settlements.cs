@@ -6,7 +6,7 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Gateway;
 
 /// <summary>
-/// Settles finished jobs. While the database is away, settlements are kept, in bounds, and written when it is back: an answer
+/// Settles finished jobs, many in one commit where many end at once. While the database is away, settlements are kept, in bounds, and written when it is back: an answer
 /// that was given is not taken back because its record has to wait.
 /// </summary>
 internal sealed partial class Settlements(IGrainFactory grains, IOptions<GatewayOptions> options, TimeProvider time, ILogger<Settlements> logger) : BackgroundService
@@ -14,15 +14,24 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
     private static readonly TimeSpan RetryPeriod = TimeSpan.FromSeconds(1);
 
     private readonly Channel<JobOutcome> _unsettled = Channel.CreateBounded<JobOutcome>(new BoundedChannelOptions(options.Value.MaxUnsettled) { SingleReader = true });
+    private int _underWay;
 
     /// <summary>Whether so much waits for the database that no more work should be taken.</summary>
-    public bool IsFull => _unsettled.Reader.Count >= options.Value.MaxUnsettled;
+    public bool IsFull => _unsettled.Reader.Count + Volatile.Read(ref _underWay) >= options.Value.MaxUnsettled;
 
-    /// <summary>Returns when the outcome is on disk, or is kept for when that is possible.</summary>
+    /// <summary>Completes, and never fails, when the outcome is on disk, or is kept for when that is possible.</summary>
     public async Task SettleAsync(JobOutcome outcome)
     {
-        if (await TrySettleAsync(outcome)) return;
-        if (!_unsettled.Writer.TryWrite(outcome)) LogLost(outcome.JobId, options.Value.MaxUnsettled);
+        Interlocked.Increment(ref _underWay);
+        try
+        {
+            if (await TrySettleAsync(outcome)) return;
+            if (!_unsettled.Writer.TryWrite(outcome)) LogLost(outcome.JobId, options.Value.MaxUnsettled);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _underWay);
+        }
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)

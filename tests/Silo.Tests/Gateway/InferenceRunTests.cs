@@ -48,27 +48,56 @@ public sealed class InferenceRunTests
     }
 
     [Fact]
-    public async Task The_end_is_held_back_until_the_job_is_on_disk()
+    public async Task The_end_is_held_back_until_the_nodes_own_end_is_here()
+    {
+        await using var scene = new InferenceScene();
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + Event2 + End + ": goodbye\n\n"));
+        await scene.ReceivesAsync(Event2);
+        Assert.Equal(Event1 + Event2, scene.Received);
+
+        node.Say(Says.Done(Lease1));
+        await scene.EndAsync();
+        Assert.Equal(Event1 + Event2 + End + ": goodbye\n\n", scene.Received);
+    }
+
+    [Fact]
+    public async Task A_client_that_pays_nothing_does_not_wait_for_the_disk_but_a_stop_of_the_hub_does()
     {
         await using var scene = new InferenceScene();
         var onDisk = new TaskCompletionSource();
-        var settling = new TaskCompletionSource();
+        scene.Grains.Jobs.BeforeSettling = _ => onDisk.Task;
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + End), Says.Done(Lease1));
+        await scene.EndAsync();
+
+        Assert.Equal(Event1 + End, scene.Received);
+        Assert.False(scene.Settled.IsCompleted);
+        onDisk.SetResult();
+        await scene.Settled.WithinPatienceAsync();
+        Assert.Single(scene.Grains.Jobs.Settled);
+    }
+
+    [Fact]
+    public async Task A_client_that_leaves_before_the_last_byte_of_a_whole_answer_is_settled_for_once()
+    {
+        await using var scene = new InferenceScene();
         scene.Grains.Jobs.BeforeSettling = _ =>
         {
-            settling.SetResult();
-            return onDisk.Task;
+            scene.Leave();
+            return Task.CompletedTask;
         };
         var node = scene.GrantNext();
         scene.Start();
         await node.NextAsync(MessageOneofCase.Assign);
-        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + Event2 + End + ": goodbye\n\n"), Says.Done(Lease1));
-        await settling.Task.WithinPatienceAsync();
-
-        Assert.Equal(Event1 + Event2, scene.Received);
-        Assert.False(scene.Running.IsCompleted);
-        onDisk.SetResult();
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + End), Says.Done(Lease1));
         await scene.EndAsync();
-        Assert.Equal(Event1 + Event2 + End + ": goodbye\n\n", scene.Received);
+
+        Assert.Equal(JobStatus.Succeeded, Assert.Single(scene.Grains.Jobs.Settled).Status);
     }
 
     [Theory]

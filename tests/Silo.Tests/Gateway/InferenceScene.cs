@@ -22,6 +22,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     private readonly CancellationTokenSource _clientGone = new();
     private readonly Client _client = new();
     private readonly NodeLinkOptions _link = new();
+    private InferenceRun? _run;
 
     public InferenceScene(bool stream = true, Action<GatewayOptions>? configure = null, string body = """{"model":"llama","messages":[{"content":"hi"}]}""")
     {
@@ -63,6 +64,9 @@ internal sealed class InferenceScene : IAsyncDisposable
 
     public Task Running { get; private set; } = Task.CompletedTask;
 
+    /// <summary>What was answered is on record.</summary>
+    public Task Settled => _run!.Settled;
+
     /// <summary>A node that the pool will grant next.</summary>
     public ScriptedSession GrantNext(string name = "a")
     {
@@ -83,7 +87,8 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        Running = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Options, PoolOptions, Clock, NullLogger.Instance).ExecuteAsync();
+        _run = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Options, PoolOptions, Clock, NullLogger.Instance);
+        Running = _run.ExecuteAsync();
         return this;
     }
 
