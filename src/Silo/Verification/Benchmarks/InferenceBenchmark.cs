@@ -25,6 +25,22 @@ internal sealed record BenchmarkResult(ModelReport Model, TokenTimes Times, stri
         Model.Name, SpeedStore.WeightsOf(Model.Digest, Model.Name), Math.Max(1, (long)(Times.PromptMicroseconds * 1e3)), Math.Max(1, (long)(Times.TokenMicroseconds * 1e3)));
 }
 
+/// <summary>Why a benchmark has no result.</summary>
+internal enum BenchmarkLack
+{
+    /// <summary>It has one.</summary>
+    None,
+
+    /// <summary>Nothing is asked: benchmarks are off, or the node has no chat model to ask, or none in whose context anything could be measured.</summary>
+    NothingToAsk,
+
+    /// <summary>The node was asked, and work came, or the answers decided nothing. Nobody's fault.</summary>
+    Undecided,
+
+    /// <summary>The node did not answer, though nothing but the benchmark was asked of it, or it paused in the midst of it.</summary>
+    Refused,
+}
+
 /// <summary>
 /// The inference benchmark (IB): a long prompt that nobody has seen and a greedy answer, timed by the hub. The time to the first token gives PP, the rest TG. It works wherever models run, without
 /// a kernel of ours, and says what the other challenges cannot: whether the engine makes of the hardware what its class is paid for.
@@ -36,6 +52,7 @@ internal sealed record BenchmarkResult(ModelReport Model, TokenTimes Times, stri
 internal sealed partial class InferenceBenchmark(
     OwnJobs jobs,
     Auditor auditor,
+    SpeedStore store,
     ReferenceSpeeds speeds,
     HardwareClasses classes,
     IGrainFactory grains,
@@ -52,22 +69,24 @@ internal sealed partial class InferenceBenchmark(
     private const int CharactersPerToken = 3;
 
     /// <summary>
-    /// Measures; no result when the node has no model in memory, no leisure, or came to no decision. Refused: the node did not answer, though nothing but the benchmark was asked of it, or
-    /// it paused in the midst of it.
+    /// Measures, or says why not. A node that was never measured is asked whether or not a model of its is in memory: its pay waits for it, and "not loaded" is no way around. Later a model that is not
+    /// in memory is left where it is, which is the owner's.
     /// </summary>
     /// <param name="session">Its connection.</param>
     /// <param name="accountId">Its owner.</param>
     /// <param name="computeClass">Its class by matrix and memory challenges.</param>
     /// <param name="roundTrip">Taken off the time to the first token.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<(BenchmarkResult? Result, bool Refused)> MeasureAsync(NodeSession session, string accountId, string computeClass, TimeSpan roundTrip, CancellationToken cancellationToken)
+    public async Task<(BenchmarkResult? Result, BenchmarkLack Lack)> MeasureAsync(NodeSession session, string accountId, string computeClass, TimeSpan roundTrip, CancellationToken cancellationToken)
     {
-        if (!options.Value.Enabled || Choose(session.Report) is not { } chosen) return (null, false);
+        if (!options.Value.Enabled) return (null, BenchmarkLack.NothingToAsk);
+        var mayLoad = (await store.ListOfAsync(session.NodeId, 1, cancellationToken)).IsEmpty;
+        if (Choose(session.Report, mayLoad) is not { } chosen) return (null, BenchmarkLack.NothingToAsk);
         var attempts = new List<BenchmarkResult>();
         var (begun, asked, refused) = (session.LeasesBegun, 0, false);
         while (attempts.Count < AttemptsMax)
         {
-            if (JobOf(session.NodeId, chosen.Engine, chosen.Model) is not { } job) break;
+            if (JobOf(session.NodeId, chosen.Engine, chosen.Model) is not { } job) return (null, BenchmarkLack.NothingToAsk);
             asked++;
             if (await jobs.AskAsync(job, cancellationToken) is not { } answer)
             {
@@ -82,8 +101,8 @@ internal sealed partial class InferenceBenchmark(
         }
         LogMeasured(session.NodeId, attempts.Count, attempts.Count > 0 ? attempts[^1].Sentence : "nothing was measured");
         return attempts.Count == AttemptsMax || IsDecided(attempts, computeClass)
-            ? (attempts.OrderByDescending(attempt => classes.CreditsPerHour(attempt.HardwareClass)).ElementAt(Math.Min(1, attempts.Count - 1)), false)
-            : (null, refused);
+            ? (attempts.OrderByDescending(attempt => classes.CreditsPerHour(attempt.HardwareClass)).ElementAt(Math.Min(1, attempts.Count - 1)), BenchmarkLack.None)
+            : (null, refused ? BenchmarkLack.Refused : BenchmarkLack.Undecided);
     }
 
     /// <summary>Has the answer audited, as far as anybody can judge it now.</summary>
@@ -166,8 +185,8 @@ internal sealed partial class InferenceBenchmark(
         return (prompt, completion, (int)Math.Min((long)prompt * CharactersPerToken, fits));
     }
 
-    /// <summary>The pinned model, or one that the node holds in memory.</summary>
-    private (EngineReport Engine, ModelReport Model)? Choose(NodeReport report)
+    /// <summary>The pinned model, or one that the node holds in memory, or, if it may load one, any.</summary>
+    private (EngineReport Engine, ModelReport Model)? Choose(NodeReport report, bool mayLoad)
     {
         var models = report.Engines.SelectMany(engine => engine.Models.Where(Chats).Select(model => (Engine: engine, Model: model))).ToArray();
         foreach (var name in options.Value.Models)
@@ -175,7 +194,8 @@ internal sealed partial class InferenceBenchmark(
             if (models.FirstOrDefault(candidate => candidate.Model.Name == name) is { Model: not null } pinned) return pinned;
         }
         var resident = models.Where(candidate => candidate.Model.Loaded).ToArray();
-        return options.Value.Models.Count > 0 || resident.Length == 0 ? null : resident[random.Next(resident.Length)];
+        var candidates = resident.Length == 0 && mayLoad ? models : resident;
+        return options.Value.Models.Count > 0 || candidates.Length == 0 ? null : candidates[random.Next(candidates.Length)];
     }
 
     private static bool Chats(ModelReport model) => model.Capabilities.IsEmpty || model.Capabilities.Contains(JobKind.Chat.Word());

@@ -177,31 +177,50 @@ internal sealed partial class NodeChallenges(ChallengeRoom room, ChallengeTalk t
         // What the hardware lost is on record before anything that a node could hang up in; its inference is measured in the next sitting.
         var hasLost = !decided.IsMeasured || (known is not null && CreditsOf(decided.Class.Name) < CreditsOf(known.Paid));
         _isBenchmarked = !hasLost;
-        var (benchmark, refused) = hasLost ? (null, false) : await room.Benchmark.MeasureAsync(_session, talk.Node.AccountId, decided.Class.Name, talk.RoundTrip, stop);
+        var (benchmark, lack) = hasLost ? (null, BenchmarkLack.NothingToAsk) : await room.Benchmark.MeasureAsync(_session, talk.Node.AccountId, decided.Class.Name, talk.RoundTrip, stop);
         _isBenchmarked = false;
         // A new node has no class yet that it could keep by it.
-        if (refused && _owes && known is not null)
+        if (lack is BenchmarkLack.Refused && _owes && known is not null)
         {
             await DeclinedAsync("The node did not answer the inference benchmark although it took work and had none.");
             return false;
         }
-        // Who shows no inference now keeps what the last one showed.
-        var paid = benchmark?.HardwareClass ?? (known is not null && CreditsOf(known.Paid) < CreditsOf(decided.Class.Name) && known.Paid != known.Compute ? known.Paid : decided.Class.Name);
+        var (paid, isProvisional) = benchmark is not null ? (benchmark.HardwareClass, false) : WithoutBenchmark(decided.Class, known, lack, Fallback, room.Classes);
         var slower = known is not null && CreditsOf(paid) < CreditsOf(known.Paid);
         var found = decided.IsMeasured ? $"The hardware was measured as {decided.Class.Name}" : $"Nothing was measured, which leaves the class {decided.Class.Name}";
         await ReportAsync(
             slower || !decided.IsMeasured ? Contracts.Nodes.ChallengeOutcome.TooSlow : Contracts.Nodes.ChallengeOutcome.Passed,
             paid,
-            string.Create(CultureInfo.InvariantCulture, $"{found}, in {attempts.Count} rounds. {decided.Sentence}{Weakest(benchmark, paid, decided)}"),
+            string.Create(CultureInfo.InvariantCulture, $"{found}, in {attempts.Count} rounds. {decided.Sentence}{(isProvisional ? Awaited(lack, paid) : Weakest(benchmark, paid, decided))}"),
             details,
             paid == decided.Class.Name ? null : decided.Class.Name,
             benchmark?.Report);
         if (benchmark is not null) await room.Benchmark.AuditAsync(_session.NodeId, benchmark, stop);
-        return true;
+        // A new node that had work need not wait hours for its class.
+        return !isProvisional;
 
         static string Weakest(BenchmarkResult? benchmark, string paid, HardwarePlacement decided)
             => $"{(benchmark is null ? string.Empty : $" {benchmark.Sentence}")}{(paid == decided.Class.Name ? string.Empty : $" Inference is its weakest axis: it is paid as {paid}.")}";
     }
+
+    /// <summary>
+    /// What a node is paid as whose inference was not measured in this sitting. One that is new and has something to infer with has no class but the least until it shows what its engine makes of the
+    /// hardware: whoever refused the benchmark would else be paid for the matrices alone. Afterwards it keeps what the last benchmark showed, or waits for the first on the least.
+    /// </summary>
+    /// <param name="decided">Its class by matrix and memory.</param>
+    /// <param name="known">What it was before; null for a new node.</param>
+    /// <param name="lack">Why there is no benchmark.</param>
+    /// <param name="fallback">The least class.</param>
+    /// <param name="classes">For their order.</param>
+    internal static (string Paid, bool IsProvisional) WithoutBenchmark(HardwareClass decided, MeasuredClasses? known, BenchmarkLack lack, HardwareClass fallback, HardwareClasses classes)
+    {
+        if (known is null) return lack is BenchmarkLack.NothingToAsk || decided.Name == fallback.Name ? (decided.Name, false) : (fallback.Name, true);
+        var keeps = known.Paid != known.Compute && classes.CreditsPerHour(known.Paid) < classes.CreditsPerHour(decided.Name);
+        return (keeps ? known.Paid : decided.Name, false);
+    }
+
+    private static string Awaited(BenchmarkLack lack, string paid) =>
+        $" {(lack is BenchmarkLack.Refused ? "It did not answer the inference benchmark" : "Its inference benchmark gave way to work, or decided nothing")}: until it passes one, it is paid as {paid}.";
 
     /// <summary>Whoever keeps the class needs no second round; a better or a lesser class needs two that agree, or all three.</summary>
     internal static bool IsDecided(IReadOnlyList<HardwarePlacement> attempts, string current)

@@ -52,7 +52,7 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
         var asked = (await node.NextAsync(HubMessage.MessageOneofCase.Assign)).Assign;
         Assert.Equal(AssignStatus.Sent, node.Session.TryAssign(ScriptedSession.Assignment(), out _));
         Assert.Equal(asked.LeaseId, (await node.NextAsync(HubMessage.MessageOneofCase.Cancel)).Cancel.LeaseId);
-        Assert.Equal((null, false), await measuring.WithinPatienceAsync());
+        Assert.Equal((null, BenchmarkLack.Undecided), await measuring.WithinPatienceAsync());
         Assert.Empty(node.Grains.Jobs.Settled);
     }
 
@@ -75,7 +75,24 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
             var asked = (await node.NextAsync(HubMessage.MessageOneofCase.Assign)).Assign;
             node.Say(how == "refuses" ? Says.Refuse(asked.LeaseId) : Says.Failed(asked.LeaseId));
         }
-        Assert.Equal((null, true), await measuring.WithinPatienceAsync());
+        Assert.Equal((null, BenchmarkLack.Refused), await measuring.WithinPatienceAsync());
+    }
+
+    [Fact]
+    public async Task A_node_that_was_never_measured_is_asked_though_it_holds_no_model_in_memory_and_later_it_is_not()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var enrolled = await hub.EnrolAsync();
+        await using var node = new ScriptedSession(enrolled.Id["nd_".Length..]).Start();
+        node.Say(Says.Inventory(2, ScriptedSession.Model));
+        await node.HeardAsync();
+        var benchmark = Benchmark(hub, node);
+        var measuring = benchmark.MeasureAsync(node.Session, enrolled.AccountId, Class, TimeSpan.Zero, default);
+        node.Say(Says.Refuse((await node.NextAsync(HubMessage.MessageOneofCase.Assign)).Assign.LeaseId));
+        Assert.Equal((null, BenchmarkLack.Refused), await measuring.WithinPatienceAsync());
+        await enrolled.Grain.RecordChallenge(
+            new ChallengeReport("ib_of_once", "MM+MEM+IB", ChallengeOutcome.Passed, Class, "Measured.", string.Empty) { Speed = new SpeedReport("llama", "llama", 270_000, 6_000_000) });
+        Assert.Equal((null, BenchmarkLack.NothingToAsk), await benchmark.MeasureAsync(node.Session, enrolled.AccountId, Class, TimeSpan.Zero, default));
     }
 
     private static async Task<BenchmarkResult> MeasureAsync(TestHub hub, ScriptedSession node, int slowAnswers)
@@ -111,10 +128,11 @@ public sealed class InferenceBenchmarkTests(SqliteTestDatabase database) : IClas
         var settlements = new Settlements(node.Grains.Grains, gateway, node.Clock, NullLogger<Settlements>.Instance);
         var classes = new HardwareClasses(Create(new HardwareClassOptions()));
         var options = Create(new BenchmarkOptions());
-        var speeds = new ReferenceSpeeds(new SpeedStore(hub.Database), classes, hub.Sizes, options, TimeProvider.System);
+        var store = new SpeedStore(hub.Database);
+        var speeds = new ReferenceSpeeds(store, classes, hub.Sizes, options, TimeProvider.System);
         // Nobody audits here.
         return new InferenceBenchmark(
-            new OwnJobs(leases, settlements, new Abandonments(node.Grains.Grains, NullLogger<Abandonments>.Instance), Create(new AuditOptions()), gateway, node.Clock), auditor: null!, speeds, classes, node.Grains.Grains, options, new Random(7), NullLogger<InferenceBenchmark>.Instance);
+            new OwnJobs(leases, settlements, new Abandonments(node.Grains.Grains, NullLogger<Abandonments>.Instance), Create(new AuditOptions()), gateway, node.Clock), auditor: null!, store, speeds, classes, node.Grains.Grains, options, new Random(7), NullLogger<InferenceBenchmark>.Instance);
     }
 
     private static string Delta(string name, string value) => $"data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"{name}\":\"{value}\"}}}}]}}\n\n";

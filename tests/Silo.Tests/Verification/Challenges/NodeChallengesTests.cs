@@ -4,6 +4,7 @@ using Federation.Protocol.V1;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Benchmarks;
 using Federation.Silo.Verification.Challenges;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -42,6 +43,23 @@ public sealed class NodeChallengesTests(SqliteTestDatabase database) : IClassFix
         Assert.False(NodeChallenges.IsDecided([nothing], "a"));
         Assert.True(NodeChallenges.BestOfTwo([nothing, slow, slow]).IsMeasured);
         Assert.False(NodeChallenges.BestOfTwo([nothing, nothing, slow]).IsMeasured);
+    }
+
+    [Theory]
+    [InlineData(null, nameof(BenchmarkLack.Refused), "cpu", true)]
+    [InlineData(null, nameof(BenchmarkLack.Undecided), "cpu", true)]
+    [InlineData(null, nameof(BenchmarkLack.NothingToAsk), "rtx-4090-24gb", false)]
+    [InlineData("cpu", nameof(BenchmarkLack.Refused), "cpu", false)]
+    [InlineData("cpu", nameof(BenchmarkLack.NothingToAsk), "cpu", false)]
+    [InlineData("rtx-3060-12gb", nameof(BenchmarkLack.Undecided), "rtx-3060-12gb", false)]
+    [InlineData("rtx-4090-24gb", nameof(BenchmarkLack.Undecided), "rtx-4090-24gb", false)]
+    [InlineData("rtx-4090-24gb", nameof(BenchmarkLack.NothingToAsk), "rtx-4090-24gb", false)]
+    public void A_new_node_is_paid_as_the_least_class_until_it_has_answered_a_benchmark_if_it_has_anything_to_answer_with(string? paidBefore, string lack, string paid, bool isProvisional)
+    {
+        var classes = new HardwareClasses(Create(new HardwareClassOptions()));
+        const string measured = "rtx-4090-24gb";
+        var known = paidBefore is null ? null : new MeasuredClasses(measured, paidBefore);
+        Assert.Equal((paid, isProvisional), NodeChallenges.WithoutBenchmark(classes.Find(measured), known, Enum.Parse<BenchmarkLack>(lack), classes.Find(classes.Fallback), classes));
     }
 
     [Theory]
