@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using Federation.Protocol.Machine;
 
 namespace Federation.NodeAgent.Compute;
 
@@ -7,11 +7,8 @@ namespace Federation.NodeAgent.Compute;
 /// core that there is, so that a client's answer does not wait for one. Between two pieces they wait for each other, which takes microseconds; a challenge has thousands of pieces.
 /// </summary>
 /// <remarks>One caller at a time.</remarks>
-internal sealed partial class ComputeTeam : IDisposable
+internal sealed class ComputeTeam : IDisposable
 {
-    private const int LeastNice = 19;
-    private const int PriorityOfProcess = 0;
-
     private readonly Barrier _barrier;
     private Action<int> _work = static _ => { };
     private CancellationToken _cancellation;
@@ -25,7 +22,7 @@ internal sealed partial class ComputeTeam : IDisposable
     {
         Threads = threads > 0 ? threads : Environment.ProcessorCount;
         _barrier = new Barrier(Threads + 1);
-        for (var i = 0; i < Threads; i++) new Thread(Help) { IsBackground = true, Name = "challenge", Priority = ThreadPriority.Lowest }.Start();
+        for (var i = 0; i < Threads; i++) IdleThread.Start("challenge", Help);
     }
 
     /// <summary>Threads that work at once.</summary>
@@ -54,8 +51,6 @@ internal sealed partial class ComputeTeam : IDisposable
 
     private void Help()
     {
-        // .NET leaves priorities to the system, and Linux knows them by thread under this name only. Without it the work is done all the same.
-        if (OperatingSystem.IsLinux()) _ = SetPriority(PriorityOfProcess, 0, LeastNice);
         while (true)
         {
             _barrier.SignalAndWait();
@@ -80,7 +75,4 @@ internal sealed partial class ComputeTeam : IDisposable
             }
         }
     }
-
-    [LibraryImport("libc", EntryPoint = "setpriority")]
-    private static partial int SetPriority(int which, uint who, int nice);
 }

@@ -1,3 +1,5 @@
+using Federation.Protocol.Machine;
+
 namespace Federation.NodeAgent.Configuration;
 
 /// <summary>

@@ -1,3 +1,5 @@
+using Federation.Protocol.Machine;
+
 namespace Federation.NodeAgent.Configuration;
 
 /// <summary>Where the agent keeps what belongs to it. One directory holds everything, so that moving a node is copying it.</summary>

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using Federation.Protocol.Identity;
+using Federation.Protocol.Machine;
 
 namespace Federation.NodeAgent.Configuration;
 
@@ -97,12 +98,9 @@ public sealed class NodeKey : IDisposable
     private static void RefuseIfShared(FileStream file, string path)
     {
         // Asked of the open file, so that it cannot be exchanged between the question and the reading.
-        if (!OperatingSystem.IsWindows() && File.GetUnixFileMode(file.SafeFileHandle) is var mode && (mode & PrivateFile.Others) != 0)
-        {
-            throw new NodeKeyException(
-                $"Other users of this machine may use the node key {path} (mode {Convert.ToString((int)mode, 8)}). Take that away with "
-                + $"`chmod 600 {path}`; if someone may have copied it, delete it and join anew.");
-        }
+        if (!PrivateFile.IsOpenToOthers(file)) return;
+        throw new NodeKeyException(
+            $"Other users of this machine may use the node key {path}. Take that away with `chmod 600 {path}`; if someone may have copied it, delete it and join anew.");
     }
 
     private static NodeKey Parse(byte[] pem, string path)

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Federation.NodeAgent.Configuration;
 using Federation.NodeAgent.Engines;
+using Federation.Protocol.Machine;
 using Microsoft.Extensions.Logging;
 
 namespace Federation.NodeAgent.Link;

@@ -1,6 +1,6 @@
 using Dapper;
 using Federation.Contracts.Accounts;
-using Federation.Silo.Hubs;
+using Federation.Protocol.Machine;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 using static Federation.Silo.Storage.UnixTime;
@@ -29,7 +29,7 @@ internal sealed class OperatorAccount(HubDatabase database, ApiKeys keys, IOptio
         var (_, key) = await keys.CreateAsync(AccountId, "admin", Scopes.All, lifetime: null, cancellationToken);
         // An old file belongs to an old database; its key opens nothing any more.
         File.Delete(KeyFile);
-        SecretFile.TryCreate(KeyFile, key);
+        PrivateFile.TryCreate(KeyFile, key);
         return key;
     }
 }

@@ -1,5 +1,6 @@
 using Dapper;
 using Federation.Protocol.Identity;
+using Federation.Protocol.Machine;
 using Federation.Silo.Storage;
 
 namespace Federation.Silo.Hubs;
@@ -10,6 +11,9 @@ namespace Federation.Silo.Hubs;
 /// </summary>
 internal sealed class HubIdentity : IDisposable
 {
+    // A P-256 key in PEM has 241.
+    private const int KeyBytesMax = 16 * 1024;
+
     private readonly SigningKey _key;
 
     public HubIdentity(SigningKey key)
@@ -29,12 +33,12 @@ internal sealed class HubIdentity : IDisposable
     public static HubIdentity LoadOrCreate(string dataDirectory)
     {
         var path = Path.Combine(dataDirectory, "hub.key");
-        if (SecretFile.TryRead(path) is not { } pem)
+        if (PrivateFile.TryReadSecret(path, KeyBytesMax) is not { } pem)
         {
             using var created = SigningKey.Create();
             // Another silo on the same directory may be first; then its key counts.
-            SecretFile.TryCreate(path, created.ToPem());
-            pem = SecretFile.TryRead(path) ?? throw new IOException($"The hub's key {path} vanished while it was made.");
+            PrivateFile.TryCreate(path, created.ToPem());
+            pem = PrivateFile.TryReadSecret(path, KeyBytesMax) ?? throw new IOException($"The hub's key {path} vanished while it was made.");
         }
         return new HubIdentity(SigningKey.FromPem(pem));
     }

@@ -2,58 +2,34 @@ using System.Text.Json.Nodes;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Engines.Builtin;
 using Federation.Protocol.OpenAi;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Federation.EndToEnd.Tests.Harness;
 
 /// <summary>A server that runs the demo model for an agent: honestly, at the speed that a test allows it, until it is told to stop computing.</summary>
-internal sealed class ModelEngine : IAsyncDisposable
+internal sealed class ModelEngine(TimeSpan pause) : ModelServer(AgentProcess.Model)
 {
     private const string StaleText = "42";
 
-    private readonly WebApplication _app;
     private readonly BuiltinEngine _model = new(
         new BuiltinOptions { Directories = [Places.Models], Slots = 4, Threads = 1 }, TimeProvider.System, new Random(1), NullLogger<BuiltinEngine>.Instance);
 
-    private readonly TimeSpan _pause;
     private volatile bool _computes = true;
 
-    private ModelEngine(WebApplication app, TimeSpan pause) => (_app, _pause) = (app, pause);
-
-    /// <summary>What an agent's configuration calls its URL.</summary>
-    public string Url => $"{_app.Urls.Single()}/v1";
-
     /// <param name="pause">How long it rests before each piece of an answer.</param>
-    public static async Task<ModelEngine> StartAsync(TimeSpan pause = default)
-    {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
-        var engine = new ModelEngine(builder.Build(), pause);
-        engine._app.MapGet("/v1/models", () => Results.Text(
-            new JsonObject { ["object"] = "list", ["data"] = new JsonArray(new JsonObject { ["id"] = AgentProcess.Model, ["object"] = "model", ["created"] = 1, ["owned_by"] = "test" }) }.ToJsonString(),
-            "application/json"));
-        engine._app.MapPost("/v1/chat/completions", engine.AnswerAsync);
-        await engine._app.StartAsync();
-        return engine;
-    }
+    public static Task<ModelEngine> StartAsync(TimeSpan pause = default) => StartedAsync(new ModelEngine(pause));
 
     /// <summary>From now on every answer is one that was given before.</summary>
     public void StopComputing() => _computes = false;
 
-    public async ValueTask DisposeAsync()
+    public override async ValueTask DisposeAsync()
     {
-        using var impatience = new CancellationTokenSource(TimeSpan.Zero);
-        await _app.StopAsync(impatience.Token);
-        await _app.DisposeAsync();
+        await base.DisposeAsync();
         await _model.DisposeAsync();
     }
 
-    private async Task AnswerAsync(HttpContext http)
+    protected override async Task AnswerAsync(HttpContext http)
     {
         using var body = new MemoryStream();
         await http.Request.Body.CopyToAsync(body);
@@ -70,7 +46,7 @@ internal sealed class ModelEngine : IAsyncDisposable
         var piece = new byte[256];
         while (await answer.Body.ReadAsync(piece, http.RequestAborted) is > 0 and var read)
         {
-            await Task.Delay(_pause, http.RequestAborted);
+            await Task.Delay(pause, http.RequestAborted);
             await http.Response.Body.WriteAsync(piece.AsMemory(0, read), http.RequestAborted);
             await http.Response.Body.FlushAsync(http.RequestAborted);
         }

@@ -1,50 +1,19 @@
-using System.Text.Json.Nodes;
 using System.Threading.Channels;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 
 namespace Federation.EndToEnd.Tests.Harness;
 
 /// <summary>A server that speaks OpenAI's API to an agent and answers when and how the test says.</summary>
-internal sealed class ScriptedEngine : IAsyncDisposable
+internal sealed class ScriptedEngine(string model) : ModelServer(model)
 {
-    private readonly WebApplication _app;
     private readonly Channel<ScriptedAnswer> _asked = Channel.CreateUnbounded<ScriptedAnswer>();
 
-    private ScriptedEngine(WebApplication app) => _app = app;
-
-    /// <summary>What an agent's configuration calls its URL.</summary>
-    public string Url => $"{_app.Urls.Single()}/v1";
-
-    public static async Task<ScriptedEngine> StartAsync(string model)
-    {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
-        var engine = new ScriptedEngine(builder.Build());
-        engine._app.MapGet("/v1/models", () => Results.Text(new JsonObject
-        {
-            ["object"] = "list",
-            ["data"] = new JsonArray(new JsonObject { ["id"] = model, ["object"] = "model", ["created"] = 1, ["owned_by"] = "test" }),
-        }.ToJsonString(), "application/json"));
-        engine._app.MapPost("/v1/chat/completions", engine.TakeAsync);
-        await engine._app.StartAsync();
-        return engine;
-    }
+    public static Task<ScriptedEngine> StartAsync(string model) => StartedAsync(new ScriptedEngine(model));
 
     /// <summary>The next request that an agent sent.</summary>
     public Task<ScriptedAnswer> NextAsync() => _asked.Reader.ReadAsync().AsTask().Soon("a request to the engine");
 
-    public async ValueTask DisposeAsync()
-    {
-        using var impatience = new CancellationTokenSource(TimeSpan.Zero);
-        await _app.StopAsync(impatience.Token);
-        await _app.DisposeAsync();
-    }
-
-    private async Task TakeAsync(HttpContext http)
+    protected override async Task AnswerAsync(HttpContext http)
     {
         var answer = new ScriptedAnswer(http);
         _asked.Writer.TryWrite(answer);

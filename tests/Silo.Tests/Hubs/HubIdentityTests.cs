@@ -1,6 +1,7 @@
 using System.Runtime.Versioning;
 using System.Security.Cryptography;
 using Federation.Protocol.Identity;
+using Federation.Protocol.Machine;
 using Federation.Silo.Hubs;
 using Federation.Silo.Tests.Storage;
 
@@ -63,7 +64,7 @@ public sealed class HubIdentityTests : IDisposable
     [Fact]
     public void A_broken_key_is_refused_and_not_replaced()
     {
-        Assert.True(SecretFile.TryCreate(KeyFile, "not a key"));
+        Assert.True(PrivateFile.TryCreate(KeyFile, "not a key"));
         Assert.ThrowsAny<CryptographicException>(() => HubIdentity.LoadOrCreate(_directory));
         Assert.Equal("not a key", File.ReadAllText(KeyFile));
     }
@@ -72,20 +73,8 @@ public sealed class HubIdentityTests : IDisposable
     public void A_public_key_is_no_hubs_key()
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        Assert.True(SecretFile.TryCreate(KeyFile, key.ExportSubjectPublicKeyInfoPem()));
+        Assert.True(PrivateFile.TryCreate(KeyFile, key.ExportSubjectPublicKeyInfoPem()));
         Assert.ThrowsAny<CryptographicException>(() => HubIdentity.LoadOrCreate(_directory));
-    }
-
-    [Fact]
-    public void A_secret_is_written_whole_by_whoever_is_first()
-    {
-        var path = Path.Combine(_directory, "secret");
-        Assert.Null(SecretFile.TryRead(path));
-        Assert.True(SecretFile.TryCreate(path, "first"));
-        Assert.False(SecretFile.TryCreate(path, "second"));
-        Assert.Equal("first", SecretFile.TryRead(path));
-        Assert.Single(Directory.GetFiles(_directory));
-        Assert.Equal(OwnerOnly, File.GetUnixFileMode(path));
     }
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);

@@ -1,5 +1,5 @@
-using System.Runtime.InteropServices;
 using System.Threading.Channels;
+using Federation.Protocol.Machine;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Challenges;
@@ -10,16 +10,12 @@ namespace Federation.Silo.Verification.Challenges;
 /// </summary>
 internal sealed class VerificationThread : IDisposable
 {
-    // The weakest claim to a core that Linux knows for ordinary threads.
-    private const int LeastNice = 19;
-    private const int PriorityOfProcess = 0;
-
     private readonly Channel<Action> _line;
 
     public VerificationThread(IOptions<ChallengeScheduleOptions> options)
     {
         _line = Channel.CreateBounded<Action>(new BoundedChannelOptions(options.Value.MaxWaitingProofs) { SingleReader = true });
-        new Thread(Work) { IsBackground = true, Name = "verification", Priority = ThreadPriority.Lowest }.Start();
+        IdleThread.Start("verification", Work);
     }
 
     /// <summary>Does the work when its turn comes; waits for a place in the line if it is full.</summary>
@@ -48,15 +44,9 @@ internal sealed class VerificationThread : IDisposable
 
     private void Work()
     {
-        // .NET leaves priorities to the system, and Linux knows them by thread under this name only. Without it the work is done all the same.
-        if (OperatingSystem.IsLinux()) _ = SetPriority(PriorityOfProcess, 0, LeastNice);
         while (_line.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
         {
             while (_line.Reader.TryRead(out var work)) work();
         }
     }
-
-    [DllImport("libc", EntryPoint = "setpriority")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static extern int SetPriority(int which, uint who, int nice);
 }
