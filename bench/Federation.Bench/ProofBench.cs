@@ -47,7 +47,7 @@ internal static class ProofBench
             var plan = new ChallengePlan(parameters, hardware, TimeSpan.FromMinutes(5), TimeSpan.FromMinutes(5), cells);
             var session = ChallengeSession.TryIssue(
                 context, plan, new ChallengeTarget(node.PublicKey, TimeSpan.Zero), new ChallengeSeed(new ChallengeId((UInt128)round + 1), round, 1, [.. new byte[32]], [.. new byte[32]]), Stopwatch.GetTimestamp())!;
-            using var run = ChallengeRun.Begin(session.StartMessage, hubId, hub.PublicKey, node, new CpuChallengeDevice(team, 1L << 32), team, TimeProvider.System);
+            using var run = ChallengeRun.Begin(ChallengeRun.Read(session.StartMessage, hubId, hub.PublicKey, node), hub.PublicKey, node, new CpuChallengeDevice(team, 1L << 32), team, TimeProvider.System);
             var open = session.TakeCommit(run.Commit(CancellationToken.None), TimeProvider.System.GetTimestamp());
             var proof = run.Prove(open.Reply);
             var arrived = TimeProvider.System.GetTimestamp();

@@ -18,8 +18,9 @@ internal static class RunCommand
     // Log-probabilities of answers that may be audited: some hundred bytes a token, so about half a million tokens.
     private const long CommittedBytesMax = 64L << 20;
 
-    // Main memory that a challenge may take for its few seconds: two matrices of the largest size, or a buffer beyond every cache.
+    // Main memory that a challenge may take for its few seconds: two matrices of the largest size, or a buffer beyond every cache; of a small machine a part.
     private const long ChallengeMemoryMax = 1L << 30;
+    private const int ChallengeMemoryShare = 2;
 
     // The hub's epoch is an hour, and it gives an audit two.
     private static readonly TimeSpan CommittedFor = TimeSpan.FromHours(3);
@@ -60,7 +61,7 @@ internal static class RunCommand
                 work,
                 new RevealLog(CommittedBytesMax, CommittedFor, time),
                 new ReceiptSigner(key, work, loggers.CreateLogger<ReceiptSigner>()),
-                new ChallengeDevices(ChallengeMemoryMax, config.Policy.VramLimitGib is { } gib ? (long)(gib * (1L << 30)) : long.MaxValue),
+                new ChallengeDevices(Math.Min(ChallengeMemoryMax, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / ChallengeMemoryShare), config.Policy.VramLimitGib is { } gib ? (long)(gib * (1L << 30)) : long.MaxValue),
                 status,
                 Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
                 time,

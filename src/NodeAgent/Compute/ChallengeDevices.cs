@@ -21,7 +21,8 @@ internal sealed class ChallengeDevices(long mainMemoryMax, long gpuMemoryMax) : 
 
     public IChallengeDevice For(ChallengeParameters parameters, ComputeTeam team)
     {
-        if (_gpus.Value.FirstOrDefault(gpu => gpu.WhyNot(parameters) is null) is { } able) return able;
+        // The hashes of all rounds are in main memory, whatever computes them.
+        if (parameters.LeafBytes <= mainMemoryMax && _gpus.Value.FirstOrDefault(gpu => gpu.WhyNot(parameters) is null) is { } able) return able;
         var cpu = new CpuChallengeDevice(team, mainMemoryMax);
         return cpu.WhyNot(parameters) is { } reason ? throw new ChallengeException(reason) : cpu;
     }

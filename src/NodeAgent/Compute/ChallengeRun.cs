@@ -12,6 +12,13 @@ namespace Federation.NodeAgent.Compute;
 /// <remarks>The row or segment hashes of all rounds are kept until the proof, 8 bytes each, so that opening any of them costs no second computation.</remarks>
 internal sealed class ChallengeRun : IDisposable
 {
+    /// <summary>Longest challenge, milliseconds: 15 minutes, far more than one for the least class takes. A machine is its owner's again after that, whatever a hub says.</summary>
+    public const long DeadlineMsMax = 15 * 60 * 1000;
+
+    // The last hour and millisecond of the calendar. Which of the others it is now is for the hub to say: a machine's clock may be wrong.
+    private static readonly long EpochMax = DateTimeOffset.MaxValue.ToUnixTimeSeconds() / 3600;
+    private static readonly long SlotMax = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
+
     /// <summary>Fewer blocks than this are hashed faster by one thread than by several.</summary>
     private const int BlocksForTeam = 256;
 
@@ -49,26 +56,33 @@ internal sealed class ChallengeRun : IDisposable
     /// <summary>Rounds that are computed; may be read while others are.</summary>
     public int RoundsDone => Volatile.Read(ref _roundsDone);
 
-    /// <summary>Takes on a challenge.</summary>
+    /// <summary>Reads what the hub asks for, before anything is taken for it.</summary>
     /// <param name="message">The hub's signed start.</param>
     /// <param name="hub">The hub of this connection.</param>
     /// <param name="hubPublicKey">Its key.</param>
     /// <param name="key">This node's.</param>
-    /// <param name="device">What is challenged.</param>
-    /// <param name="team">Threads for what the host computes.</param>
-    /// <param name="time">The clock.</param>
-    /// <exception cref="ChallengeException">It is no challenge for this node from this hub, or more than the device can do.</exception>
-    public static ChallengeRun Begin(
-        ReadOnlyMemory<byte> message, HubId hub, ReadOnlyMemory<byte> hubPublicKey, NodeKey key, IChallengeDevice device, ComputeTeam team, TimeProvider time)
+    /// <exception cref="ChallengeException">It is no challenge for this node from this hub, or one that nobody sensible asks for.</exception>
+    public static ChallengeStart Read(ReadOnlyMemory<byte> message, HubId hub, ReadOnlyMemory<byte> hubPublicKey, NodeKey key)
     {
         if (!ChallengeCodec.IsSignedBy(hubPublicKey.Span, ChallengeMessage.Start, message.Span)) throw new ChallengeException("The challenge is not signed by the hub.");
         var start = Decode(() => ChallengeCodec.DecodeStart(message));
         // Another hub's, or another node's, would let somebody else's challenge be answered by this machine.
         if (start.Hub != hub) throw new ChallengeException($"The challenge is of hub {start.Hub}, not of {hub}.");
         if (start.Node.ToString() != key.NodeId) throw new ChallengeException($"The challenge is for node {start.Node}, not for {key.NodeId}.");
-        if (device.WhyNot(start.Parameters) is { } reason) throw new ChallengeException(reason);
-        return new ChallengeRun(start, key, hubPublicKey, device, team, time);
+        if (start.Epoch < 0 || start.Epoch > EpochMax || start.Slot < 0 || start.Slot > SlotMax) throw new ChallengeException($"There is no slot {start.Slot} and no epoch {start.Epoch}.");
+        return start.DeadlineMs <= DeadlineMsMax ? start : throw new ChallengeException($"A challenge may take {DeadlineMsMax} ms, not {start.DeadlineMs}.");
     }
+
+    /// <summary>Takes on a challenge.</summary>
+    /// <param name="start">What <see cref="Read"/> gave.</param>
+    /// <param name="hubPublicKey">The hub's key.</param>
+    /// <param name="key">This node's.</param>
+    /// <param name="device">What is challenged.</param>
+    /// <param name="team">Threads for what the host computes.</param>
+    /// <param name="time">The clock.</param>
+    /// <exception cref="ChallengeException">It is more than the device can do.</exception>
+    public static ChallengeRun Begin(ChallengeStart start, ReadOnlyMemory<byte> hubPublicKey, NodeKey key, IChallengeDevice device, ComputeTeam team, TimeProvider time)
+        => device.WhyNot(start.Parameters) is { } reason ? throw new ChallengeException(reason) : new ChallengeRun(start, key, hubPublicKey, device, team, time);
 
     /// <summary>Computes all rounds.</summary>
     /// <returns>The signed commitment, to be sent at once: the hub's clock is running.</returns>
@@ -77,7 +91,7 @@ internal sealed class ChallengeRun : IDisposable
     public byte[] Commit(CancellationToken cancellationToken)
     {
         Enter(State.Started);
-        using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(Math.Min(Start.DeadlineMs, int.MaxValue)), _time);
+        using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(Start.DeadlineMs), _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
         var began = _time.GetTimestamp();
         try

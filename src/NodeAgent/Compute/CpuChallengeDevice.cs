@@ -12,8 +12,8 @@ internal sealed class CpuChallengeDevice(ComputeTeam team, long maxMemoryBytes, 
 
     public string? WhyNot(ChallengeParameters parameters)
     {
-        // Two factors of a byte an entry, or the buffer.
-        var bytes = parameters.Kind == ChallengeKind.Matrix ? 2 * parameters.Size * parameters.Size : parameters.Size;
+        // Two factors of a byte an entry, or the buffer; and what is kept until the proof.
+        var bytes = parameters.LeafBytes + (parameters.Kind == ChallengeKind.Matrix ? 2 * parameters.Size * parameters.Size : parameters.Size);
         return bytes > maxMemoryBytes ? $"It takes {bytes >> 20} MiB of memory; {maxMemoryBytes >> 20} MiB may be used." : null;
     }
 

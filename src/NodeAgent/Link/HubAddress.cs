@@ -24,7 +24,7 @@ internal sealed record HubAddress(HubId Id, Uri NodeLink, ImmutableArray<Uri> Ur
         try
         {
             var answer = await http.GetFromJsonAsync(new Uri(hub, "/v1/hub"), HubAnswerJson.Default.HubAnswer, cancellationToken).ConfigureAwait(false);
-            if (HubId.TryParse(answer?.Id, out var id) && Uri.TryCreate(answer!.NodeLinkUrl, UriKind.Absolute, out var link))
+            if (HubId.TryParse(answer?.Id, out var id) && Parse(answer!.NodeLinkUrl) is { } link)
             {
                 return new HubAddress(id, link, [.. (answer.Urls ?? []).Take(MaxUrls).Select(Parse).OfType<Uri>()]);
             }

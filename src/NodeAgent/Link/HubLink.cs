@@ -42,6 +42,11 @@ internal sealed partial class HubLink(AgentConfig config, AgentParts agent, ISer
                 LogLost(exception is RpcException { Status.Detail: { Length: > 0 } detail } ? detail : exception.Message);
                 if (exception is RpcException { StatusCode: StatusCode.PermissionDenied or StatusCode.Unauthenticated }) pause = HopelessPause;
             }
+            catch (Exception exception)
+            {
+                // Whatever a hub can bring about in here, it cannot stop the agent: that dials again, and its log says what to mend.
+                LogBroken(exception);
+            }
             if (stop.IsCancellationRequested) break;
             // A session that was up begins anew at the short pause, all of them a little apart after a hub's restart.
             if (session.IsWelcome || urls.HasUntried) pause = FirstPause;
@@ -61,6 +66,9 @@ internal sealed partial class HubLink(AgentConfig config, AgentParts agent, ISer
 
     [LoggerMessage(5401, LogLevel.Warning, "No connection to the hub: {Why}")]
     private partial void LogLost(string why);
+
+    [LoggerMessage(5403, LogLevel.Error, "The session broke")]
+    private partial void LogBroken(Exception exception);
 
     [LoggerMessage(5402, LogLevel.Information, "Dialling again in {Pause}")]
     private partial void LogRedial(TimeSpan pause);

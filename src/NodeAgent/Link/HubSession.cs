@@ -26,6 +26,19 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     // More questions than a hub asks of one node at once.
     private const int RevealsMax = 64;
 
+    // Each takes its engine's line and the owner's disk.
+    private const int PullsMax = 4;
+
+    // Of a lease and of its job; they are kept for hours.
+    private const int IdLengthMax = 128;
+
+    private const int ModelLengthMax = 512;
+
+    // Below it a chunk would be mostly envelope.
+    private const uint LeastChunkBytes = 256;
+
+    private static readonly TimeSpan LongestHeartbeat = TimeSpan.FromHours(1);
+
     private static readonly TimeSpan PolicyPeriod = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<string, LeaseRun> _leases = new(StringComparer.Ordinal);
@@ -33,6 +46,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private readonly Channel<AuditRequest> _reveals = Channel.CreateBounded<AuditRequest>(new BoundedChannelOptions(RevealsMax) { SingleReader = true });
     private readonly Lock _slots = new();
     private volatile bool _draining;
+    private int _pulls;
     private Welcome _limits = new();
     private HubId _hub;
     private ChallengeDesk? _challenges;
@@ -54,7 +68,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         _hub = hub;
         using var channel = HubChannel.Open(link);
         using var lost = new CancellationTokenSource();
-        using var call = new NodeLink.NodeLinkClient(channel).Connect(cancellationToken: lost.Token);
+        using var call = HubCall.Open(channel, lost.Token);
         var helpers = new List<Task>();
         try
         {
@@ -86,6 +100,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             ?? throw new HubUnreachableException("The hub did not begin with a challenge.");
         if (HubId.FromPublicKey(challenge.HubPublicKey.Span) != _hub || challenge.HubId != _hub.ToString())
             throw new HubUnreachableException($"This is not the hub the node joined ({_hub}) but {challenge.HubId}. If the hub was set up anew, join it again.");
+        if (challenge.Nonce.Length != Proofs.NonceBytes) throw new HubUnreachableException($"The hub's nonce has {challenge.Nonce.Length} bytes, not {Proofs.NonceBytes}.");
         _challenges = new ChallengeDesk(
             agent.Key, _hub, challenge.HubPublicKey.Memory, agent.ChallengeDevices, () => !_leases.IsEmpty, SendAsync, agent.Time, agent.Loggers.CreateLogger<ChallengeDesk>());
         _policy = agent.Contribution.Now();
@@ -104,6 +119,8 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         await call.RequestStream.WriteAsync(new NodeMessage { Hello = hello }, cancellationToken).ConfigureAwait(false);
         _limits = (await NextAsync(call.ResponseStream, cancellationToken).ConfigureAwait(false)).Welcome
             ?? throw new HubUnreachableException("The hub did not say welcome.");
+        if (_limits.MaxChunkBytes < LeastChunkBytes) throw new HubUnreachableException($"The hub wants chunks of {_limits.MaxChunkBytes} bytes; an answer cannot be sent with less than {LeastChunkBytes}.");
+        if (TimeSpan.FromMilliseconds(_limits.HeartbeatMs) > LongestHeartbeat) throw new HubUnreachableException($"The hub wants a heartbeat every {_limits.HeartbeatMs} ms, which is none.");
         IsWelcome = true;
         LogWelcome(_hub.ToString(), hello.Inventory.Engines.Sum(engine => engine.Models.Count));
     }
@@ -148,7 +165,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
                 await _reveals.Writer.WriteAsync(message.AuditRequest, lost).ConfigureAwait(false);
                 break;
             case HubMessage.MessageOneofCase.PullModel:
-                _ = PullAsync(message.PullModel, lost);
+                await PullAsync(message.PullModel, lost).ConfigureAwait(false);
                 break;
             default:
                 // A message of a newer hub: ignored, as the protocol promises.
@@ -158,32 +175,39 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
 
     private async ValueTask TakeAsync(Assign assign, CancellationToken lost)
     {
-        var (lease, refusal) = TryBegin(assign);
+        var (lease, refusal, detail) = TryBegin(assign);
         if (lease is null)
         {
-            LogRefused(assign.LeaseId, refusal);
-            await SendAsync(new NodeMessage { Refuse = new Refuse { LeaseId = assign.LeaseId, Reason = refusal } }, lost).ConfigureAwait(false);
+            LogRefused(Brief(assign.LeaseId), refusal, detail);
+            await SendAsync(new NodeMessage { Refuse = new Refuse { LeaseId = assign.LeaseId, Reason = refusal, Detail = detail } }, lost).ConfigureAwait(false);
             return;
         }
         // Off the reading loop: a lease lives as long as its answer.
         _ = RunAsync(lease, lost);
     }
 
-    private (LeaseRun? Lease, RefuseReason Refusal) TryBegin(Assign assign)
+    private (LeaseRun? Lease, RefuseReason Refusal, string Detail) TryBegin(Assign assign)
     {
-        if (_draining) return (null, RefuseReason.Draining);
-        if (_policy.Paused) return (null, RefuseReason.Paused);
-        if (!JobKinds.TryParse(assign.Kind, out var kind) || agent.Engines.Current.Find(assign.Engine) is not { } engine || engine.Inventory.Models.All(model => model.Name != assign.Model))
-            return (null, RefuseReason.ModelGone);
-        if (kind is JobKind.Score && engine.Engine is not IScoringEngine) return (null, RefuseReason.ModelGone);
+        if (assign.LeaseId.Length is 0 or > IdLengthMax || assign.JobId.Length is 0 or > IdLengthMax) return (null, RefuseReason.Unspecified, $"the ids of a lease and its job have 1 to {IdLengthMax} characters");
+        if (_draining) return (null, RefuseReason.Draining, "the agent is stopping");
+        if (_policy.Paused) return (null, RefuseReason.Paused, _policy.PausedReason);
+        if (!JobKinds.TryParse(assign.Kind, out var kind)) return (null, RefuseReason.ModelGone, $"this agent knows no jobs of kind '{Brief(assign.Kind)}'");
+        if (agent.Engines.Current.Find(assign.Engine) is not { } engine || engine.Inventory.Models.All(model => model.Name != assign.Model))
+            return (null, RefuseReason.ModelGone, $"engine '{Brief(assign.Engine)}' has no model '{Brief(assign.Model)}'");
+        if (kind is JobKind.Score && engine.Engine is not IScoringEngine) return (null, RefuseReason.ModelGone, $"engine '{Brief(assign.Engine)}' cannot score");
         var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, agent.Reveals, logger);
+        var detail = $"all {engine.Engine.Slots} slots are taken";
         lock (_slots)
         {
-            if (_leases.Values.Count(running => running.Engine == engine.Engine && !running.IsCancelled) < engine.Engine.Slots && _leases.TryAdd(assign.LeaseId, lease)) return (lease, default);
+            if (_leases.ContainsKey(assign.LeaseId)) detail = "this lease runs already";
+            else if (_leases.Values.Count(running => running.Engine == engine.Engine && !running.IsCancelled) < engine.Engine.Slots && _leases.TryAdd(assign.LeaseId, lease)) return (lease, default, string.Empty);
         }
         lease.Dispose();
-        return (null, RefuseReason.NoSlot);
+        return (null, RefuseReason.NoSlot, detail);
     }
+
+    /// <summary>What the hub calls something, short enough for a log and an answer.</summary>
+    private static string Brief(string word) => word.Length <= IdLengthMax ? word : string.Concat(word.AsSpan(0, IdLengthMax), "…");
 
     private async Task RunAsync(LeaseRun lease, CancellationToken lost)
     {
@@ -217,12 +241,26 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             await SendAsync(new NodeMessage { AuditReveal = agent.Reveals.Reveal(request) }, lost).ConfigureAwait(false);
     }
 
-    private async Task PullAsync(PullModel pull, CancellationToken lost)
+    /// <summary>Has an engine fetch a model beside the session, if not too many are under way.</summary>
+    private async ValueTask PullAsync(PullModel pull, CancellationToken lost)
+    {
+        if (Interlocked.Increment(ref _pulls) <= PullsMax)
+        {
+            _ = FetchAsync(pull, lost);
+            return;
+        }
+        Interlocked.Decrement(ref _pulls);
+        var refused = new PullProgress { Engine = Brief(pull.Engine), Model = Brief(pull.Model), Error = $"{PullsMax} models are being fetched already" };
+        await SendAsync(new NodeMessage { PullProgress = refused }, lost).ConfigureAwait(false);
+    }
+
+    private async Task FetchAsync(PullModel pull, CancellationToken lost)
     {
         var progress = new PullProgress { Engine = pull.Engine, Model = pull.Model };
         try
         {
-            var engine = agent.Engines.Current.Find(pull.Engine)?.Engine ?? throw new PullFailedException($"there is no engine '{pull.Engine}'");
+            var engine = agent.Engines.Current.Find(pull.Engine)?.Engine ?? throw new PullFailedException($"there is no engine '{Brief(pull.Engine)}'");
+            if (pull.Model.Length is 0 or > ModelLengthMax) throw new PullFailedException($"a model's name has 1 to {ModelLengthMax} characters");
             await foreach (var step in engine.PullAsync(pull.Model, lost).ConfigureAwait(false))
             {
                 progress = new PullProgress
@@ -246,6 +284,10 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         catch (Exception exception) when (exception is OperationCanceledException or ChannelClosedException)
         {
             return;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _pulls);
         }
         await SendAsync(new NodeMessage { PullProgress = progress }, lost).ConfigureAwait(false);
     }
@@ -340,8 +382,8 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     [LoggerMessage(5000, LogLevel.Information, "Connected to hub {HubId} with {Models} models")]
     private partial void LogWelcome(string hubId, int models);
 
-    [LoggerMessage(5001, LogLevel.Information, "Lease {LeaseId} is refused: {Reason}")]
-    private partial void LogRefused(string leaseId, RefuseReason reason);
+    [LoggerMessage(5001, LogLevel.Information, "Lease {LeaseId} is refused, {Reason}: {Detail}")]
+    private partial void LogRefused(string leaseId, RefuseReason reason, string detail);
 
     [LoggerMessage(5002, LogLevel.Error, "Lease {LeaseId} failed")]
     private partial void LogLeaseFailed(string leaseId, Exception exception);

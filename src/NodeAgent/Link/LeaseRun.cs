@@ -16,11 +16,16 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
     private const int PrefixesMax = 4_096;
     private const int BufferBytes = 32 * 1024;
 
+    // What a timer can wait for, and longer than any answer takes.
+    private static readonly TimeSpan DeadlineMax = TimeSpan.FromDays(1);
+
     private readonly CancellationTokenSource _cancelled = new();
     private readonly LeaseWindow _window = new(limits.InitialWindowBytes);
     private readonly IncrementalHash _output = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private readonly Queue<ulong> _prefixes = [];
+    private readonly Lock _gate = new();
     private ulong _sequence;
+    private bool _isDisposed;
 
     public string LeaseId => assign.LeaseId;
 
@@ -32,12 +37,20 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
     public void Grant(uint bytes) => _window.Grant(bytes);
 
     /// <summary>The hub wants no more of it.</summary>
-    public void Cancel() => _cancelled.Cancel();
+    public void Cancel()
+    {
+        // The hub may say so just when the lease has ended by itself.
+        lock (_gate)
+        {
+            if (!_isDisposed) _cancelled.Cancel();
+        }
+    }
 
     /// <summary>Runs to the end and tells the hub how it ended. Throws only when the hub can no longer be told.</summary>
     public async Task RunAsync(CancellationToken linkLost)
     {
-        _cancelled.CancelAfter(TimeSpan.FromMilliseconds(assign.DeadlineMs));
+        var deadline = TimeSpan.FromMilliseconds(assign.DeadlineMs);
+        _cancelled.CancelAfter(deadline < DeadlineMax ? deadline : DeadlineMax);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(_cancelled.Token, linkLost);
         try
         {
@@ -69,7 +82,11 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
 
     public void Dispose()
     {
-        _cancelled.Dispose();
+        lock (_gate)
+        {
+            _isDisposed = true;
+            _cancelled.Dispose();
+        }
         _output.Dispose();
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 using Federation.NodeAgent.Configuration;
 using Federation.Protocol.Identity;
 using Federation.Protocol.Receipts;
@@ -13,13 +14,16 @@ namespace Federation.NodeAgent.Link;
 /// </summary>
 internal sealed partial class ReceiptSigner(NodeKey key, WorkLog work, ILogger<ReceiptSigner> logger)
 {
-    private readonly Dictionary<string, ImmutableArray<byte>> _signed = [];
+    private readonly Dictionary<string, Agreement> _signed = [];
     private readonly Queue<string> _order = [];
     private long _lastSequence;
     private ImmutableArray<byte> _lastId;
 
     // As many as the work log remembers jobs is more than enough for receipts that are offered twice.
     private const int RememberedMax = 4_096;
+
+    // A million credits, which no answer is worth: beyond it the hub's word is noise, and sums of it would overflow.
+    private const long CreditedMax = 1_000_000_000_000;
 
     /// <summary>What the owner has earned in this process, microcredits, pending.</summary>
     public long CreditedMicrocredits { get; private set; }
@@ -33,7 +37,7 @@ internal sealed partial class ReceiptSigner(NodeKey key, WorkLog work, ILogger<R
         var answer = new ReceiptSignature { ReceiptId = ByteString.CopyFrom(id.AsSpan()) };
         if (_signed.TryGetValue(name, out var before))
         {
-            answer.Signature = ByteString.CopyFrom(before.AsSpan());
+            answer.Signature = before.Signature;
             return answer;
         }
         if (WhyWrong(offer.Payload.Memory, hub, out var receipt) is { } objection)
@@ -43,20 +47,27 @@ internal sealed partial class ReceiptSigner(NodeKey key, WorkLog work, ILogger<R
         }
         else
         {
-            var signature = key.Sign(ReceiptCodec.NodeSigningBytes(payload));
-            Remember(name, [.. signature]);
-            answer.Signature = ByteString.CopyFrom(signature);
+            answer.Signature = ByteString.CopyFrom(key.Sign(ReceiptCodec.NodeSigningBytes(payload)));
+            Remember(name, new Agreement(answer.Signature));
         }
         // The chain goes on over receipts the node objects to: their place in it is taken.
-        if (receipt is not null && receipt.Sequence > _lastSequence) (_lastSequence, _lastId) = (receipt.Sequence, id);
+        if (receipt is not null && receipt.Node.ToString() == key.NodeId && receipt.Hub == hub && receipt.Sequence > _lastSequence) (_lastSequence, _lastId) = (receipt.Sequence, id);
         return answer;
     }
 
-    /// <summary>The hub counter-signed.</summary>
+    /// <summary>The hub counter-signed. What this node did not sign, or has heard before, counts for nothing.</summary>
     public void Take(ReceiptIssued issued)
     {
+        // Anything longer was never signed, and need not be written out to be looked up.
+        var name = issued.ReceiptId.Length == SHA256.HashSizeInBytes ? Convert.ToHexStringLower(issued.ReceiptId.Span) : string.Empty;
+        if (!_signed.TryGetValue(name, out var agreement) || agreement.IsIssued || issued.CreditedMicrocredits is < 0 or > CreditedMax)
+        {
+            LogIgnored(issued.CreditedMicrocredits);
+            return;
+        }
+        agreement.IsIssued = true;
         CreditedMicrocredits += issued.CreditedMicrocredits;
-        LogIssued(Convert.ToHexStringLower(issued.ReceiptId.Span), issued.CreditedMicrocredits);
+        LogIssued(name, issued.CreditedMicrocredits);
     }
 
     private string? WhyWrong(ReadOnlyMemory<byte> payload, HubId hub, out Receipt? receipt)
@@ -77,9 +88,9 @@ internal sealed partial class ReceiptSigner(NodeKey key, WorkLog work, ILogger<R
         return work.WhyWrong(receipt);
     }
 
-    private void Remember(string name, ImmutableArray<byte> signature)
+    private void Remember(string name, Agreement agreement)
     {
-        _signed[name] = signature;
+        _signed[name] = agreement;
         _order.Enqueue(name);
         if (_order.Count > RememberedMax) _signed.Remove(_order.Dequeue());
     }
@@ -87,6 +98,17 @@ internal sealed partial class ReceiptSigner(NodeKey key, WorkLog work, ILogger<R
     [LoggerMessage(5100, LogLevel.Warning, "Receipt {ReceiptId} is not signed: {Objection}")]
     private partial void LogObjection(string receiptId, string objection);
 
+    [LoggerMessage(5102, LogLevel.Warning, "The hub issued a receipt over {Microcredits} µcr that this node did not sign, or has already: ignored")]
+    private partial void LogIgnored(long microcredits);
+
     [LoggerMessage(5101, LogLevel.Debug, "Receipt {ReceiptId} is issued: {Microcredits} µcr pending")]
     private partial void LogIssued(string receiptId, long microcredits);
+
+    /// <summary>The node's word on a receipt.</summary>
+    private sealed class Agreement(ByteString signature)
+    {
+        public ByteString Signature => signature;
+
+        public bool IsIssued { get; set; }
+    }
 }

@@ -23,7 +23,7 @@ public sealed class ChallengeCodecTests : IDisposable
         from size in Gen.Choose(1, 256) from rounds in Gen.Choose(1, 8_192) select ChallengeParameters.Matrix(64 * size, rounds),
         from segments in Gen.Choose(1, 100_000)
         from rounds in Gen.Choose(1, 1_000)
-        from depth in Gen.Choose(1, 65_536)
+        from depth in Gen.Choose(1, ChallengeParameters.MaxFillDepth)
         select ChallengeParameters.Memory((long)segments * ChallengeMemory.SegmentBytes, rounds, depth));
 
     private static readonly Arbitrary<ChallengeStart> AnyStart = Arb.From(
@@ -179,7 +179,7 @@ public sealed class ChallengeCodecTests : IDisposable
     [InlineData(65_536, 0, 1)]
     [InlineData(65_536, 8_193, 1)]
     [InlineData(65_536, 1, 0)]
-    [InlineData(65_536, 1, 65_537)]
+    [InlineData(65_536, 1, ChallengeParameters.MaxFillDepth + 1)]
     [InlineData(1L << 36, 8_192, 1)] // more hashes than a node is made to keep
     public void A_buffer_out_of_bounds_is_refused(long bytes, long rounds, long depth) => Assert.Throws<FormatException>(() => ChallengeParameters.Memory(bytes, rounds, depth));
 

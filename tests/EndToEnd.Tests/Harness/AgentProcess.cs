@@ -57,27 +57,38 @@ internal sealed class AgentProcess : IAsyncDisposable
     /// <summary>Joins the hub for this account (none: the operator's), starts the agent and waits until the hub knows its model.</summary>
     public static async Task<AgentProcess> StartAsync(HubProcess hub, AgentEngines engines, string? account = null, IReadOnlyDictionary<string, string>? environment = null, HttpMessageHandler? handler = null)
     {
-        var home = new TemporaryDirectory();
-        ChildProcess? process = null;
+        using var admin = new HubClient(hub.Api, hub.AdminKey, handler);
+        var agent = await StartAsync(hub.Api, await admin.JoinTokenAsync(account), engines, environment);
         try
         {
-            var config = Path.Combine(home.Path, "config.json");
-            await File.WriteAllTextAsync(config, new JsonObject { ["engines"] = engines.Json.DeepClone() }.ToJsonString());
-            var variables = new Dictionary<string, string>(environment ?? new Dictionary<string, string>()) { ["FEDERATION_NODE_HOME"] = home.Path };
-            using var admin = new HubClient(hub.Api, hub.AdminKey, handler);
-            await using (var join = ChildProcess.StartDotnet("federation-node join", Places.Agent, ["join", hub.Api.ToString(), "--token", await admin.JoinTokenAsync(account)], variables))
-            {
-                Assert.True(await join.ExitAsync() == 0, $"The agent could not join:\n{join.Tail()}");
-            }
-            var nodeId = JsonNode.Parse(await File.ReadAllTextAsync(config), documentOptions: new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true })!["node_id"]!.ToString();
-            process = ChildProcess.StartDotnet("federation-node run", Places.Agent, ["run"], variables);
-            var agent = new AgentProcess(process, home, nodeId);
             await agent.ConnectedAsync(admin, engines.Model);
             return agent;
         }
         catch
         {
-            if (process is not null) await process.DisposeAsync();
+            await agent.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Joins whoever is a hub at this URL and starts the agent.</summary>
+    public static async Task<AgentProcess> StartAsync(Uri hub, string token, AgentEngines engines, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var home = new TemporaryDirectory();
+        try
+        {
+            var config = Path.Combine(home.Path, "config.json");
+            await File.WriteAllTextAsync(config, new JsonObject { ["engines"] = engines.Json.DeepClone() }.ToJsonString());
+            var variables = new Dictionary<string, string>(environment ?? new Dictionary<string, string>()) { ["FEDERATION_NODE_HOME"] = home.Path };
+            await using (var join = ChildProcess.StartDotnet("federation-node join", Places.Agent, ["join", hub.ToString(), "--token", token], variables))
+            {
+                Assert.True(await join.ExitAsync() == 0, $"The agent could not join:\n{join.Tail()}");
+            }
+            var nodeId = JsonNode.Parse(await File.ReadAllTextAsync(config), documentOptions: new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true })!["node_id"]!.ToString();
+            return new AgentProcess(ChildProcess.StartDotnet("federation-node run", Places.Agent, ["run"], variables), home, nodeId);
+        }
+        catch
+        {
             home.Dispose();
             throw;
         }

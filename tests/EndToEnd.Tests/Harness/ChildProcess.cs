@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Federation.EndToEnd.Tests.Harness;
@@ -71,6 +72,17 @@ internal sealed class ChildProcess : IAsyncDisposable
         if (await Task.WhenAny(seen.Task, exited).Soon($"{what} from {Name}:\n{Tail()}") == seen.Task || seen.Task.IsCompleted) return await seen.Task;
         throw new InvalidOperationException($"{Name} stopped with code {_process.ExitCode} before {what}:\n{Tail()}");
     }
+
+    /// <summary>The most memory it had at once since <see cref="ForgetPeak"/>, bytes. Linux only.</summary>
+    public long PeakBytes()
+    {
+        const string Name = "VmHWM:";
+        var line = File.ReadLines($"/proc/{_process.Id}/status").Single(line => line.StartsWith(Name, StringComparison.Ordinal));
+        return 1024 * long.Parse(line[Name.Length..].Replace("kB", string.Empty, StringComparison.Ordinal), CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>From here on <see cref="PeakBytes"/> counts.</summary>
+    public void ForgetPeak() => File.WriteAllText($"/proc/{_process.Id}/clear_refs", "5");
 
     /// <summary>The exit code, when it has stopped and all it wrote was read.</summary>
     public async Task<int> ExitAsync()

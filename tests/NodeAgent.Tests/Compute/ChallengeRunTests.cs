@@ -81,6 +81,16 @@ public sealed class ChallengeRunTests : IDisposable
         Assert.Contains("of hub", Refusal(Sign(start with { Hub = HubId.FromPublicKey(_key.PublicKey.Span) })), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(ChallengeRun.DeadlineMsMax + 1)]
+    [InlineData(long.MaxValue)]
+    public void A_challenge_without_a_sensible_end_is_not_computed(long deadlineMs)
+        => Assert.Equal($"A challenge may take 900000 ms, not {deadlineMs}.", Refusal(Sign(StartOf(ChallengeParameters.Matrix(64, 1)) with { DeadlineMs = deadlineMs })));
+
+    [Fact]
+    public void The_hashes_that_are_kept_count_as_memory()
+        => Assert.Equal("It takes 65 MiB of memory; 64 MiB may be used.", Refusal(Sign(StartOf(ChallengeParameters.Memory(64 << 20, 128, 1)))));
+
     [Fact]
     public void More_memory_than_may_be_used_is_refused_before_anything_is_taken()
     {
@@ -120,7 +130,7 @@ public sealed class ChallengeRunTests : IDisposable
     {
         var device = new CancellingDevice(_device, afterRounds: 5);
         var start = StartOf(ChallengeParameters.Matrix(64, 1_000));
-        using var run = ChallengeRun.Begin(Sign(start), start.Hub, _hubKey.PublicKey, _key, device, _team, _time);
+        using var run = ChallengeRun.Begin(start, _hubKey.PublicKey, _key, device, _team, _time);
         Assert.ThrowsAny<OperationCanceledException>(() => run.Commit(device.Token));
         Assert.Equal(5, run.RoundsDone);
     }
@@ -130,7 +140,7 @@ public sealed class ChallengeRunTests : IDisposable
     {
         var device = new CancellingDevice(_device, afterRounds: 5, () => _time.Advance(TimeSpan.FromMinutes(1)));
         var start = StartOf(ChallengeParameters.Matrix(64, 1_000));
-        using var run = ChallengeRun.Begin(Sign(start), start.Hub, _hubKey.PublicKey, _key, device, _team, _time);
+        using var run = ChallengeRun.Begin(start, _hubKey.PublicKey, _key, device, _team, _time);
         Assert.Contains("too slow", Assert.Throws<ChallengeException>(() => run.Commit(CancellationToken.None)).Message, StringComparison.Ordinal);
     }
 
@@ -143,10 +153,11 @@ public sealed class ChallengeRunTests : IDisposable
         Assert.Equal(4_950, sum);
     }
 
-    private ChallengeRun Begin(ChallengeStart start) => ChallengeRun.Begin(Sign(start), start.Hub, _hubKey.PublicKey, _key, _device, _team, _time);
+    private ChallengeRun Begin(ChallengeStart start) => Begin(Sign(start), start.Hub);
 
-    private string Refusal(byte[] message)
-        => Assert.Throws<ChallengeException>(() => ChallengeRun.Begin(message, HubId.FromPublicKey(_hubKey.PublicKey.Span), _hubKey.PublicKey, _key, _device, _team, _time)).Message;
+    private ChallengeRun Begin(byte[] message, HubId hub) => ChallengeRun.Begin(ChallengeRun.Read(message, hub, _hubKey.PublicKey, _key), _hubKey.PublicKey, _key, _device, _team, _time);
+
+    private string Refusal(byte[] message) => Assert.Throws<ChallengeException>(() => Begin(message, HubId.FromPublicKey(_hubKey.PublicKey.Span))).Message;
 
     private ChallengeStart StartOf(ChallengeParameters parameters) => new()
     {

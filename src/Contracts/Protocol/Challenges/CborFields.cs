@@ -75,7 +75,7 @@ internal sealed class CborFieldReader
     /// <summary>Reads a whole message.</summary>
     /// <param name="signed">The payload and its signature.</param>
     /// <param name="maxBytes">Longest message.</param>
-    /// <param name="what">What it should be, for the error.</param>
+    /// <param name="what">What it should be, with its article, for the error.</param>
     /// <param name="fields">Fields beside the version.</param>
     /// <param name="version">The version that is understood.</param>
     /// <param name="read">Reads the fields.</param>
@@ -91,7 +91,7 @@ internal sealed class CborFieldReader
 
     /// <summary>Reads the first field of a message of any kind, the challenge's id.</summary>
     /// <exception cref="FormatException">It does not begin as a message does.</exception>
-    public static ChallengeId ReadId(ReadOnlyMemory<byte> signed, int version) => Guarded(signed, int.MaxValue, "challenge message", reader =>
+    public static ChallengeId ReadId(ReadOnlyMemory<byte> signed, int version) => Guarded(signed, int.MaxValue, "a challenge message", reader =>
     {
         reader._cbor.ReadStartMap();
         reader.Version(version);
@@ -142,14 +142,14 @@ internal sealed class CborFieldReader
 
     private static T Guarded<T>(ReadOnlyMemory<byte> signed, int maxBytes, string what, Func<CborFieldReader, T> read)
     {
-        if (signed.Length > maxBytes || signed.Length <= SigningKey.SignatureBytes) throw new FormatException($"Not a {what}: it is {signed.Length} bytes long.");
+        if (signed.Length > maxBytes || signed.Length <= SigningKey.SignatureBytes) throw new FormatException($"Not {what}: it is {signed.Length} bytes long.");
         try
         {
             return read(new CborFieldReader(signed[..^SigningKey.SignatureBytes]));
         }
         catch (Exception exception) when (exception is CborContentException or InvalidOperationException or OverflowException or FormatException)
         {
-            throw new FormatException($"Not a {what}: {exception.Message}", exception);
+            throw new FormatException($"Not {what}: {exception.Message}", exception);
         }
     }
 

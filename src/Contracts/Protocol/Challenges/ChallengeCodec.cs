@@ -75,7 +75,7 @@ public static class ChallengeCodec
 
     /// <summary>Reads a signed start.</summary>
     /// <exception cref="FormatException">It is none; the message says why.</exception>
-    public static ChallengeStart DecodeStart(ReadOnlyMemory<byte> message) => CborFieldReader.Read(message, MaxMessageBytes, "start", 12, Version, fields =>
+    public static ChallengeStart DecodeStart(ReadOnlyMemory<byte> message) => CborFieldReader.Read(message, MaxMessageBytes, "a start", 12, Version, fields =>
     {
         var id = fields.Id();
         var kind = fields.Integer();
@@ -113,7 +113,7 @@ public static class ChallengeCodec
 
     /// <summary>Reads a signed commitment.</summary>
     /// <exception cref="FormatException">It is none; the message says why.</exception>
-    public static ChallengeCommit DecodeCommit(ReadOnlyMemory<byte> message) => CborFieldReader.Read(message, MaxMessageBytes, "commitment", 3, Version, fields =>
+    public static ChallengeCommit DecodeCommit(ReadOnlyMemory<byte> message) => CborFieldReader.Read(message, MaxMessageBytes, "a commitment", 3, Version, fields =>
         new ChallengeCommit { Id = fields.Id(), Final = fields.Bytes(DigestBytes), ElapsedMs = fields.Integer() });
 
     // --------------------------------------------------------------------------------------------------------------- open
@@ -140,7 +140,7 @@ public static class ChallengeCodec
     public static ChallengeOpen DecodeOpen(ReadOnlyMemory<byte> message, ChallengeParameters parameters)
     {
         ArgumentNullException.ThrowIfNull(parameters);
-        return CborFieldReader.Read(message, MaxMessageBytes, "opening", 2, Version, fields => new ChallengeOpen
+        return CborFieldReader.Read(message, MaxMessageBytes, "an opening", 2, Version, fields => new ChallengeOpen
         {
             Id = fields.Id(),
             Cells = fields.Array(1, ChallengeOpen.MaxCells, 2, (cbor, _) =>
@@ -192,7 +192,7 @@ public static class ChallengeCodec
     {
         ArgumentNullException.ThrowIfNull(parameters);
         var leaves = parameters.LeavesPerRound;
-        return CborFieldReader.Read(message, MaxProofBytes(parameters, cells.Length), "proof", 3, Version, fields => new ChallengeProof
+        return CborFieldReader.Read(message, MaxProofBytes(parameters, cells.Length), "a proof", 3, Version, fields => new ChallengeProof
         {
             Id = fields.Id(),
             Roots = fields.Bytes(parameters.Rounds * DigestBytes),
@@ -228,7 +228,7 @@ public static class ChallengeCodec
 
     /// <summary>Reads a signed result.</summary>
     /// <exception cref="FormatException">It is none; the message says why.</exception>
-    public static ChallengeResult DecodeResult(ReadOnlyMemory<byte> message) => CborFieldReader.Read(message, MaxMessageBytes, "result", 8, Version, fields => new ChallengeResult
+    public static ChallengeResult DecodeResult(ReadOnlyMemory<byte> message) => CborFieldReader.Read(message, MaxMessageBytes, "a result", 8, Version, fields => new ChallengeResult
     {
         Id = fields.Id(),
         Outcome = (ChallengeOutcome)fields.Integer() is var outcome && Enum.IsDefined(outcome) ? outcome : throw new FormatException($"There is no outcome {(long)outcome}."),

@@ -22,8 +22,8 @@ public sealed record ChallengeParameters
     /// <summary>Most rounds.</summary>
     public const int MaxRounds = 8_192;
 
-    /// <summary>Most mixes from one word of memory to the next.</summary>
-    public const int MaxFillDepth = 65_536;
+    /// <summary>Most mixes from one word of memory to the next: more, and a node could not stop within a fraction of a second.</summary>
+    public const int MaxFillDepth = 4_096;
 
     /// <summary>Most row or segment hashes of all rounds together, since the node keeps them until it is asked: 1 GiB.</summary>
     public const long MaxLeaves = 1L << 27;
@@ -45,6 +45,9 @@ public sealed record ChallengeParameters
 
     /// <summary>Hashes that one round gives: one per row, or one per segment.</summary>
     public int LeavesPerRound => Kind == ChallengeKind.Matrix ? (int)Size : (int)(Size / ChallengeMemory.SegmentBytes);
+
+    /// <summary>Bytes of the hashes of all rounds, which the node keeps in main memory until it is asked.</summary>
+    public long LeafBytes => (long)Rounds * LeavesPerRound * sizeof(ulong);
 
     /// <summary>Work of all rounds: integer operations (2n³ each), or bytes read.</summary>
     public double Work => Kind == ChallengeKind.Matrix ? 2.0 * Size * Size * Size * Rounds : (double)Size * Rounds;
