@@ -53,6 +53,60 @@ public sealed class StandbyTests(ITestOutputHelper output) : EndToEndTest(output
         }
     }
 
+    [Fact]
+    public async Task Of_two_nodes_of_an_account_one_is_paid_and_the_other_is_told_why()
+    {
+        var hub = await StartHubAsync(new Dictionary<string, string> { ["CommonSlots__Enabled"] = "true", ["Probes__Enabled"] = "true", ["Accrual__ProbesPerHour"] = "3600" });
+        using var admin = hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("owner of two");
+        using var owner = hub.Client(key);
+        Worker[] both = [new(await StartAgentAsync(hub, AgentEngines.Demo(slots: 1), account), owner), new(await StartAgentAsync(hub, AgentEngines.Demo(slots: 1), account), owner)];
+        // No results of slots: the first by id is the one.
+        var (paid, other) = string.CompareOrdinal(both[0].Agent.NodeId, both[1].Agent.NodeId) < 0 ? (both[0], both[1]) : (both[1], both[0]);
+        var why = $"node {paid.Agent.NodeId} of the same account is paid, and nothing shows that this one is another machine: the two have not been challenged in the same moment yet";
+        await LoadAndWaitAsync(admin, async () => await IsPaidAsync(paid) && (await GapsAsync(other)).Any(gap => gap.Words.Contains(why, StringComparison.Ordinal)), "one node to be paid and the other to be told");
+        Assert.All(await GapsAsync(other), gap => Assert.Equal(0, gap.Microcredits));
+    }
+
+    [Fact]
+    public async Task Two_nodes_of_an_account_that_pass_a_challenge_in_the_same_moment_are_both_paid()
+    {
+        var hub = await StartHubAsync(new Dictionary<string, string>
+        {
+            ["CommonSlots__Enabled"] = "true",
+            ["CommonSlots__MeanPeriod"] = "00:00:05",
+            ["Probes__Enabled"] = "true",
+            ["Accrual__ProbesPerHour"] = "1200",
+            ["ChallengeSchedule__Enabled"] = "true",
+            // Nothing but common slots.
+            ["ChallengeSchedule__FirstAfter"] = "01:00:00",
+            ["ChallengeSchedule__Slot"] = "00:00:01",
+            // Both share the machine of this test, which may be busy besides.
+            ["Challenges__MatrixTime"] = "00:00:00.2",
+            ["Challenges__Tolerance"] = "0.02",
+            ["Challenges__DeadlineMargin"] = "00:00:15",
+        });
+        using var admin = hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("owner of two");
+        using var owner = hub.Client(key);
+        Worker[] both = [new(await StartAgentAsync(hub, AgentEngines.Demo(slots: 1), account), owner), new(await StartAgentAsync(hub, AgentEngines.Demo(slots: 1), account), owner)];
+        await LoadAndWaitAsync(
+            admin,
+            async () =>
+            {
+                var (one, other) = (await GapsAsync(both[0]), await GapsAsync(both[1]));
+                return one.Any(gap => gap.Microcredits > 0 && other.Any(beside => beside.Microcredits > 0 && beside.From < gap.To && gap.From < beside.To));
+            },
+            "both nodes to be paid for the same time");
+    }
+
+    /// <summary>What stands by must be in memory: somebody asks for more than one node can take at once, so that both load it, and then lets them be.</summary>
+    private static async Task LoadAndWaitAsync(HubClient admin, Func<Task<bool>> condition, string what)
+    {
+        for (var i = 0; i < 3; i++) await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => admin.ChatAsync(AgentProcess.Model)));
+        await Patience.UntilAsync(condition, what);
+    }
+
     private async Task<Worker> StartWorkerAsync(HubProcess hub, HubClient admin, string name)
     {
         var (account, key) = await admin.CreateAccountAsync(name);

@@ -41,7 +41,7 @@ internal sealed partial class HubProcess : IAsyncDisposable
         var ownData = data is null ? new TemporaryDirectory() : null;
         var directory = data ?? ownData!.Path;
         // Challenges take every core for seconds, and probes come when they like; the tests that are about them turn them on.
-        var environment = new Dictionary<string, string> { ["ChallengeSchedule__Enabled"] = "false", ["Probes__Enabled"] = "false" };
+        var environment = new Dictionary<string, string> { ["ChallengeSchedule__Enabled"] = "false", ["CommonSlots__Enabled"] = "false", ["Probes__Enabled"] = "false" };
         foreach (var (name, value) in settings ?? new Dictionary<string, string>()) environment[name] = value;
         var process = ChildProcess.StartDotnet("the hub", Places.Hub, ["run", "--data", directory, "--listen", listen, .. arguments ?? []], environment);
         try

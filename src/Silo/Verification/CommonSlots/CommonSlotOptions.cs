@@ -15,7 +15,7 @@ internal sealed class CommonSlotOptions
     /// Mean time between two common slots of an account, and of a network; the moments are drawn, so that nobody foresees them. Default 4 h [uncalibrated]: the protocol has one or two a day, but only
     /// nodes that are idle sit one, and two that are idle for half of the time meet in a quarter of them.
     /// </summary>
-    [Range(typeof(TimeSpan), "00:01:00", "7.00:00:00", ParseLimitsInInvariantCulture = true)]
+    [Range(typeof(TimeSpan), "00:00:01", "7.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan MeanPeriod { get; set; } = TimeSpan.FromHours(4);
 
     /// <summary>
