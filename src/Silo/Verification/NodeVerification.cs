@@ -44,15 +44,10 @@ internal sealed partial class NodeVerification(
     // A node with more than that to move goes on at the next look.
     private const int CommitsPerSettlement = 64;
 
-    private const int WeightsMax = 1_024;
-
     // It becomes the reference, and a part of the id, of movements in the ledger.
     private const int ReportIdMax = 100;
 
-    private static readonly TimeSpan PeersAreKnownFor = TimeSpan.FromMinutes(10);
-
-    private readonly Dictionary<string, Reputation> _reputations = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, (int Count, long At)> _peers = new(StringComparer.Ordinal);
+    private readonly NodeReputations _reputations = new(node.Id, store, time);
     private readonly LedgerAccountId _pending = LedgerAccountId.Pending(node.AccountId);
     private readonly LedgerAccountId _available = LedgerAccountId.Available(node.AccountId);
     private readonly Settlement _settlement = new(classes, LedgerAccountId.Pending(node.AccountId), LedgerAccountId.Available(node.AccountId));
@@ -148,12 +143,12 @@ internal sealed partial class NodeVerification(
         var rows = ImmutableArray.CreateBuilder<SqlStatement>();
         if (audited is not null) rows.Add(EarningStore.SetAudit(report.ReceiptId, state));
         var weights = DeterminismClass.WeightsOf(determinismClass);
-        var after = (await ReputationAsync(weights)).After(evidence, standingOptions);
+        var after = (await _reputations.FindAsync(weights)).After(evidence, standingOptions);
         rows.Add(VerificationStore.WriteAudits(node.Id, weights, after));
         if (report.History is { } history) rows.Add(InferenceHistories.Write(node.Id, history, time.GetUtcNow()));
         var ruling = await CommitAsync(
             new Report(report.ReportId, report.Kind, determinismClass, NullIfEmpty(report.ReceiptId), report.Finding, NullIfEmpty(report.Details)), decision, Row(_standing!, decision), rows);
-        Keep(weights, after);
+        _reputations.Keep(weights, after);
         return ruling;
     });
 
@@ -162,9 +157,8 @@ internal sealed partial class NodeVerification(
     {
         var decision = StandingRules.Decide(_standing!.Standing, Evidence.Abandoned, standingOptions, time.GetUtcNow());
         var weights = DeterminismClass.WeightsOf(determinismClass);
-        var known = await ReputationAsync(weights);
-        // As with credited units, no await between reading and changing it.
-        var after = _reputations[weights] = _reputations.GetValueOrDefault(weights, known).After(Evidence.Abandoned, standingOptions);
+        var known = await _reputations.FindAsync(weights);
+        var after = _reputations.Change(weights, known, reputation => reputation.After(Evidence.Abandoned, standingOptions));
         return await CommitAsync(
             new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteUnits(node.Id, weights, after)]);
     });
@@ -241,8 +235,8 @@ internal sealed partial class NodeVerification(
         }
         var id = StandbyId(report);
         var weights = DeterminismClass.WeightsOf(report.DeterminismClass);
-        var (now, reputation) = (time.GetUtcNow(), await ReputationAsync(weights));
-        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await PeersAsync(weights), accrualOptions, standingOptions);
+        var (now, reputation) = (time.GetUtcNow(), await _reputations.FindAsync(weights));
+        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, await _reputations.CountPeersAsync(weights), accrualOptions, standingOptions);
         var work = report.Worked > TimeSpan.Zero ? Format($"{report.Worked.TotalSeconds:0.#} s of it were work, which is paid as work") : null;
         await SubmitAsync(new LedgerUnit
         {
@@ -287,11 +281,10 @@ internal sealed partial class NodeVerification(
     {
         await LoadAsync();
         var weights = DeterminismClass.WeightsOf(determinismClass);
-        var peers = await PeersAsync(weights);
-        var known = await ReputationAsync(weights);
+        var peers = await _reputations.CountPeersAsync(weights);
+        var known = await _reputations.FindAsync(weights);
         var now = time.GetUtcNow();
-        // No await between reading and changing it: jobs are credited beside each other.
-        var reputation = _reputations[weights] = _reputations.GetValueOrDefault(weights, known).AfterUnit(standingOptions, now);
+        var reputation = _reputations.Change(weights, known, before => before.AfterUnit(standingOptions, now));
         var isTooFast = AccrualRules.IsTooFast(receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, accrualOptions);
         var rate = isTooFast ? AuditRate.Always : AuditRate.Of(reputation.AuditRate(standingOptions, peers));
         var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, peers, accrualOptions, standingOptions);
@@ -423,35 +416,9 @@ internal sealed partial class NodeVerification(
         {
             // Nobody knows what is on disk after a commit that failed; the next report reads it. What was known stays meanwhile: work goes on beside.
             _isStale = true;
-            _reputations.Clear();
+            _reputations.Forget();
             throw;
         }
-    }
-
-    private async Task<Reputation> ReputationAsync(string weights)
-    {
-        if (_reputations.TryGetValue(weights, out var known)) return known;
-        var stored = await store.FindReputationAsync(node.Id, weights, CancellationToken.None) ?? Reputation.New(time.GetUtcNow());
-        if (_reputations.Count >= WeightsMax) _reputations.Clear();
-        // Another job may have read it meanwhile, and counted since.
-        if (!_reputations.TryAdd(weights, stored)) return _reputations[weights];
-        return stored;
-    }
-
-    /// <summary>What audits changed is written; units may have been counted meanwhile.</summary>
-    private void Keep(string weights, Reputation after)
-    {
-        var now = _reputations.GetValueOrDefault(weights, after);
-        _reputations[weights] = after with { RecentUnits = now.RecentUnits, CountedAt = now.CountedAt, Abandoned = now.Abandoned };
-    }
-
-    private async Task<int> PeersAsync(string weights)
-    {
-        if (_peers.TryGetValue(weights, out var known) && time.GetElapsedTime(known.At) < PeersAreKnownFor) return known.Count;
-        var count = Math.Max(1, await store.CountPeersAsync(weights, CancellationToken.None));
-        if (_peers.Count >= WeightsMax) _peers.Clear();
-        _peers[weights] = (count, time.GetTimestamp());
-        return count;
     }
 
     /// <summary>Waits for whoever came before; the next one waits until what is returned is disposed.</summary>
