@@ -670,10 +670,13 @@ public abstract class NodeVerificationTests(TestDatabase database)
         _clock.Advance(new CommonSlotOptions().EvidenceAge + TimeSpan.FromHours(2));
         Assert.Single(await PaidAsync(120, 150));
 
-        // A node that takes no work is not on standby, and stands in nobody's way.
-        await first.Node.Grain.Report(first.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model) with { AcceptsWork = false });
+        // A node that takes no work, or has no model in memory, is not on standby, and stands in nobody's way.
+        var report = ScriptedSession.ReportOf(2, ScriptedSession.Model);
+        await first.Node.Grain.Report(first.SessionId, report with { AcceptsWork = false });
         await second.SayAsync(160, ProbeOutcome.Passed);
-        Assert.Equal([second], await PaidAsync(160, 190));
+        Assert.True((await second.SayAsync(190, ProbeOutcome.Passed)).CreditedMicrocredits > 0);
+        await first.Node.Grain.Report(first.SessionId, report with { Engines = [report.Engines[0] with { Models = [report.Engines[0].Models[0] with { Loaded = false }] }] });
+        Assert.True((await second.SayAsync(220, ProbeOutcome.Passed)).CreditedMicrocredits > 0);
 
         // Each has answered the probe at the beginning.
         async Task<ProbedNode[]> PaidAsync(int from, int to)

@@ -23,6 +23,7 @@ internal sealed class Neighbourhood(HubDirectoryView directory, SlotResultStore 
         return new SharedMachines(await results.ListAsync(others.Select(other => other.NodeId).Append(node.NodeId), since, cancellationToken)).WhyUnpaid(node, others);
     }
 
-    /// <summary>Whoever takes no work earns no standby, and stands in nobody's way.</summary>
-    private static bool StandsBy(NodeView view) => view is { Connected: true, Report.AcceptsWork: true, Standing: not (Standing.Quarantined or Standing.Banned) };
+    /// <summary>Whoever takes no work, or holds no model in memory, earns no standby, and stands in nobody's way.</summary>
+    private static bool StandsBy(NodeView view) => view is { Connected: true, Report: { AcceptsWork: true } report, Standing: not (Standing.Quarantined or Standing.Banned) }
+        && report.Engines.Any(engine => engine.Models.Any(model => model.Loaded));
 }
