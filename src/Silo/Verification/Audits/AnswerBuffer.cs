@@ -57,20 +57,21 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         lock (_gate) return _byJob.TryGetValue(jobId, out var node) ? node.Value.Answer : null;
     }
 
-    /// <summary>One of the clients' answers that are here, each with the same chance; <see langword="null"/> when none fits.</summary>
+    /// <summary>One of the clients' answers that are here; <see langword="null"/> when none fits. Each account has the same chance, however much it asked: nobody sets by number what is drawn.</summary>
     public KeptAnswer? Draw(Func<KeptAnswer, bool> fits, Random random)
     {
+        var drawn = new Dictionary<string, (KeptAnswer Answer, int Seen)>(StringComparer.Ordinal);
         lock (_gate)
         {
-            KeptAnswer? drawn = null;
-            var seen = 0;
             foreach (var (jobId, answer, _) in _byAge)
             {
                 // What is kept in another's place is a canary.
-                if (jobId == answer.Outcome.JobId && fits(answer) && random.Next(++seen) == 0) drawn = answer;
+                if (jobId != answer.Outcome.JobId || !fits(answer)) continue;
+                var account = answer.Outcome.AccountId;
+                drawn[account] = !drawn.TryGetValue(account, out var known) ? (answer, 1) : (random.Next(known.Seen + 1) == 0 ? answer : known.Answer, known.Seen + 1);
             }
-            return drawn;
         }
+        return drawn.Count > 0 ? drawn.ElementAt(random.Next(drawn.Count)).Value.Answer : null;
     }
 
     /// <summary>Its audit is over, or there will be none.</summary>

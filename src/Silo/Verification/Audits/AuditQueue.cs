@@ -19,7 +19,7 @@ internal sealed record DrawnAudit(string ReceiptId, string NodeId, string JobId,
 /// <summary>The audits that are drawn, as the earnings have them.</summary>
 internal sealed class AuditQueue(HubDatabase database)
 {
-    /// <summary>The longest drawn first.</summary>
+    /// <summary>Of every account the longest drawn first, and accounts in turn: many audits that nobody can carry out, of a model that only one owner has, stand in nobody else's way.</summary>
     public Task<ImmutableArray<DrawnAudit>> ListDrawnAsync(int limit, CancellationToken cancellationToken) => database.ReadAsync(
         async connection =>
         {
@@ -27,9 +27,9 @@ internal sealed class AuditQueue(HubDatabase database)
                 """
                 SELECT e.receipt_id AS ReceiptId, e.node_id AS NodeId, e.reference AS JobId, COALESCE(j.model, '') AS Model, e.dc AS Dc, p.beacon AS Beacon, COALESCE(p.revealed_at, e.credited_at) AS DrawnAt,
                   CASE WHEN j.account_id = @operator AND COALESCE(j.key_id, '') = '' THEN 1 ELSE 0 END AS IsHubs
-                FROM earnings e JOIN epochs p ON p.epoch = e.epoch LEFT JOIN jobs j ON j.id = e.reference
-                WHERE e.audit = 1 AND e.receipt_id IS NOT NULL
-                ORDER BY e.epoch, e.id LIMIT @limit
+                FROM (SELECT receipt_id, node_id, reference, dc, epoch, id, credited_at, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY epoch, id) AS turn FROM earnings WHERE audit = 1 AND receipt_id IS NOT NULL) e
+                JOIN epochs p ON p.epoch = e.epoch LEFT JOIN jobs j ON j.id = e.reference
+                ORDER BY e.turn, e.epoch, e.id LIMIT @limit
                 """,
                 new { limit, @operator = OperatorAccount.AccountId });
             return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, row.Model, row.Dc, row.IsHubs != 0, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();

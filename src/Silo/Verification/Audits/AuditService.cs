@@ -51,7 +51,17 @@ internal sealed partial class AuditService(
         var age = Time.GetUtcNow() - audit.DrawnAt;
         // Another silo may have the answer; it goes first.
         var isHere = kept is not null || (sessions.HasNode(audit.NodeId) && age >= options.Value.Period * 2);
-        var (kind, verdict) = isHere ? await JudgeAsync(audit, kept, cancellationToken) : ("audit", null);
+        (string Kind, AuditVerdict? Verdict) judged = ("audit", null);
+        try
+        {
+            if (isHere) judged = await JudgeAsync(audit, kept, cancellationToken);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException && age > options.Value.KeepFor)
+        {
+            // One that fails again and again would else stand before the others for ever.
+            LogAuditFailed(audit.ReceiptId, exception);
+        }
+        var (kind, verdict) = judged;
         verdict ??= age > options.Value.KeepFor ? Lapsed : null;
         if (verdict is null) return;
         await RecordAsync(audit, kind, verdict);

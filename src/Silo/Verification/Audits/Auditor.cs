@@ -32,7 +32,7 @@ internal sealed class Auditor(
     /// <param name="positions">Positions that are scored where not all of the answer is; <see langword="null"/>: as many as usual.</param>
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
-        if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls, several choices, or no text.", string.Empty);
+        if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls or several choices that were asked for, thoughts, or no answer.", string.Empty);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         if (candidates.IsEmpty) return null;
         var reveal = await reveals.AskAsync(kept, question.Answer, seed, question.Sampling.HasStop);
@@ -184,9 +184,9 @@ internal sealed class Auditor(
         /// <summary><see langword="null"/> for an answer that cannot be scored.</summary>
         public static Question? Of(AuditedWork work)
         {
-            if (!AnswerText.TryRead(work.Kept.Answer, out var answer)) return null;
             using var request = JsonDocument.Parse(work.Kept.Request);
             var root = request.RootElement.Clone();
+            if (!AnswerText.TryRead(work.Kept.Answer, AskedFor.Of(root), out var answer)) return null;
             return new Question(work, answer, root, RequestedSampling.Of(work.Kept.Outcome.Kind, root));
         }
     }

@@ -24,13 +24,15 @@ internal sealed record RequestedSampling(Drawing Drawing, long? CompletionTokens
         => Has(body, "tools") || Has(body, "functions") || Has(body, "grammar") || Has(body, "logit_bias")
             || (body.TryGetProperty("response_format", out var format) && format.ValueKind is JsonValueKind.Object && format.TryGetProperty("type", out var type) && !type.ValueEquals("text"));
 
-    private static bool Has(JsonElement body, string name) => body.TryGetProperty(name, out var value) && value.ValueKind switch
+    /// <summary>Whether a field says anything.</summary>
+    internal static bool Has(JsonElement body, string name) => body.TryGetProperty(name, out var value) && value.ValueKind switch
     {
         JsonValueKind.Null => false,
         JsonValueKind.Array => value.GetArrayLength() > 0,
         _ => true,
     };
 
-    private static double? Number(JsonElement body, string name)
+    /// <summary>A field's number; null when it has none.</summary>
+    internal static double? Number(JsonElement body, string name)
         => body.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetDouble(out var number) ? number : null;
 }

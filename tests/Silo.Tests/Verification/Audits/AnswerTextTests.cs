@@ -28,7 +28,7 @@ public sealed class AnswerTextTests
         var bytes = Encoding.UTF8.GetBytes(Stream);
         for (var size = 1; size < bytes.Length; size += 7)
         {
-            Assert.True(AnswerText.TryRead([.. bytes.Chunk(size).Select(piece => (ReadOnlyMemory<byte>)piece)], out var answer));
+            Assert.True(AnswerText.TryRead([.. bytes.Chunk(size).Select(piece => (ReadOnlyMemory<byte>)piece)], default, out var answer));
             Assert.Equal(new AnswerText("zwei Äpfel", "stop"), answer);
         }
     }
@@ -52,13 +52,40 @@ public sealed class AnswerTextTests
     [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"a"}},{"index":1,"message":{"role":"assistant","content":"b"}}]}""")]
     [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"a","reasoning_content":"hm"}}]}""")]
     [InlineData("""{"error":{"message":"no"}}""")]
-    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":""}}]}""")]
     [InlineData("""{"choices":7}""")]
     [InlineData("""{"choices":[{"index":"0"}]}""")]
     [InlineData("[]")]
     [InlineData("not an answer")]
     [InlineData("")]
-    public void What_a_scorer_could_not_place_is_not_audited(string json) => Assert.Null(Read(json));
+    public void What_a_scorer_could_not_place_is_not_audited(string json) => Assert.Null(Read(json, new AskedFor(Tools: true, Choices: true)));
 
-    private static AnswerText? Read(string json) => AnswerText.TryRead([Encoding.UTF8.GetBytes(json)], out var answer) ? answer : null;
+    [Theory]
+    [InlineData("""{"choices":[{"index":1,"delta":{}}]}""")]
+    [InlineData("""{"choices":[{"index":0.5,"delta":{"content":"x"}}]}""")]
+    [InlineData("""{"choices":[{"index":9999999999,"delta":{"content":"x"}}]}""")]
+    [InlineData("""{"choices":[{"index":"0","delta":{"content":"x"}}]}""")]
+    [InlineData("""{"choices":[{"index":0,"delta":null}]}""")]
+    [InlineData("""{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"1"}],"function_call":{"name":"f"},"refusal":"no","audio":{"id":"a"}}}]}""")]
+    [InlineData("""{"choices":[7]}""")]
+    [InlineData("""{"choices":7}""")]
+    [InlineData("""{"error":false}""")]
+    [InlineData("""{"error":""}""")]
+    [InlineData("""{"error":0}""")]
+    [InlineData("[]")]
+    [InlineData("no JSON")]
+    public void What_nobody_asked_for_is_no_way_out_of_an_audit(string unasked)
+    {
+        const string Said = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"zwei \"}}]}\n\n";
+        Assert.Equal(new AnswerText("zwei zwei ", string.Empty), Read($"{Said}data: {unasked}\n\n{Said}"));
+        Assert.Equal(new AnswerText("zwei ", string.Empty), Read($"data: {unasked}\n\n{Said}"));
+        Assert.Equal(new AnswerText("zwei ", string.Empty), Read($"{{\n{Said}"));
+    }
+
+    [Theory]
+    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"stop"}]}""", "stop", false)]
+    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},"finish_reason":"tool_calls"}]}""", "tool_calls", false)]
+    [InlineData("""{"error":{"message":"no"},"choices":[{"index":0,"message":{"role":"assistant","content":"paid all the same?"},"finish_reason":"stop"}]}""", "", true)]
+    public void An_answer_without_a_word_is_audited_as_one(string json, string finishReason, bool brokeOff) => Assert.Equal(new AnswerText(string.Empty, finishReason) { BrokeOff = brokeOff }, Read(json));
+
+    private static AnswerText? Read(string json, AskedFor asked = default) => AnswerText.TryRead([Encoding.UTF8.GetBytes(json)], asked, out var answer) ? answer : null;
 }

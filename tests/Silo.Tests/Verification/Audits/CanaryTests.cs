@@ -122,8 +122,12 @@ public sealed class CanaryTests
         Assert.Equal(["job_0", "job_1", "job_2"], drawn.Distinct().Order());
         Assert.All(drawn.GroupBy(job => job), job => Assert.InRange(job.Count(), 40, 100));
 
-        static KeptAnswer Kept(string job)
-            => new(new JobOutcome(job, 1, "acct", "key", JobKind.Chat, "m", "", 0, "nd_a", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], []);
+        // An account that asks without end has no more say in what canaries look like.
+        for (var job = 0; job < 1_000; job++) buffer.Keep(Kept($"flood_{job}", "acct_flood"));
+        Assert.InRange(Enumerable.Range(0, 200).Count(_ => buffer.Draw(_ => true, random)!.Outcome.AccountId == "acct_flood"), 60, 140);
+
+        static KeptAnswer Kept(string job, string account = "acct")
+            => new(new JobOutcome(job, 1, account, "key", JobKind.Chat, "m", "", 0, "nd_a", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], []);
     }
 
     [Theory]

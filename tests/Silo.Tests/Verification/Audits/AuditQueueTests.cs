@@ -1,0 +1,48 @@
+using System.Globalization;
+using System.Text;
+using Dapper;
+using Federation.Silo.Tests.Storage;
+using Federation.Silo.Verification.Audits;
+
+namespace Federation.Silo.Tests.Verification.Audits;
+
+/// <summary>Whose audits come first.</summary>
+public abstract class AuditQueueTests(TestDatabase database)
+{
+    [Fact]
+    public async Task Audits_of_one_owner_that_nobody_can_carry_out_stand_in_no_others_way()
+    {
+        var sql = new StringBuilder("INSERT INTO epochs (epoch, secret, commitment, committed_at, state, beacon, revealed_at) VALUES (1, @bytes, @bytes, 0, 3, @bytes, 5), (2, @bytes, @bytes, 0, 3, @bytes, 6);");
+        AddOwner("many", epoch: 1, receipts: 20);
+        AddOwner("few", epoch: 2, receipts: 3);
+        await database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync(sql.ToString(), new { bytes = new byte[] { 1 }, other = new byte[] { 2 } }, transaction), default);
+
+        var drawn = await new AuditQueue(database.Database).ListDrawnAsync(8, default);
+        Assert.Equal(["many_00", "few_00", "many_01", "few_01", "many_02", "few_02", "many_03", "many_04"], drawn.Select(audit => audit.ReceiptId));
+        Assert.Equal(23, (await new AuditQueue(database.Database).ListDrawnAsync(100, default)).Length);
+
+        void AddOwner(string owner, int epoch, int receipts)
+        {
+            sql.Append(CultureInfo.InvariantCulture, $"""
+                INSERT INTO accounts (id, name, tier, created_at) VALUES ('acct_{owner}', '{owner}', 'contributor', 0);
+                INSERT INTO nodes (id, account_id, public_key, display_name, standing, created_at) VALUES ('nd_{owner}', 'acct_{owner}', {(owner == "few" ? "@bytes" : "@other")}, '{owner}', 'probation', 0);
+
+                """);
+            for (var i = 0; i < receipts; i++)
+            {
+                var id = string.Create(CultureInfo.InvariantCulture, $"{owner}_{i:00}");
+                sql.Append(CultureInfo.InvariantCulture, $"""
+                    INSERT INTO receipts (id, node_id, seq, epoch, job_id, attempt, payload, state, credited, created_at) VALUES ('{id}', 'nd_{owner}', {i}, {epoch}, 'job_{id}', 1, @bytes, 'issued', 1, 0);
+                    INSERT INTO earnings (id, receipt_id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, hour, dispatch_ms, last_ms, hardware_class, model_bytes,
+                                          prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, epoch)
+                    VALUES ('{id}', '{id}', 'nd_{owner}', 'acct_{owner}', 'job_{id}', 'dc', 'dc', 1, 1, 1, 0, 0, 0, 0, 0, 'cpu', 0, 1, 1, 1, 1000000, 1, 0, 10, 1, {epoch});
+
+                    """);
+            }
+        }
+    }
+}
+
+public sealed class SqliteAuditQueueTests(SqliteTestDatabase database) : AuditQueueTests(database), IClassFixture<SqliteTestDatabase>;
+
+public sealed class PostgresAuditQueueTests(PostgresTestDatabase database) : AuditQueueTests(database), IClassFixture<PostgresTestDatabase>;
