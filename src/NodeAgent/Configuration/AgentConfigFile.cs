@@ -134,6 +134,8 @@ public static class AgentConfigFile
     {
         // The library appends the place in its own, zero-based words.
         string reason = exception.Message.Split(" LineNumber:")[0];
-        return new ConfigProblem("", $"line {exception.LineNumber + 1}, column {exception.BytePositionInLine + 1} is not valid JSON: {reason}");
+        return new ConfigProblem("", exception.LineNumber is { } line
+            ? $"line {line + 1}, column {exception.BytePositionInLine + 1} is not valid JSON: {reason}"
+            : $"not valid JSON: {reason}");
     }
 }
