@@ -58,8 +58,20 @@ public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
         var hub = await StartHubAsync();
         var (code, said) = await HubProcess.RunAsync("--listen", $"127.0.0.1:{hub.Api.Port}");
         Assert.NotEqual(0, code);
-        Assert.Contains("in use", said, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("in use. Choose another with --listen", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", said, StringComparison.Ordinal);
         Assert.DoesNotContain("Unhandled exception", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_data_directory_that_cannot_be_made_is_named()
+    {
+        using var files = new TemporaryDirectory();
+        var file = Path.Combine(files.Path, "file");
+        await File.WriteAllTextAsync(file, "no directory");
+        await using var process = ChildProcess.StartDotnet("the hub", Places.Hub, ["run", "--data", Path.Combine(file, "data"), "--listen", "127.0.0.1:0"]);
+        Assert.Equal(2, await process.ExitAsync());
+        Assert.Contains(process.Lines, line => line.Contains($"The data directory {Path.Combine(file, "data")} cannot be made", StringComparison.Ordinal));
     }
 
     [Fact]

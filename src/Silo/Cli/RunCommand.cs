@@ -4,6 +4,7 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Options;
@@ -57,7 +58,7 @@ internal static class RunCommand
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.Orleans", LogLevel.Warning).AddFilter("Microsoft.Hosting", LogLevel.Warning);
         // A start that fails is told below, in words; the host would tell it first, with every frame of its stack.
         var hasStarted = false;
-        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", level => hasStarted && level >= LogLevel.Information);
         try
         {
             MakeDirectory(dataDirectory);
@@ -71,6 +72,14 @@ internal static class RunCommand
         {
             return Fail(exception.Failures);
         }
+        catch (StorageException exception) when (exception.Failure is StorageFailure.Unavailable)
+        {
+            return Fail([$"{exception.Message} (Is the database up, and Storage:Postgres or --data right?)"]);
+        }
+        catch (IOException exception) when (exception.InnerException is AddressInUseException)
+        {
+            return Fail([$"{exception.Message} Choose another with --listen, and with --listen-nodes for nodes."]);
+        }
         catch (Exception exception) when (exception is StorageException or IOException or InvalidDataException or UnauthorizedAccessException)
         {
             return Fail([exception.Message]);
@@ -80,8 +89,15 @@ internal static class RunCommand
     /// <summary>What the hub knows of its contributors is nobody else's business, so a new directory is its owner's alone.</summary>
     private static void MakeDirectory(string path)
     {
-        if (OperatingSystem.IsWindows()) Directory.CreateDirectory(path);
-        else Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        try
+        {
+            if (OperatingSystem.IsWindows()) Directory.CreateDirectory(path);
+            else Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"The data directory {Path.GetFullPath(path)} cannot be made: {exception.Message} Name one of yours with --data.", exception);
+        }
     }
 
     private static async Task<int> RunAsync(WebApplication app, ListenSettings listen, CancellationToken cancellationToken)
@@ -92,7 +108,16 @@ internal static class RunCommand
         await HubStack.PrepareAsync(app.Services.GetRequiredService<IOptions<StorageOptions>>().Value, cancellationToken);
         var operatorAccount = app.Services.GetRequiredService<OperatorAccount>();
         var newKey = await operatorAccount.EnsureAsync(cancellationToken);
-        await app.StartAsync(cancellationToken);
+        try
+        {
+            await app.StartAsync(cancellationToken);
+        }
+        catch (IOException)
+        {
+            // A port is taken: what runs beside the server has begun, and would fail loudly on services that are gone.
+            await app.StopAsync(CancellationToken.None);
+            throw;
+        }
 
         var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToArray();
         Console.WriteLine($"Hub       {app.Services.GetRequiredService<HubIdentity>().Id} ({HubStack.Name} stack)");
