@@ -30,6 +30,14 @@ internal sealed record HubAddress(HubId Id, Uri NodeLink, ImmutableArray<Uri> Ur
             }
             throw new HubUnreachableException($"{hub} answers, but not as a hub.");
         }
+        catch (HttpRequestException exception) when (exception.StatusCode is { } status)
+        {
+            throw new HubUnreachableException($"{hub} answered {(int)status}. Is it the hub's URL for API clients, and not the one for nodes?", exception);
+        }
+        catch (HttpRequestException exception) when (exception.HttpRequestError == HttpRequestError.SecureConnectionError)
+        {
+            throw new HubUnreachableException($"TLS with the hub at {hub} failed: {exception.GetBaseException().Message} (The URL of a hub without TLS begins with http://.)", exception);
+        }
         catch (Exception exception) when (exception is HttpRequestException or System.Text.Json.JsonException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
         {
             // Of a failed handshake only the innermost says why.

@@ -71,6 +71,10 @@ internal static class HubClient
             if (text.Length > 0) Console.WriteLine(isJson ? JsonNode.Parse(text)!.ToJsonString(Indented) : text);
             return 0;
         }
+        catch (HttpRequestException exception) when (exception.HttpRequestError == HttpRequestError.SecureConnectionError)
+        {
+            return Fail($"TLS with the hub at {hub} failed: {exception.GetBaseException().Message} (The URL of a hub without TLS begins with http://.)");
+        }
         catch (HttpRequestException exception)
         {
             // Of a failed handshake only the innermost says why.

@@ -71,7 +71,7 @@ internal sealed partial class NodeLinkService(
             {
                 JoinTokenStatus.Expired => "the join token has expired; ask the hub for a new one",
                 JoinTokenStatus.Used => "the join token was used already; ask the hub for a new one",
-                _ => "the join token is unknown",
+                _ => "the join token is unknown; give all of it, or ask the hub for a new one",
             });
         }
         var hardware = request.Hardware ?? new Hardware();
