@@ -8,6 +8,7 @@
 # Each file is left in artifacts/publish/<rid>/. A platform that could not be published is named, and the exit code is then 1.
 set -euo pipefail
 
+if [ "${1:-}" = --help ]; then sed --quiet '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0; fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ $# -gt 0 ] || set -- linux-x64 win-x64
 
