@@ -92,7 +92,7 @@ internal static class Targets
         var honest = experiment.Seeds.Select(seed => (Years: Figures.HonestNodeYears(seed), Rate: Figures.HonestBans(seed))).ToArray();
         return string.Create(
             Culture,
-            $"{honest.Sum(seed => seed.Years * seed.Rate):0} bans in {honest.Sum(seed => seed.Years):0} node-years, too few to measure a rate of one in a thousand. A second confirmed mismatch within 30 days bans, and chance alone brings some about.");
+            $"{honest.Sum(seed => seed.Years * seed.Rate):0} bans in {honest.Sum(seed => seed.Years):0} node-years, too few to measure a rate of one in a thousand. A second confirmed mismatch within 30 days and 200 audits bans, and chance alone brings some about.");
     }
 
     private static TargetRow LossToGain(IReadOnlyList<StrategySummary> summaries)

@@ -11,7 +11,7 @@ namespace Federation.Silo.Verification.Standings;
 ///       ▲  ▲                                     │
 ///       │  └──20 audits passed── quarantined ◀───┤ confirmed mismatch (from probation, too)
 ///       │                             │          │
-///       └──appeal granted── banned ◀──┴──────────┘ fraud, or a second confirmed mismatch within 30 days
+///       └──appeal granted── banned ◀──┴──────────┘ fraud, or a second confirmed mismatch within 30 days and 200 audits
 /// </code>
 /// A quarantined node gets no paid work; canaries, which it cannot tell from work, are what clears it.
 /// </remarks>
@@ -80,7 +80,8 @@ internal static class StandingRules
     {
         var before = nothing.Before;
         var earlier = options.ShadowMode ? Later(before.MismatchAt, before.ShadowMismatchAt) : before.MismatchAt;
-        var isSecond = earlier is { } first && now - first <= options.MismatchMemory;
+        // In the shadow no standing fell, and what passed since is not counted apart: there days alone decide.
+        var isSecond = earlier is { } first && now - first <= options.MismatchMemory && (options.ShadowMode || before.AuditsPassed < options.MismatchAudits);
         var bans = isSecond || before.Standing is Standing.Banned;
         var consequences = Consequences.Forfeit | (bans ? Consequences.Ban : Consequences.AuditEverything);
         return options.ShadowMode

@@ -47,6 +47,21 @@ public sealed class StandingRulesTests
         Assert.Equal(Standing.Quarantined, late.After.Standing);
     }
 
+    [Theory]
+    [InlineData(20, Standing.Banned)]
+    [InlineData(199, Standing.Banned)]
+    [InlineData(200, Standing.Quarantined)]
+    public void A_second_mismatch_bans_only_if_few_audits_passed_since_the_first_and_forfeits_all_the_same(int passed, Standing after)
+    {
+        var first = StandingRules.Decide(At(Standing.Trusted), Evidence.AuditMismatch, Options, Noon).After;
+        var since = Live(first, Noon.AddDays(3), Enumerable.Repeat(Evidence.AuditPassed, passed));
+        var second = StandingRules.Decide(since, Evidence.AuditMismatch, Options, Noon.AddDays(4));
+        Assert.Equal(after, second.After.Standing);
+        Assert.True(second.Applied.HasFlag(Consequences.Forfeit));
+        // It is the first for the next one: the count begins anew.
+        Assert.Equal(Standing.Banned, StandingRules.Decide(second.After, Evidence.AuditMismatch, Options, Noon.AddDays(5)).After.Standing);
+    }
+
     [Fact]
     public void In_shadow_mode_a_mismatch_is_decided_and_not_applied_and_never_counts_as_a_first_one_later()
     {
