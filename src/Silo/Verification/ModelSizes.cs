@@ -70,7 +70,7 @@ internal sealed class VouchedSizes
 
     /// <summary>
     /// The bytes that count for a payee, never more than he claims: the operator's word, by catalog or by his nodes, where there is one; else the median of what enough other accounts say, so that
-    /// few can neither raise nor lower it; else at most the least that any other says, and at most a bound.
+    /// few can neither raise nor lower it; else at most the middle of what others say, of two the larger so that one of them alone lowers nothing, and at most a bound.
     /// </summary>
     /// <param name="weights">The model.</param>
     /// <param name="claimed">The payee's own word; 0 when he tells nothing, and then the others' counts.</param>
@@ -82,7 +82,7 @@ internal sealed class VouchedSizes
         long? vouched = _catalog.TryGetValue(weights, out var listed) ? listed
             : others.FirstOrDefault(voice => voice.Account == OperatorAccount.AccountId) is { Account: not null } own ? own.Bytes
             : others.Length >= options.VouchingAccounts ? others[(others.Length - 1) / 2].Bytes
-            : others.Length > 0 ? Math.Min(others[0].Bytes, options.UnvouchedModelBytes)
+            : others.Length > 0 ? Math.Min(others[others.Length / 2].Bytes, options.UnvouchedModelBytes)
             : null;
         return claimed > 0 ? Math.Min(claimed, vouched ?? options.UnvouchedModelBytes) : vouched ?? 0;
     }

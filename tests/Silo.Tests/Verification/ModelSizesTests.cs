@@ -33,7 +33,7 @@ public sealed class ModelSizesTests
                 .Select(account => (account.Key, Bytes: account.Where(model => model.SizeBytes > 0 && (weights == "m" || model.Digest == weights)).Min(model => (long?)model.SizeBytes)))
                 .Where(voice => voice.Bytes is not null).OrderBy(voice => voice.Bytes).ToArray();
             var vouched = voices.FirstOrDefault(voice => voice.Key == OperatorAccount.AccountId).Bytes
-                ?? (voices.Length >= 3 ? voices[(voices.Length - 1) / 2].Bytes : voices.Length > 0 ? Math.Min(16, voices[0].Bytes!.Value) : null);
+                ?? (voices.Length >= 3 ? voices[(voices.Length - 1) / 2].Bytes : voices.Length > 0 ? Math.Min(16, voices[voices.Length / 2].Bytes!.Value) : null);
             Assert.Equal(claimed > 0 ? Math.Min(claimed, vouched ?? 16) : vouched ?? 0, VouchedSizes.Of(nodes, Nothing).Counted(weights, claimed, "a", Rules));
         }));
 
@@ -58,6 +58,10 @@ public sealed class ModelSizesTests
         Assert.Equal(30, VouchedSizes.Of([.. honest, Node("e", Standing.Trusted, 1, "d")], Nothing).Counted("d", 100, "a", Rules));
         Assert.Equal(30, VouchedSizes.Of([.. honest, Node("e", Standing.Trusted, 90, "d")], Nothing).Counted("d", 100, "a", Rules));
     }
+
+    [Fact]
+    public void One_of_two_others_alone_takes_nothing_from_a_payee()
+        => Assert.Equal(12, VouchedSizes.Of([Node("b", Standing.Trusted, 12, "d"), Node("e", Standing.Trusted, 1, "d")], Nothing).Counted("d", 12, "a", Rules));
 
     [Fact]
     public void The_operators_catalog_counts_before_what_any_node_says()

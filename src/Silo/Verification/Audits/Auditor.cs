@@ -146,8 +146,10 @@ internal sealed class Auditor(
             Offsets = verifier.ScoresWholeTexts ? null : AuditPlan.Offsets(answer.Text, ended, work.Seed.Bytes.Span, work.Positions ?? options.Value.Positions),
         };
         if (await verifiers.ScoreAsync(verifier, ask, cancellationToken) is not { } score) return null;
+        var read = ReadPart.Of(score, answer.Text, RequestedSampling.StopBytes(request));
         return new AuditedAnswer
         {
+            UnreadBytes = read.UnreadBytes,
             Drawing = sampling.Drawing,
             Positions = ScoredPosition.Of(score, answer.Text, endIsTheModels: ended && !sampling.HasStop, work.Worker, isWhole),
             FinishReason = answer.FinishReason,
@@ -159,7 +161,7 @@ internal sealed class Auditor(
             // Of the same digest, which alone says that there is one right size.
             ModelBytesCounted = outcome.ModelDigest.Length > 0 && verifier.Model.Digest == outcome.ModelDigest && verifier.Model.SizeBytes > 0 ? verifier.Model.SizeBytes : null,
             PromptTokensCounted = score.PromptTokens,
-            CompletionTokensCounted = score.AnswerTokens,
+            CompletionTokensCounted = read.TokensMax,
             ContextTokens = score.ContextTokens,
         };
     }

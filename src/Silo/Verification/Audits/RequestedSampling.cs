@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Verification.Inference;
@@ -23,6 +24,14 @@ internal sealed record RequestedSampling(Drawing Drawing, long? CompletionTokens
     private static bool IsConstrained(JsonElement body)
         => Has(body, "tools") || Has(body, "functions") || Has(body, "grammar") || Has(body, "logit_bias")
             || (body.TryGetProperty("response_format", out var format) && format.ValueKind is JsonValueKind.Object && format.TryGetProperty("type", out var type) && !type.ValueEquals("text"));
+
+    /// <summary>Bytes of the longest stop text of a body; 0 where there is none.</summary>
+    public static int StopBytes(JsonElement body) => !body.TryGetProperty("stop", out var stop) ? 0 : stop.ValueKind switch
+    {
+        JsonValueKind.String => Encoding.UTF8.GetByteCount(stop.GetString()!),
+        JsonValueKind.Array => stop.EnumerateArray().Where(static text => text.ValueKind is JsonValueKind.String).Select(static text => Encoding.UTF8.GetByteCount(text.GetString()!)).DefaultIfEmpty().Max(),
+        _ => 0,
+    };
 
     /// <summary>Whether a field says anything.</summary>
     internal static bool Has(JsonElement body, string name) => body.TryGetProperty(name, out var value) && value.ValueKind switch

@@ -29,6 +29,9 @@ internal sealed record AuditedAnswer
     /// <summary>It came to its end. What broke off has tokens that were made and never came, and its last ones may have come in part.</summary>
     public bool IsWhole { get; init; } = true;
 
+    /// <summary>Bytes at the answer's end that the verifier did not look at, see <see cref="ReadPart"/>.</summary>
+    public int UnreadBytes { get; init; }
+
     /// <summary>Tokens the worker claims, the end token with them.</summary>
     public required long CompletionTokens { get; init; }
 
@@ -47,7 +50,7 @@ internal sealed record AuditedAnswer
     /// <summary>The verifier's own count of the prompt; null when it did not tell.</summary>
     public int? PromptTokensCounted { get; init; }
 
-    /// <summary>The verifier's own count of the answer; null when it did not tell.</summary>
+    /// <summary>The verifier's own count of the answer, or the most that it can have; null when it did not tell.</summary>
     public int? CompletionTokensCounted { get; init; }
 
     /// <summary>What the model's context holds; null when it is not known.</summary>

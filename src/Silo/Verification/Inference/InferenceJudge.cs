@@ -10,6 +10,9 @@ namespace Federation.Silo.Verification.Inference;
 /// <remarks>Pure. A mismatch is soft whatever its size: only arbiters confirm one.</remarks>
 internal sealed class InferenceJudge(InferenceCheckOptions options)
 {
+    /// <summary>A character that was cut, and what comes with it. Whoever writes one in the midst of an answer is not cleared by what stands before it.</summary>
+    private const int UnreadBytesMax = 64;
+
     /// <summary>Judges one answer and gives what is to be remembered of the node.</summary>
     /// <param name="answer">The answer as scored.</param>
     /// <param name="history">Of the node with these weights.</param>
@@ -49,6 +52,8 @@ internal sealed class InferenceJudge(InferenceCheckOptions options)
         (figures, history) = CheckDeltas(counted, answer.Drawing == Drawing.Sampled ? options.Drawn : options.Greedy, figures, history, reasons, alarms);
         figures = CheckEnd(answer.Drawing, counted, figures, reasons);
         var isFine = reasons.Count == 0 && alarms.Count == 0;
+        if (isFine && answer.UnreadBytes > UnreadBytesMax)
+            return (new InferenceVerdict(InferenceOutcome.Inconclusive, [Text($"The last {answer.UnreadBytes} bytes could not be read: a replaced character stands before them.")], figures, []), history);
         return (new InferenceVerdict(isFine ? InferenceOutcome.Ok : InferenceOutcome.SoftMismatch, [.. reasons], figures, alarms.ToImmutable()), history);
     }
 

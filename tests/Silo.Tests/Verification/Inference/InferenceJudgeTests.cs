@@ -203,6 +203,14 @@ public sealed class InferenceJudgeTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void An_answer_whose_end_nobody_could_read_is_not_cleared_by_its_beginning_and_accused_all_the_same()
+    {
+        AssertOutcome(InferenceOutcome.Ok, Greedy(100) with { UnreadBytes = 64 });
+        AssertOutcome(InferenceOutcome.Inconclusive, Greedy(100) with { UnreadBytes = 65 });
+        AssertOutcome(InferenceOutcome.SoftMismatch, Greedy(100) with { UnreadBytes = 65, CompletionTokensCounted = 90 });
+    }
+
+    [Fact]
     public void A_prompts_tokens_claimed_beyond_the_verifiers_count_and_a_template_are_found()
     {
         // 1000 and 5 %, two more, and a template's 16.
