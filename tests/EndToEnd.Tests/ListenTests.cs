@@ -79,9 +79,10 @@ public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
     {
         using var data = new TemporaryDirectory();
         await using var process = ChildProcess.StartDotnet(
-            "the hub", Places.Hub, ["run", "--data", data.Path, "--listen", "127.0.0.1:0"], new Dictionary<string, string> { ["Gateway__MaxNodes"] = "0" });
+            "the hub", Places.Hub, ["run", "--data", data.Path, "--listen", "127.0.0.1:0"], new Dictionary<string, string> { ["Gateway__MaxNodes"] = "0", ["Standing__ShadowMod"] = "false" });
         Assert.Equal(2, await process.ExitAsync());
         Assert.Contains(process.Lines, line => line.Contains("MaxNodes", StringComparison.Ordinal));
+        Assert.Contains(process.Lines, line => line.Contains("Standing:ShadowMod is not a setting", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -42,6 +42,7 @@ internal static class HubHost
         builder.AddNodes();
         builder.AddModels();
         builder.AddGateway();
+        builder.AddVerificationSettings();
         builder.RequireGoodSettings();
         builder.AddGrainEngine(storage, clustering);
         // After the grains, which its background work calls.
@@ -106,30 +107,35 @@ internal static class HubHost
         });
     }
 
-    private static void AddVerification(this WebApplicationBuilder builder)
+    private static void AddVerificationSettings(this WebApplicationBuilder builder)
     {
         builder.Services.AddValidated<HardwareClassOptions, HardwareClassOptionsValidator>(HardwareClassOptions.SectionName);
         builder.Services.AddValidated<StandingOptions, StandingOptionsValidator>(StandingOptions.SectionName);
         builder.Services.AddValidated<AccrualOptions, AccrualOptionsValidator>(AccrualOptions.SectionName);
         builder.Services.AddValidated<EpochOptions, EpochOptionsValidator>(EpochOptions.SectionName);
+        builder.Services.AddValidated<ChallengeOptions, ChallengeOptionsValidator>(ChallengeOptions.SectionName);
+        builder.Services.AddValidated<ChallengeScheduleOptions, ChallengeScheduleOptionsValidator>(ChallengeScheduleOptions.SectionName);
+        builder.Services.AddValidated<CommonSlotOptions, CommonSlotOptionsValidator>(CommonSlotOptions.SectionName);
+        builder.Services.AddValidated<ProbeOptions, ProbeOptionsValidator>(ProbeOptions.SectionName);
+        builder.Services.AddValidated<AuditOptions, AuditOptionsValidator>(AuditOptions.SectionName);
+        builder.Services.AddValidated<CanaryOptions, CanaryOptionsValidator>(CanaryOptions.SectionName);
+        builder.Services.AddValidated<InferenceCheckOptions, InferenceCheckOptionsValidator>(InferenceCheckOptions.SectionName);
+        builder.Services.AddValidated<BenchmarkOptions, BenchmarkOptionsValidator>(BenchmarkOptions.SectionName);
+    }
+
+    private static void AddVerification(this WebApplicationBuilder builder)
+    {
         builder.Services.AddSingleton<HardwareClasses>();
         builder.Services.AddSingleton<ReceiptStore>();
         builder.Services.AddSingleton<VerificationStore>();
         builder.Services.AddSingleton<EarningStore>();
         builder.Services.AddSingleton<NodeVerifications>();
-        builder.Services.AddValidated<ChallengeOptions, ChallengeOptionsValidator>(ChallengeOptions.SectionName);
-        builder.Services.AddValidated<ChallengeScheduleOptions, ChallengeScheduleOptionsValidator>(ChallengeScheduleOptions.SectionName);
         builder.Services.AddSingleton<VerificationThread>();
         builder.Services.AddSingleton<ChallengeRoom>();
-        builder.Services.AddValidated<CommonSlotOptions, CommonSlotOptionsValidator>(CommonSlotOptions.SectionName);
         builder.Services.AddSingleton<SlotResultStore>();
         builder.Services.AddSingleton<Neighbourhood>();
         builder.Services.AddSingleton<SlotRoom>();
-        builder.Services.AddValidated<ProbeOptions, ProbeOptionsValidator>(ProbeOptions.SectionName);
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ProbeRoom>(services, new UnforeseeableRandom()));
-        builder.Services.AddValidated<AuditOptions, AuditOptionsValidator>(AuditOptions.SectionName);
-        builder.Services.AddValidated<CanaryOptions, CanaryOptionsValidator>(CanaryOptions.SectionName);
-        builder.Services.AddValidated<InferenceCheckOptions, InferenceCheckOptionsValidator>(InferenceCheckOptions.SectionName);
         builder.Services.AddSingleton(services => new InferenceJudge(services.GetRequiredService<IOptions<InferenceCheckOptions>>().Value));
         builder.Services.AddSingleton<AnswerBuffer>();
         builder.Services.AddSingleton<AuditTrail>();
@@ -142,7 +148,6 @@ internal static class HubHost
         builder.Services.AddSingleton<OwnJobs>();
         builder.Services.AddSingleton<CanaryPrompts>();
         builder.Services.AddSingleton<CanaryRunner>();
-        builder.Services.AddValidated<BenchmarkOptions, BenchmarkOptionsValidator>(BenchmarkOptions.SectionName);
         builder.Services.AddSingleton<SpeedStore>();
         builder.Services.AddSingleton<ModelSizes>();
         builder.Services.AddSingleton<ReferenceSpeeds>();

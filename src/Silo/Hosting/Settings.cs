@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Globalization;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Options;
@@ -34,6 +35,24 @@ internal static partial class Settings
             if (property.GetValue(options) is IList { IsReadOnly: false } list && section.GetSection(property.Name).GetChildren().Any()) list.Clear();
         }
         section.Bind(options);
+        foreach (var property in options.GetType().GetProperties())
+        {
+            if (property.GetValue(options) is Dictionary<string, long> numbers) BindNumbers(section.GetSection(property.Name), numbers);
+        }
+    }
+
+    /// <summary>Names of models and digests have colons, which the configuration takes for levels: whatever has a value below the section is an entry.</summary>
+    /// <exception cref="InvalidOperationException">A value is no whole number.</exception>
+    private static void BindNumbers(IConfigurationSection section, Dictionary<string, long> numbers)
+    {
+        var entries = section.AsEnumerable(makePathsRelative: true).Where(entry => entry.Value is not null).ToList();
+        if (entries.Count == 0) return;
+        numbers.Clear();
+        foreach (var (name, value) in entries)
+        {
+            if (!long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number)) throw new InvalidOperationException($"'{value}' of {name} is not a whole number.");
+            numbers[name] = number;
+        }
     }
 
     private static IEnumerable<string> Problems(SettingsSection section, IConfigurationSection settings)
@@ -50,7 +69,8 @@ internal static partial class Settings
         try
         {
             // Each by itself: the binder stops at the first value of a section that it cannot read.
-            setting.Get(property.PropertyType);
+            if (property.PropertyType == typeof(Dictionary<string, long>)) BindNumbers(setting, []);
+            else setting.Get(property.PropertyType);
             return null;
         }
         catch (InvalidOperationException exception)

@@ -48,7 +48,7 @@ internal sealed class HardwareClassOptions
     public int VouchingAccounts { get; set; } = 3;
 
     /// <summary>The operator's catalog: bytes of the weights of models, by digest, or by name where engines tell no digest. Counts before what any node says. Default empty.</summary>
-    public Dictionary<string, long> ModelBytes { get; } = new(StringComparer.Ordinal);
+    public Dictionary<string, long> ModelBytes { get; set; } = new(StringComparer.Ordinal);
 
     /// <summary>How long a silo goes by the model sizes that it has read from the hub's directory. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]

@@ -14,6 +14,7 @@ public sealed class SettingsTests
         SettingsSection.Of<StorageOptions, StorageOptionsValidator>(StorageOptions.SectionName),
         SettingsSection.Of<HubOptions, HubOptionsValidator>(HubOptions.SectionName),
         SettingsSection.Of<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName),
+        SettingsSection.Of<HardwareClassOptions, HardwareClassOptionsValidator>(HardwareClassOptions.SectionName),
         SettingsSection.Of<ClusteringOptions, ClusteringOptionsValidator>(ClusteringOptions.SectionName),
     ];
 
@@ -29,6 +30,18 @@ public sealed class SettingsTests
         Settings.Bind(configuration.GetSection("Elsewhere"), unset);
         Assert.Equal(["ours"], set.Classes.Select(hardwareClass => hardwareClass.Name));
         Assert.NotEmpty(unset.Classes);
+    }
+
+    [Fact]
+    public void A_models_size_is_set_by_a_name_or_digest_that_has_colons()
+    {
+        Assert.Empty(Problems(("HardwareClasses:ModelBytes:qwen3:0.6b", "500000000"), ("HardwareClasses:ModelBytes:sha256:0a", "7"), ("HardwareClasses:ModelBytes:plain", "3")));
+        var options = new HardwareClassOptions();
+        Settings.Bind(
+            new ConfigurationBuilder().AddInMemoryCollection([new("H:ModelBytes:qwen3:0.6b", "500000000"), new("H:ModelBytes:sha256:0a", "7"), new("H:ModelBytes:plain", "3")]).Build().GetSection("H"),
+            options);
+        Assert.Equal([("plain", 3L), ("qwen3:0.6b", 500_000_000L), ("sha256:0a", 7L)], options.ModelBytes.Select(entry => (entry.Key, entry.Value)).Order());
+        Assert.Equal(["HardwareClasses:ModelBytes: 'much' of qwen3:0.6b is not a whole number."], Problems(("HardwareClasses:ModelBytes:qwen3:0.6b", "much")));
     }
 
     [Fact]
