@@ -20,6 +20,8 @@ internal sealed class Federation : IAsyncDisposable
 
     public string Key { get; private set; } = null!;
 
+    public Process HubProcess { get; private set; } = null!;
+
     /// <summary>Starts a hub.</summary>
     /// <param name="hubFile">The program.</param>
     /// <param name="settings">Beyond the defaults, as <c>Section__Name</c>.</param>
@@ -27,6 +29,7 @@ internal sealed class Federation : IAsyncDisposable
     {
         var federation = new Federation();
         var hub = federation.Start(hubFile, ["run", "--data", Path.Combine(federation._data.FullName, "hub"), "--listen", "127.0.0.1:0"], settings ?? []);
+        federation.HubProcess = hub;
         while (await hub.StandardOutput.ReadLineAsync().WaitAsync(Patience) is { } line && !line.StartsWith("Ready", StringComparison.Ordinal))
         {
             if (line.StartsWith("API", StringComparison.Ordinal)) federation.Hub = new Uri(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]);
@@ -101,7 +104,7 @@ internal sealed class Federation : IAsyncDisposable
 
     public HttpClient Client()
     {
-        var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 1_000 }) { BaseAddress = Hub };
+        var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 1_000, ResponseDrainTimeout = TimeSpan.Zero }) { BaseAddress = Hub };
         http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", Key);
         return http;
     }

@@ -1,8 +1,17 @@
 using Federation.Bench;
 
-// dotnet run -c Release -- hub | ledger [postgres connection string] | stack | receipts | proofs | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
+// dotnet run -c Release -- gateway | hub | ledger [postgres connection string] | stack | receipts | proofs | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
+if (args is ["serve-engine" or "serve-pass-through", ..])
+{
+    var server = args is ["serve-pass-through", var upstream] ? PassThrough.Create(new Uri(upstream)) : FakeEngine.Create();
+    await server.StartAsync();
+    Console.WriteLine(FakeEngine.UrlOf(server));
+    await server.WaitForShutdownAsync();
+    return 0;
+}
 var table = args switch
 {
+    ["gateway", var hub, var node] => await GatewayBench.RunAsync(hub, node),
     ["hub", var hub, var node] => await HubBench.RunAsync(hub, node),
     ["ledger", .. var postgres] => await LedgerBench.RunAsync(postgres.FirstOrDefault()),
     ["stack"] => await StackBench.RunAsync(),
@@ -16,7 +25,7 @@ var table = args switch
 };
 if (table is null)
 {
-    Console.Error.WriteLine("usage: Federation.Bench hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | proofs | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
+    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> | hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | proofs | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
     return 2;
 }
 Console.WriteLine(table.ToMarkdown());
