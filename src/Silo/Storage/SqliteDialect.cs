@@ -1,6 +1,8 @@
 using System.Data.Common;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace Federation.Silo.Storage;
 
@@ -9,6 +11,9 @@ internal sealed class SqliteDialect : SqlDialect
 {
     private readonly string _connectionString;
     private readonly string _pragmas;
+
+    // Connections of the pool that have been told the pragmas: told anew each time, they cost more than most queries.
+    private readonly ConditionalWeakTable<sqlite3, object> _told = [];
 
     // SQLite has one writer at a time. Our own writers queue here, in order, instead of spinning on SQLITE_BUSY.
     private readonly SemaphoreSlim _writer = new(1, 1);
@@ -20,13 +25,12 @@ internal sealed class SqliteDialect : SqlDialect
         {
             DataSource = Path.Combine(directory.FullName, "hub.db"),
             Mode = SqliteOpenMode.ReadWriteCreate,
-            ForeignKeys = true,
             Pooling = true,
             DefaultTimeout = (int)options.CommandTimeout.TotalSeconds,
         }.ToString();
 
         // FULL: the write-ahead log is synced before a commit returns, so what was acknowledged survives a power cut.
-        _pragmas = $"PRAGMA busy_timeout = {(long)options.CommandTimeout.TotalMilliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+        _pragmas = $"PRAGMA foreign_keys = ON; PRAGMA busy_timeout = {(long)options.CommandTimeout.TotalMilliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
         SQLitePCL.Batteries_V2.Init();
     }
 
@@ -49,9 +53,13 @@ internal sealed class SqliteDialect : SqlDialect
         try
         {
             await connection.OpenAsync(cancellationToken);
-            using var command = connection.CreateCommand();
-            command.CommandText = _pragmas;
-            await command.ExecuteNonQueryAsync(cancellationToken);
+            if (!_told.TryGetValue(connection.Handle!, out _))
+            {
+                using var command = connection.CreateCommand();
+                command.CommandText = _pragmas;
+                await command.ExecuteNonQueryAsync(cancellationToken);
+                _told.AddOrUpdate(connection.Handle!, _told);
+            }
             return connection;
         }
         catch
