@@ -8,6 +8,7 @@ using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 using Federation.Silo.Accounts;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
@@ -163,7 +164,7 @@ internal sealed partial class InferenceRun(
             using var overdue = new CancellationTokenSource(options.AnswerTimeout, time);
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
             using var answer = new Answer(member, lease!, new AnswerMeter(request.Body.Length), dispatchedAt, limit.Token);
-            if (request.Kind is JobKind.Chat or JobKind.Completion && audited.Fits(request.Body.Length)) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
+            if (audited.Fits(request.Body.Length)) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
             try
             {
                 return await RelayAsync(answer);
@@ -386,7 +387,7 @@ internal sealed partial class InferenceRun(
             answer.DispatchedAt.ToUnixTimeMilliseconds(),
             firstAt.ToUnixTimeMilliseconds(),
             answer.LastAt.ToUnixTimeMilliseconds(),
-            answer.Member.Model.DeterminismClass)
+            DeterminismClass.ForKind(answer.Member.Model.DeterminismClass, request.Kind))
         {
             LogprobCommitment = answer.LogprobCommitment,
         };

@@ -144,6 +144,7 @@ internal static class HubHost
         builder.Services.AddSingleton<Verifiers>();
         builder.Services.AddSingleton<Reveals>();
         builder.Services.AddSingleton<AuditMemory>();
+        builder.Services.AddSingleton<EmbeddingAuditor>();
         builder.Services.AddSingleton<Auditor>();
         builder.Services.AddSingleton<OwnJobs>();
         builder.Services.AddSingleton<CanaryPrompts>();

@@ -1,3 +1,4 @@
+using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 
 namespace Federation.Contracts.Tests.Verification;
@@ -19,6 +20,14 @@ public sealed class DeterminismClassTests
     [InlineData("", "")]
     [InlineData("name:hf.co%2Fqwen", "name:hf.co%2Fqwen/builtin/1/cpu/x64/np1")]
     public void The_weights_of_a_class_are_its_first_field(string weights, string text) => Assert.Equal(weights, DeterminismClass.WeightsOf(text));
+
+    [Theory]
+    [InlineData("sha256:0af1/ollama/0.33.0/cuda/sm_89/np4", JobKind.Embedding, "sha256:0af1+embedding/ollama/0.33.0/cuda/sm_89/np4")]
+    [InlineData("sha256:0af1", JobKind.Embedding, "sha256:0af1+embedding")]
+    [InlineData("", JobKind.Embedding, "")]
+    [InlineData("sha256:0af1/ollama/0.33.0/cuda/sm_89/np4", JobKind.Chat, "sha256:0af1/ollama/0.33.0/cuda/sm_89/np4")]
+    [InlineData("sha256:0af1/ollama/0.33.0/cuda/sm_89/np4", JobKind.Completion, "sha256:0af1/ollama/0.33.0/cuda/sm_89/np4")]
+    public void Vectors_have_a_class_of_their_own(string model, JobKind kind, string expected) => Assert.Equal(expected, DeterminismClass.ForKind(model, kind));
 
     [Theory]
     [InlineData(null)]

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
+using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
@@ -483,6 +484,22 @@ public sealed class InferenceRunTests
         Assert.Equal(scene.Grains.Jobs.Settled.Single(), kept.Outcome);
         Assert.True(Federation.Silo.Verification.Audits.AnswerText.TryRead(kept.Answer, default, out var answer));
         Assert.Equal(("4", string.Empty), (answer.Text, answer.FinishReason));
+    }
+
+    [Fact]
+    public async Task Vectors_may_be_audited_too_and_are_remembered_apart_from_text()
+    {
+        const string Body = """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1]}],"usage":{"prompt_tokens":2,"total_tokens":2}}""";
+        await using var scene = new InferenceScene(stream: false, body: """{"model":"llama","input":"hi"}""", kind: JobKind.Embedding);
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1, contentType: "application/json"), Says.Chunk(Lease1, 0, Body), Says.Done(Lease1));
+        await scene.EndAsync();
+        var kept = scene.Audited.Find(InferenceScene.JobId)!;
+        Assert.Equal(scene.Grains.Jobs.Settled.Single(), kept.Outcome);
+        Assert.Equal((JobKind.Embedding, 2L, "sha256:weights+embedding/ollama/1/cuda/sm_89/np2"), (kept.Outcome.Kind, kept.Outcome.PromptTokens, kept.Outcome.DeterminismClass));
+        Assert.Equal(Body, Encoding.UTF8.GetString(kept.Answer.Single().Span));
     }
 
     [Fact]

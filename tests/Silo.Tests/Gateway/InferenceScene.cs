@@ -24,7 +24,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     private readonly NodeLinkOptions _link = new();
     private InferenceRun? _run;
 
-    public InferenceScene(bool stream = true, Action<GatewayOptions>? configure = null, string body = """{"model":"llama","messages":[{"content":"hi"}]}""")
+    public InferenceScene(bool stream = true, Action<GatewayOptions>? configure = null, string body = """{"model":"llama","messages":[{"content":"hi"}]}""", JobKind kind = JobKind.Chat)
     {
         configure?.Invoke(Options);
         _sessions = new NodeSessions(Microsoft.Extensions.Options.Options.Create(_link));
@@ -33,7 +33,7 @@ internal sealed class InferenceScene : IAsyncDisposable
         Http = new DefaultHttpContext { Request = { Path = "/v1/chat/completions" }, Response = { Body = _client }, RequestAborted = _clientGone.Token };
         Request = new InferenceRequest(
             JobId,
-            JobKind.Chat,
+            kind,
             new RequestHead(ScriptedSession.Model, stream),
             Encoding.UTF8.GetBytes(body),
             new ApiCaller("acct_ann", "key_1", []),

@@ -1,4 +1,5 @@
 using System.Text;
+using Federation.Protocol.OpenAi;
 
 namespace Federation.Protocol.Verification;
 
@@ -34,6 +35,14 @@ public sealed record DeterminismClass(string ModelDigest, string Engine, string 
     /// word and can change from one job to the next.
     /// </summary>
     public static string WeightsOf(string canonical) => canonical.IndexOf('/', StringComparison.Ordinal) is >= 0 and var end ? canonical[..end] : canonical;
+
+    /// <summary>
+    /// The class of a node's answers of a kind. Vectors say nothing about text, nor text about vectors: evidence of the one must not pay the other, so that the weights of embeddings are spelled apart.
+    /// </summary>
+    /// <param name="canonical">Of the model, as the node reports it.</param>
+    /// <param name="kind">What was asked.</param>
+    public static string ForKind(string canonical, JobKind kind)
+        => kind is JobKind.Embedding && canonical.Length > 0 ? $"{WeightsOf(canonical)}+embedding{canonical.AsSpan(WeightsOf(canonical).Length)}" : canonical;
 
     /// <summary>How one field is spelled.</summary>
     public static string Spell(string field)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Federation.Contracts.Jobs;
+using Federation.Protocol.OpenAi;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Audits;
@@ -26,11 +27,19 @@ internal sealed record KeptAnswer(JobOutcome Outcome, string Engine, ReadOnlyMem
 internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider time)
 {
     private readonly Lock _gate = new();
-    private readonly LinkedList<(string JobId, KeptAnswer Answer, long KeptAt)> _byAge = [];
+    private readonly Shelf _texts = new();
+    // Vectors are a hundred times as many bytes for as much work: they would leave texts no room.
+    private readonly Shelf _vectors = new();
     private readonly Dictionary<string, LinkedListNode<(string JobId, KeptAnswer Answer, long KeptAt)>> _byJob = new(StringComparer.Ordinal);
 
     /// <summary>Memory in use, bytes.</summary>
-    public long Bytes { get; private set; }
+    public long Bytes
+    {
+        get
+        {
+            lock (_gate) return _texts.Bytes + _vectors.Bytes;
+        }
+    }
 
     /// <summary>Whether an answer that has grown to so many bytes may be kept; never, where nothing is audited.</summary>
     public bool Fits(long bytes) => options.Value.Enabled && bytes <= options.Value.MaxAnswerBytes;
@@ -45,9 +54,11 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         lock (_gate)
         {
             Remove(jobId);
-            _byJob[jobId] = _byAge.AddLast((jobId, answer, time.GetTimestamp()));
-            Bytes += answer.Bytes;
-            while (Bytes > options.Value.BufferBytes || (_byAge.First is { } oldest && time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor)) Remove(_byAge.First!.Value.JobId);
+            var shelf = ShelfOf(answer);
+            _byJob[jobId] = shelf.ByAge.AddLast((jobId, answer, time.GetTimestamp()));
+            shelf.Bytes += answer.Bytes;
+            Shorten(_texts, options.Value.BufferBytes);
+            Shorten(_vectors, options.Value.VectorBufferBytes);
         }
     }
 
@@ -63,7 +74,7 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         var drawn = new Dictionary<string, (KeptAnswer Answer, int Seen)>(StringComparer.Ordinal);
         lock (_gate)
         {
-            foreach (var (jobId, answer, _) in _byAge)
+            foreach (var (jobId, answer, _) in _texts.ByAge.Concat(_vectors.ByAge))
             {
                 // What is kept in another's place is a canary.
                 if (jobId != answer.Outcome.JobId || !fits(answer)) continue;
@@ -83,7 +94,22 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
     private void Remove(string jobId)
     {
         if (!_byJob.Remove(jobId, out var node)) return;
-        _byAge.Remove(node);
-        Bytes -= node.Value.Answer.Bytes;
+        var shelf = ShelfOf(node.Value.Answer);
+        shelf.ByAge.Remove(node);
+        shelf.Bytes -= node.Value.Answer.Bytes;
+    }
+
+    private void Shorten(Shelf shelf, long bytesMax)
+    {
+        while (shelf.ByAge.First is { } oldest && (shelf.Bytes > bytesMax || time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor)) Remove(oldest.Value.JobId);
+    }
+
+    private Shelf ShelfOf(KeptAnswer answer) => answer.Outcome.Kind is JobKind.Embedding ? _vectors : _texts;
+
+    private sealed class Shelf
+    {
+        public LinkedList<(string JobId, KeptAnswer Answer, long KeptAt)> ByAge { get; } = [];
+
+        public long Bytes { get; set; }
     }
 }

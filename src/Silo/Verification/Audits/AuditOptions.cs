@@ -11,9 +11,13 @@ internal sealed class AuditOptions
     /// <summary>Whether answers are audited at all. Without audits no credit matures. Default true.</summary>
     public bool Enabled { get; set; } = true;
 
-    /// <summary>Memory for answers that may yet be audited, bytes per silo. Default 64 MiB.</summary>
+    /// <summary>Memory for texts that may yet be audited, bytes per silo. Default 64 MiB.</summary>
     [Range(0, 1L << 40)]
     public long BufferBytes { get; set; } = 64L << 20;
+
+    /// <summary>The same for vectors. Default 32 MiB: some thousand answers of a few texts.</summary>
+    [Range(0, 1L << 40)]
+    public long VectorBufferBytes { get; set; } = 32L << 20;
 
     /// <summary>Largest request and answer kept for an audit, bytes together. Default 1 MiB.</summary>
     [Range(1024, 1L << 30)]

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Dapper;
+using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Storage;
 
@@ -9,12 +10,13 @@ namespace Federation.Silo.Verification.Audits;
 /// <param name="ReceiptId">What is audited.</param>
 /// <param name="NodeId">Whose it is.</param>
 /// <param name="JobId">What it did.</param>
+/// <param name="Kind">What was asked.</param>
 /// <param name="Model">What it did it with.</param>
 /// <param name="DeterminismClass">As it was credited.</param>
 /// <param name="IsHubs">The hub itself had asked: a canary, judged when it was answered.</param>
 /// <param name="Beacon">The epoch's.</param>
 /// <param name="DrawnAt">When the beacon was revealed.</param>
-internal sealed record DrawnAudit(string ReceiptId, string NodeId, string JobId, string Model, string DeterminismClass, bool IsHubs, ImmutableArray<byte> Beacon, DateTimeOffset DrawnAt);
+internal sealed record DrawnAudit(string ReceiptId, string NodeId, string JobId, JobKind Kind, string Model, string DeterminismClass, bool IsHubs, ImmutableArray<byte> Beacon, DateTimeOffset DrawnAt);
 
 /// <summary>The audits that are drawn, as the earnings have them.</summary>
 internal sealed class AuditQueue(HubDatabase database)
@@ -25,14 +27,14 @@ internal sealed class AuditQueue(HubDatabase database)
         {
             var rows = await connection.QueryAsync<Row>(
                 """
-                SELECT e.receipt_id AS ReceiptId, e.node_id AS NodeId, e.reference AS JobId, COALESCE(j.model, '') AS Model, e.dc AS Dc, p.beacon AS Beacon, COALESCE(p.revealed_at, e.credited_at) AS DrawnAt,
+                SELECT e.receipt_id AS ReceiptId, e.node_id AS NodeId, e.reference AS JobId, j.kind AS Kind, COALESCE(j.model, '') AS Model, e.dc AS Dc, p.beacon AS Beacon, COALESCE(p.revealed_at, e.credited_at) AS DrawnAt,
                   CASE WHEN j.account_id = @operator AND COALESCE(j.key_id, '') = '' THEN 1 ELSE 0 END AS IsHubs
                 FROM (SELECT receipt_id, node_id, reference, dc, epoch, id, credited_at, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY epoch, id) AS turn FROM earnings WHERE audit = 1 AND receipt_id IS NOT NULL) e
                 JOIN epochs p ON p.epoch = e.epoch LEFT JOIN jobs j ON j.id = e.reference
                 ORDER BY e.turn, e.epoch, e.id LIMIT @limit
                 """,
                 new { limit, @operator = OperatorAccount.AccountId });
-            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, row.Model, row.Dc, row.IsHubs != 0, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();
+            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, JobKinds.TryParse(row.Kind, out var kind) ? kind : JobKind.Chat, row.Model, row.Dc, row.IsHubs != 0, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();
         },
         cancellationToken);
 
@@ -43,6 +45,8 @@ internal sealed class AuditQueue(HubDatabase database)
         public required string NodeId { get; init; }
 
         public required string JobId { get; init; }
+
+        public required string? Kind { get; init; }
 
         public required string Model { get; init; }
 

@@ -83,7 +83,7 @@ internal sealed partial class AuditService(
         }
         // From nothing that the node can read: the beacon is public before the canary is sent.
         var fresh = AuditSeed.Fresh();
-        if (await canaries.AskAsync(worker, audit.Model, audit.DeterminismClass, fresh.ToRandom(), cancellationToken) is not { } canary) return ("audit", verdict);
+        if (await canaries.AskAsync(worker, audit.Kind, audit.Model, audit.DeterminismClass, fresh.ToRandom(), cancellationToken) is not { } canary) return ("audit", verdict);
         // One is enough: if nobody has time to judge it now, it waits as an answer does.
         answers.Keep(audit.JobId, canary);
         return ("canary", await auditor.AuditAsync(canary, worker, fresh, cancellationToken) ?? verdict);
@@ -93,7 +93,7 @@ internal sealed partial class AuditService(
     private async Task ClearAsync(NodeView node, CancellationToken cancellationToken)
     {
         var seed = AuditSeed.Fresh();
-        if (await canaries.AskAsync(node, model: null, string.Empty, seed.ToRandom(), cancellationToken) is not { } answer) return;
+        if (await canaries.AskAsync(node, CanaryRunner.KindFor(node), model: null, string.Empty, seed.ToRandom(), cancellationToken) is not { } answer) return;
         if (await auditor.AuditAsync(answer, node, seed, cancellationToken) is not { } verdict) return;
         await RecordAsync(node.NodeId, new AuditReport($"canary:{answer.Outcome.JobId}", "canary", verdict.Outcome, string.Empty, answer.Outcome.DeterminismClass, verdict.Finding, verdict.Evidence), verdict);
     }

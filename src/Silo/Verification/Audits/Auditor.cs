@@ -16,7 +16,7 @@ namespace Federation.Silo.Verification.Audits;
 /// arbiters: an answer alone, an alarm of a sum over many audits with all the answers it rests on that are still kept.
 /// </summary>
 internal sealed class Auditor(
-    Verifiers verifiers, Reveals reveals, AuditMemory memory, InferenceJudge judge, IOptions<InferenceCheckOptions> options, IOptions<AuditOptions> audits, TimeProvider time)
+    Verifiers verifiers, EmbeddingAuditor embeddings, Reveals reveals, AuditMemory memory, InferenceJudge judge, IOptions<InferenceCheckOptions> options, IOptions<AuditOptions> audits, TimeProvider time)
 {
     /// <summary>An arbiter that has failed so often within a series is asked for no more of it.</summary>
     private const int MissesMax = 5;
@@ -32,6 +32,7 @@ internal sealed class Auditor(
     /// <param name="positions">Positions that are scored where not all of the answer is; <see langword="null"/>: as many as usual.</param>
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
+        if (kept.Outcome.Kind is JobKind.Embedding) return await embeddings.AuditAsync(kept, await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken), cancellationToken);
         if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls or several choices that were asked for, thoughts, or no answer.", string.Empty);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         if (candidates.IsEmpty) return null;
@@ -123,7 +124,7 @@ internal sealed class Auditor(
 
     private InferenceVerdict Alone(AuditedAnswer answer, Question question) => judge.Judge(answer, InferenceHistory.Empty, question.Work.Seed.ToRandom()).Verdict;
 
-    private static string Words(Escalation escalation, string same, string right) => escalation.Status switch
+    internal static string Words(Escalation escalation, string same, string right) => escalation.Status switch
     {
         EscalationStatus.Confirmed => $"Two arbiters {same}.",
         EscalationStatus.Cleared => $"An arbiter {right}.",
@@ -210,7 +211,11 @@ internal sealed record AuditVerdict(AuditOutcome Outcome, string Finding, string
 /// <param name="Verdict">The judge's, of that score.</param>
 /// <param name="Reveal">What the worker showed of what it had committed to; null where it was not asked.</param>
 /// <param name="Escalations">Of the answer itself, and of each alarm that arbiters looked into.</param>
-internal sealed record AuditEvidence(string? Verifier, string? VerifierClass, InferenceVerdict? Verdict, RevealEvidence? Reveal, ImmutableArray<EscalationEvidence> Escalations);
+internal sealed record AuditEvidence(string? Verifier, string? VerifierClass, InferenceVerdict? Verdict, RevealEvidence? Reveal, ImmutableArray<EscalationEvidence> Escalations)
+{
+    /// <summary>What two nodes' vectors came to; null where the answer was text.</summary>
+    public EmbeddingVerdict? Embedding { get; init; }
+}
 
 /// <summary>A reveal in figures, and of one that bans the node what anybody can check.</summary>
 internal sealed record RevealEvidence(RevealFinding Finding, int Asked, int Shown, WrongReveal? Wrong);

@@ -1,5 +1,6 @@
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 using Federation.Silo.Gateway;
 using Microsoft.Extensions.Options;
 
@@ -16,19 +17,23 @@ internal sealed class CanaryRunner(OwnJobs jobs, Verifiers verifiers, AnswerBuff
     /// evidence either way.
     /// </summary>
     /// <param name="node">The node.</param>
-    /// <param name="model">What it is to answer with; <see langword="null"/>: any model of its own that chats.</param>
+    /// <param name="kind">What it is asked: evidence of one kind says nothing about another.</param>
+    /// <param name="model">What it is to answer with; <see langword="null"/>: any model of its own that can.</param>
     /// <param name="determinismClass">Of several engines that have the model, the one of this class; another where there is none now.</param>
     /// <param name="random">Unpredictable to the node.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async Task<KeptAnswer?> AskAsync(NodeView node, string? model, string determinismClass, Random random, CancellationToken cancellationToken)
+    public async Task<KeptAnswer?> AskAsync(NodeView node, JobKind kind, string? model, string determinismClass, Random random, CancellationToken cancellationToken)
     {
-        var choices = (node.Report?.Engines ?? []).SelectMany(engine => engine.Models.Where(candidate => Fits(candidate, model)).Select(candidate => (engine, candidate))).ToArray();
-        if (choices.Any(choice => choice.candidate.DeterminismClass == determinismClass)) choices = [.. choices.Where(choice => choice.candidate.DeterminismClass == determinismClass)];
+        var choices = (node.Report?.Engines ?? []).SelectMany(engine => engine.Models.Where(candidate => Fits(candidate, kind, model)).Select(candidate => (engine, candidate))).ToArray();
+        bool IsOfClass((EngineReport, ModelReport Candidate) choice) => DeterminismClass.ForKind(choice.Candidate.DeterminismClass, kind) == determinismClass;
+        if (choices.Any(IsOfClass)) choices = [.. choices.Where(IsOfClass)];
         if (choices.Length == 0) return null;
         var (engine, chosen) = choices[random.Next(choices.Length)];
         // The node is paid for its answer, so one that nobody can judge is not asked for.
         if (!await verifiers.HasForAsync(node, chosen.Name, chosen.Digest, cancellationToken)) return null;
-        var canary = Canary.Draw(chosen.Name, ShapeFor(node, chosen.Name, random), prompts.Prompts, canaries.Value, random);
+        var canary = kind is JobKind.Embedding
+            ? Canary.DrawEmbedding(chosen.Name, EmbeddingShapeFor(node, chosen.Name, random), random)
+            : Canary.Draw(chosen.Name, ShapeFor(node, chosen.Name, random), prompts.Prompts, canaries.Value, random);
         var isStream = RequestHead.TryRead(canary.Body.Span, canary.Kind, out var head, out _) && head.Stream;
         var lease = new DirectLease(node.NodeId, engine, chosen, $"job_{Guid.CreateVersion7():N}", canary.Kind, canary.Body, isStream, gateway.Value.AnswerTimeout);
         return await jobs.AskAsync(lease, cancellationToken);
@@ -36,15 +41,24 @@ internal sealed class CanaryRunner(OwnJobs jobs, Verifiers verifiers, AnswerBuff
 
     /// <summary>How a request for the model looked lately. Not one of the node's owner: what only he asks he would know again.</summary>
     private RequestShape? ShapeFor(NodeView node, string model, Random random)
+        => Requests(node, JobKind.Chat, model, random).Select(body => RequestShape.TryRead(body.Span, canaries.Value, out var shape) ? shape : null).FirstOrDefault(shape => shape is not null);
+
+    private EmbeddingShape? EmbeddingShapeFor(NodeView node, string model, Random random)
+        => Requests(node, JobKind.Embedding, model, random).Select(body => EmbeddingShape.TryRead(body.Span, canaries.Value, out var shape) ? shape : null).FirstOrDefault(shape => shape is not null);
+
+    private IEnumerable<ReadOnlyMemory<byte>> Requests(NodeView node, JobKind kind, string model, Random random)
     {
         for (var tried = 0; tried < ShapesTried; tried++)
         {
-            if (answers.Draw(kept => kept.Outcome.Kind is JobKind.Chat && kept.Outcome.Model == model && kept.Outcome.AccountId != node.AccountId, random) is not { } kept) break;
-            if (RequestShape.TryRead(kept.Request.Span, canaries.Value, out var shape)) return shape;
+            if (answers.Draw(kept => kept.Outcome.Kind == kind && kept.Outcome.Model == model && kept.Outcome.AccountId != node.AccountId, random) is not { } kept) yield break;
+            yield return kept.Request;
         }
-        return null;
     }
 
-    private static bool Fits(ModelReport candidate, string? model)
-        => model is null ? candidate.Capabilities.IsEmpty || candidate.Capabilities.Contains(JobKind.Chat.Word()) : candidate.Name == model;
+    /// <summary>What a node can be asked to show that it computes: a chat, or a vector where it has no model that chats.</summary>
+    public static JobKind KindFor(NodeView node)
+        => (node.Report?.Engines ?? []).SelectMany(engine => engine.Models).Any(model => Fits(model, JobKind.Chat, null)) ? JobKind.Chat : JobKind.Embedding;
+
+    private static bool Fits(ModelReport candidate, JobKind kind, string? model)
+        => model is null ? (kind is JobKind.Chat && candidate.Capabilities.IsEmpty) || candidate.Capabilities.Contains(kind.Word()) : candidate.Name == model;
 }

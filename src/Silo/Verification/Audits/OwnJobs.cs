@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Nodes;
@@ -96,5 +97,5 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, Aban
         dispatchedAt.ToUnixTimeMilliseconds(),
         firstAt.ToUnixTimeMilliseconds(),
         lastAt.ToUnixTimeMilliseconds(),
-        job.Model.DeterminismClass);
+        DeterminismClass.ForKind(job.Model.DeterminismClass, job.Kind));
 }

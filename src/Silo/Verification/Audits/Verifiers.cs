@@ -11,7 +11,7 @@ using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Verification.Audits;
 
-/// <summary>A node that can say what a model thinks of an answer.</summary>
+/// <summary>A node that can say what a model thinks of an answer, or would have answered.</summary>
 internal sealed record Verifier(NodeView Node, EngineReport Engine, ModelReport Model)
 {
     /// <summary>It reads a text as one and scores every token; other engines are asked for a few places.</summary>
@@ -33,7 +33,7 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
     /// </summary>
     public async Task<ImmutableArray<Verifier>> FindAsync(NodeView worker, JobOutcome job, Random random, CancellationToken cancellationToken)
     {
-        int Distance(Verifier verifier) => verifier.Model.DeterminismClass == job.DeterminismClass ? 0 : 1;
+        int Distance(Verifier verifier) => DeterminismClass.ForKind(verifier.Model.DeterminismClass, job.Kind) == job.DeterminismClass ? 0 : 1;
         var candidates = (await CandidatesAsync(worker, job.Model, job.ModelDigest, cancellationToken)).OrderBy(Distance).DistinctBy(verifier => verifier.Node.NodeId).ToArray();
         random.Shuffle(candidates);
         // Stable: among equals the drawn order stays. Whole texts are scored at once by the engine of our own, with probabilities of every token.
@@ -41,14 +41,29 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
     }
 
     /// <summary>Has a verifier score an answer; <see langword="null"/> when it has work or gets some meanwhile, does not answer, or answers what is none.</summary>
-    public Task<ScoreAnswer?> ScoreAsync(Verifier verifier, ScoreRequest request, CancellationToken cancellationToken)
+    public async Task<ScoreAnswer?> ScoreAsync(Verifier verifier, ScoreRequest request, CancellationToken cancellationToken)
     {
-        var (node, engine, model) = verifier;
-        var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", JobKind.Score, ScoreCodec.Write(request), Stream: false, options.Value.ScoreTimeout) { Yields = true, Unpaid = true };
-        return leases.AskAsync(lease, (stream, limit) => ReadAsync(verifier, stream, limit), cancellationToken);
+        if (await AskAsync(verifier, JobKind.Score, ScoreCodec.Write(request), isStream: false, ScoreCodec.AnswerBytesMax, cancellationToken) is not { } body) return null;
+        if (ScoreCodec.TryRead(body, out ScoreAnswer? answer, out var fault)) return answer;
+        LogRefused(verifier.Node.NodeId, fault);
+        return null;
     }
 
-    private async Task<ScoreAnswer?> ReadAsync(Verifier verifier, LeaseStream lease, CancellationToken cancellationToken)
+    /// <summary>Has a verifier answer what the worker was asked, in the engine's own bytes; <see langword="null"/> as with a score.</summary>
+    public Task<byte[]?> AnswerAsync(Verifier verifier, KeptAnswer kept, CancellationToken cancellationToken)
+    {
+        var isStream = RequestHead.TryRead(kept.Request.Span, kept.Outcome.Kind, out var head, out _) && head.Stream;
+        return AskAsync(verifier, kept.Outcome.Kind, kept.Request, isStream, options.Value.MaxAnswerBytes, cancellationToken);
+    }
+
+    private Task<byte[]?> AskAsync(Verifier verifier, JobKind kind, ReadOnlyMemory<byte> request, bool isStream, long bytesMax, CancellationToken cancellationToken)
+    {
+        var (node, engine, model) = verifier;
+        var lease = new DirectLease(node.NodeId, engine, model, $"audit_{Guid.CreateVersion7():N}", kind, request, isStream, options.Value.ScoreTimeout) { Yields = true, Unpaid = true };
+        return leases.AskAsync(lease, (stream, limit) => ReadAsync(verifier, stream, bytesMax, limit), cancellationToken);
+    }
+
+    private async Task<byte[]?> ReadAsync(Verifier verifier, LeaseStream lease, long bytesMax, CancellationToken cancellationToken)
     {
         var body = new ArrayBufferWriter<byte>();
         while (true)
@@ -60,7 +75,7 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
                 case LeaseEvent.Head head:
                     LogRefused(verifier.Node.NodeId, $"status {head.Status}");
                     return null;
-                case LeaseEvent.Chunk chunk when body.WrittenCount + chunk.Data.Length > ScoreCodec.AnswerBytesMax:
+                case LeaseEvent.Chunk chunk when body.WrittenCount + chunk.Data.Length > bytesMax:
                     LogRefused(verifier.Node.NodeId, "an answer beyond the limit");
                     return null;
                 case LeaseEvent.Chunk chunk:
@@ -68,9 +83,7 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
                     lease.Taken(chunk, grantAt: 1);
                     break;
                 case LeaseEvent.Done:
-                    if (ScoreCodec.TryRead(body.WrittenSpan, out ScoreAnswer? answer, out var fault)) return answer;
-                    LogRefused(verifier.Node.NodeId, fault);
-                    return null;
+                    return body.WrittenSpan.ToArray();
                 case var other:
                     LogRefused(verifier.Node.NodeId, other.GetType().Name);
                     return null;

@@ -74,6 +74,10 @@ internal sealed class InferenceCheckOptions
     [Range(0, 1000)]
     public int UnsentTokens { get; set; } = 16;
 
+    /// <summary>Least cosine between a vector and what another node with the same weights makes of the same text. Default 0.99 [uncalibrated]: an unrelated one of 100 dimensions or more is below 0.5.</summary>
+    [Range(0.0, 1.0)]
+    public double EmbeddingCosineMin { get; set; } = 0.99;
+
     /// <summary>Bytes of weights claimed beyond what the verifier says of the same digest, as a share of it. Default 0.02 [uncalibrated]: engines of a kind say the same to the byte.</summary>
     [Range(0.0, 1.0)]
     public double ModelBytesSlack { get; set; } = 0.02;

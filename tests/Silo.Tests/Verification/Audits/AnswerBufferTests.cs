@@ -36,6 +36,26 @@ public sealed class AnswerBufferTests
     }
 
     [Fact]
+    public void Vectors_push_out_no_texts()
+    {
+        _options.VectorBufferBytes = 5_000;
+        var buffer = Buffer();
+        buffer.Keep(Answer("text", 1_000));
+        for (var job = 0; job < 50; job++)
+        {
+            var answer = Answer($"vector {job}", 1_000);
+            buffer.Keep(answer with { Outcome = answer.Outcome with { Kind = JobKind.Embedding } });
+        }
+        Assert.NotNull(buffer.Find("text"));
+        Assert.NotNull(buffer.Find("vector 49"));
+        Assert.Null(buffer.Find("vector 0"));
+        Assert.InRange(buffer.Bytes, 2_000, 7_000);
+        _clock.Advance(TimeSpan.FromMinutes(61));
+        buffer.Keep(Answer("new", 1_000));
+        Assert.Null(buffer.Find("vector 49"));
+    }
+
+    [Fact]
     public void Nothing_is_kept_beyond_its_time()
     {
         var buffer = Buffer();

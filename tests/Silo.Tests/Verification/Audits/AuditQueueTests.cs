@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Dapper;
+using Federation.Protocol.OpenAi;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification.Audits;
 
@@ -15,10 +16,14 @@ public abstract class AuditQueueTests(TestDatabase database)
         var sql = new StringBuilder("INSERT INTO epochs (epoch, secret, commitment, committed_at, state, beacon, revealed_at) VALUES (1, @bytes, @bytes, 0, 3, @bytes, 5), (2, @bytes, @bytes, 0, 3, @bytes, 6);");
         AddOwner("many", epoch: 1, receipts: 20);
         AddOwner("few", epoch: 2, receipts: 3);
+        sql.Append("INSERT INTO jobs (id, account_id, kind, model, node_id, attempt, prompt_tokens, completion_tokens, price, status, created_at, finished_at) VALUES ('job_many_00', 'acct_few', 'embedding', 'm', 'nd_many', 1, 1, 0, 0, 'completed', 0, 0);");
         await database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync(sql.ToString(), new { bytes = new byte[] { 1 }, other = new byte[] { 2 } }, transaction), default);
 
         var drawn = await new AuditQueue(database.Database).ListDrawnAsync(8, default);
         Assert.Equal(["many_00", "few_00", "many_01", "few_01", "many_02", "few_02", "many_03", "many_04"], drawn.Select(audit => audit.ReceiptId));
+        // Of a job that is no longer on record nobody knows what was asked.
+        Assert.Equal(JobKind.Embedding, drawn[0].Kind);
+        Assert.All(drawn[1..], audit => Assert.Equal(JobKind.Chat, audit.Kind));
         Assert.Equal(23, (await new AuditQueue(database.Database).ListDrawnAsync(100, default)).Length);
 
         void AddOwner(string owner, int epoch, int receipts)

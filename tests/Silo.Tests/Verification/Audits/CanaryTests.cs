@@ -130,6 +130,40 @@ public sealed class CanaryTests
             => new(new JobOutcome(job, 1, account, "key", JobKind.Chat, "m", "", 0, "nd_a", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], []);
     }
 
+    [Fact]
+    public void A_canary_for_vectors_looks_like_a_clients_request_and_has_none_of_its_words()
+    {
+        const string Asked = """{"input": ["The secret of Ann is safe with her neighbour.", "Bob told nobody what Ann had said last week, and so on."], "model": "m", "dimensions": 256, "encoding_format": "base64"}""";
+        var random = new Random(7);
+        Assert.True(EmbeddingShape.TryRead(Encoding.UTF8.GetBytes(Asked), new CanaryOptions(), out var shape));
+        var texts = new HashSet<string>();
+        for (var i = 0; i < 100; i++)
+        {
+            var canary = Canary.DrawEmbedding("m", shape, random);
+            var body = Encoding.UTF8.GetString(canary.Body.Span);
+            Assert.DoesNotMatch("\\bAnn\\b|\\bBob\\b|secret|neighbour", body);
+            Assert.Matches("""^\{"input": \["[^"]{20,200}", "[^"]{20,200}"\], "model": "m", "dimensions": 256, "encoding_format": "base64"\}$""", body.Replace("\\\"", "'", StringComparison.Ordinal));
+            Assert.True(RequestHead.TryRead(canary.Body.Span, JobKind.Embedding, out _, out _));
+            using var json = JsonDocument.Parse(body);
+            foreach (var text in json.RootElement.GetProperty("input").EnumerateArray()) texts.Add(text.GetString()!);
+            Assert.True(RequestHead.TryRead(Canary.DrawEmbedding("m", null, random).Body.Span, JobKind.Embedding, out _, out _));
+        }
+        Assert.True(texts.Count > 150, $"{texts.Count} texts of 100 canaries differ.");
+    }
+
+    [Theory]
+    [InlineData("""{"model":"m","input":"hi"}""", true)]
+    [InlineData("""{"input":["hi","ho"],"model":"m","encoding_format":"float"}""", true)]
+    [InlineData("""{"model":"m","input":[1,2,3]}""", false)]
+    [InlineData("""{"model":"m","input":[]}""", false)]
+    [InlineData("""{"model":"m","input":[null]}""", false)]
+    [InlineData("""{"model":"m","input":"hi","dimensions":0}""", false)]
+    [InlineData("""{"model":"m","input":"hi","user":"Ann"}""", false)]
+    [InlineData("""{"model":"m","input":"hi","encoding_format":"Ann"}""", false)]
+    [InlineData("""{"model":"m"}""", false)]
+    [InlineData("""[]""", false)]
+    public void Only_texts_without_words_beside_them_are_a_shape(string body, bool isOne) => Assert.Equal(isOne, EmbeddingShape.TryRead(Encoding.UTF8.GetBytes(body), new CanaryOptions(), out _));
+
     [Theory]
     [InlineData("""{"temperature":0,"max_tokens":5}""", nameof(Drawing.Greedy), 5L, false)]
     [InlineData("""{"max_completion_tokens":9,"stop":["x"]}""", nameof(Drawing.Sampled), 9L, true)]

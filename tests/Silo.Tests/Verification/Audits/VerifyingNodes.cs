@@ -1,0 +1,75 @@
+using System.Collections.Immutable;
+using System.Reflection;
+using System.Text;
+using Federation.Contracts.Jobs;
+using Federation.Contracts.Nodes;
+using Federation.Protocol.OpenAi;
+using Federation.Protocol.V1;
+using Federation.Silo.Gateway;
+using Federation.Silo.Nodes;
+using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Verification.Audits;
+using Microsoft.Extensions.Logging.Abstractions;
+using static Microsoft.Extensions.Options.Options;
+
+namespace Federation.Silo.Tests.Verification.Audits;
+
+/// <summary>Nodes that may judge others, and answer by the test's hand.</summary>
+internal sealed class VerifyingNodes : IAsyncDisposable
+{
+    private readonly Dictionary<string, ScriptedSession> _nodes = [];
+    private readonly NodeSessions _sessions = new(Create(new NodeLinkOptions()));
+
+    public VerifyingNodes()
+    {
+        var grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
+        ((GrainFactoryProxy)grains).Find = (_, key) => _nodes.Values.Single(node => node.NodeId == (string)key).Grains.Node;
+        var leases = new DirectLeases(grains, new LeaseDispatcher(_sessions, grains, Clock, NullLogger<LeaseDispatcher>.Instance), Clock, NullLogger<DirectLeases>.Instance);
+        // Whom to ask is said by the test.
+        Verifiers = new Verifiers(directory: null!, leases, Create(new AuditOptions()), Clock, NullLogger<Verifiers>.Instance);
+    }
+
+    public TestClock Clock { get; } = new();
+
+    public Verifiers Verifiers { get; }
+
+    /// <summary>A connected node.</summary>
+    public ScriptedSession this[string name]
+    {
+        get
+        {
+            if (_nodes.TryGetValue(name, out var known)) return known;
+            var node = _nodes[name] = new ScriptedSession(name, clock: Clock).Start();
+            Assert.True(_sessions.TryAdd(node.Session));
+            node.Grains.Node.Connections.Enqueue(new NodeConnection(node.Session.SessionId, node.Session, node.Session.Report));
+            return node;
+        }
+    }
+
+    /// <summary>Some of them, to be asked in this order.</summary>
+    public ImmutableArray<Verifier> Of(params string[] names) => [.. names.Select(name => this[name]).Select(node => new Verifier(
+        new NodeView(node.NodeId, "acct_other", "", Standing.Trusted, "cpu", true, null, node.Session.Report), node.Session.Report.Engines[0], node.Session.Report.Engines[0].Models[0]))];
+
+    /// <summary>A node answers what it is asked next of a kind.</summary>
+    public async Task AnswerAsync(string name, JobKind kind, string body)
+    {
+        Assign assign;
+        do assign = (await this[name].NextAsync(HubMessage.MessageOneofCase.Assign)).Assign;
+        while (assign.LeaseId == "job_1.1");
+        Assert.Equal(kind.Word(), assign.Kind);
+        this[name].Say(Says.Head(assign.LeaseId, contentType: "application/json"), Says.Chunk(assign.LeaseId, 0, body), Says.Done(assign.LeaseId));
+    }
+
+    /// <summary>What a worker was asked and has answered, in two pieces.</summary>
+    public static KeptAnswer Kept(JobKind kind, string request, string answer)
+    {
+        var outcome = new JobOutcome("job_1", 1, "acct", "key", kind, ScriptedSession.Model, "", 0, "nd_worker", JobStatus.Succeeded, "", 3, 0, [], [], 0, 0, 0, 0, "dc");
+        var bytes = Encoding.UTF8.GetBytes(answer);
+        return new KeptAnswer(outcome, "engine", Encoding.UTF8.GetBytes(request), [bytes.AsMemory(0, 5), bytes.AsMemory(5)]);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var node in _nodes.Values) await node.DisposeAsync();
+    }
+}
