@@ -145,6 +145,7 @@ internal static class HubHost
         builder.Services.AddSingleton<Reveals>();
         builder.Services.AddSingleton<AuditMemory>();
         builder.Services.AddSingleton<EmbeddingAuditor>();
+        builder.Services.AddSingleton<UnscoredAuditor>();
         builder.Services.AddSingleton<Auditor>();
         builder.Services.AddSingleton<OwnJobs>();
         builder.Services.AddSingleton<CanaryPrompts>();

@@ -134,6 +134,7 @@ internal sealed partial class NodeVerification(
             AuditOutcome.Unconfirmed => (Evidence.AuditUnconfirmed, AuditState.Done),
             AuditOutcome.Mismatch => (Evidence.AuditMismatch, AuditState.Done),
             AuditOutcome.Inconclusive => (Evidence.AuditInconclusive, AuditState.Done),
+            AuditOutcome.Evaded => (Evidence.AuditEvaded, AuditState.Done),
             AuditOutcome.Fraud => (Evidence.Fraud, AuditState.Done),
             _ => throw new ArgumentOutOfRangeException(nameof(report), report.Outcome, null),
         };

@@ -482,8 +482,7 @@ public sealed class InferenceRunTests
         await scene.EndAsync();
         var kept = scene.Audited.Find(InferenceScene.JobId)!;
         Assert.Equal(scene.Grains.Jobs.Settled.Single(), kept.Outcome);
-        Assert.True(Federation.Silo.Verification.Audits.AnswerText.TryRead(kept.Answer, default, out var answer));
-        Assert.Equal(("4", string.Empty), (answer.Text, answer.FinishReason));
+        Assert.Equal(new Federation.Silo.Verification.Audits.AnswerText("4", string.Empty), Federation.Silo.Verification.Audits.AnswerText.Read(kept.Answer, default));
     }
 
     [Fact]

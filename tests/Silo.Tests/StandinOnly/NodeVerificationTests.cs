@@ -84,6 +84,31 @@ public abstract class NodeVerificationTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task What_kept_everybody_from_auditing_takes_passed_audits_away()
+    {
+        await using var hub = await StartAsync();
+        var node = await hub.EnrolAsync();
+        for (var audit = 0; audit < 3; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        await WorkAsync(hub, node, "evaded");
+        for (var audit = 0; audit < 9; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        var ruling = await AuditAsync(node, AuditOutcome.Evaded);
+        Assert.Equal("The answer kept everybody from checking it. Nothing is taken, but passed audits count fewer: what the node earned matures later, or never if such answers are many.", ruling.Decision);
+        await CloseEpochsAsync(hub);
+        _clock.Advance(TimeSpan.FromDays(8));
+        await SettleDrawnAsync(hub, node);
+        Assert.Equal("held because 5 of 10 later audits have passed", await WhyAsync(hub, node));
+        // A fifth of such answers, and nothing ever matures.
+        for (var round = 0; round < 10; round++)
+        {
+            for (var audit = 0; audit < 4; audit++) await AuditAsync(node, AuditOutcome.Passed);
+            await AuditAsync(node, AuditOutcome.Evaded);
+        }
+        Assert.Equal("held because 5 of 10 later audits have passed", await WhyAsync(hub, node));
+        for (var audit = 0; audit < 5; audit++) await AuditAsync(node, AuditOutcome.Passed);
+        Assert.True(await hub.AvailableOfAsync(node.AccountId) > 0);
+    }
+
+    [Fact]
     public async Task A_receipt_that_is_drawn_waits_for_its_own_verdict()
     {
         await using var hub = await StartAsync();

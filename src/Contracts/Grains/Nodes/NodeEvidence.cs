@@ -93,6 +93,9 @@ public enum AuditOutcome
 
     /// <summary>What no honest node sends: a revelation that contradicts its commitment, a forged signature, two receipts for one place.</summary>
     Fraud = 5,
+
+    /// <summary>The answer itself keeps anybody from judging it, and others' answers to the same request do not. Neither passed nor a mismatch, but no way out: it takes away passes.</summary>
+    Evaded = 6,
 }
 
 /// <summary>The outcome of an audit or a canary.</summary>

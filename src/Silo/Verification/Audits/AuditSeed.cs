@@ -15,4 +15,7 @@ internal readonly record struct AuditSeed(ReadOnlyMemory<byte> Bytes)
 
     /// <summary>Begins anew with each call.</summary>
     public Random ToRandom() => new(BitConverter.ToInt32(Bytes.Span));
+
+    /// <summary>One number of it.</summary>
+    public uint ToDraw() => BitConverter.ToUInt32(Bytes.Span[sizeof(int)..]);
 }

@@ -16,7 +16,7 @@ namespace Federation.Silo.Verification.Audits;
 /// arbiters: an answer alone, an alarm of a sum over many audits with all the answers it rests on that are still kept.
 /// </summary>
 internal sealed class Auditor(
-    Verifiers verifiers, EmbeddingAuditor embeddings, Reveals reveals, AuditMemory memory, InferenceJudge judge, IOptions<InferenceCheckOptions> options, IOptions<AuditOptions> audits, TimeProvider time)
+    Verifiers verifiers, EmbeddingAuditor embeddings, UnscoredAuditor unscored, Reveals reveals, AuditMemory memory, InferenceJudge judge, IOptions<InferenceCheckOptions> options, IOptions<AuditOptions> audits, TimeProvider time)
 {
     /// <summary>An arbiter that has failed so often within a series is asked for no more of it.</summary>
     private const int MissesMax = 5;
@@ -33,10 +33,12 @@ internal sealed class Auditor(
     public async Task<AuditVerdict?> AuditAsync(KeptAnswer kept, NodeView worker, AuditSeed seed, CancellationToken cancellationToken, int? positions = null)
     {
         if (kept.Outcome.Kind is JobKind.Embedding) return await embeddings.AuditAsync(kept, await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken), cancellationToken);
-        if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Inconclusive, "The answer is of a kind that is not audited: tool calls or several choices that were asked for, thoughts, or no answer.", string.Empty);
+        if (Question.Of(new AuditedWork(kept, seed, []) { Positions = positions }) is not { } question) return new AuditVerdict(AuditOutcome.Evaded, "What the node claims tokens for is no answer that anybody can read.", string.Empty);
         var candidates = await verifiers.FindAsync(worker, kept.Outcome, seed.ToRandom(), cancellationToken);
         if (candidates.IsEmpty) return null;
-        var reveal = await reveals.AskAsync(kept, question.Answer, seed, question.Sampling.HasStop);
+        if (question.Answer.Unscored is not Unscored.None) return await unscored.AuditAsync(kept, question.Asked, question.Answer.Unscored, candidates, cancellationToken);
+        // Engines commit to an answer of one choice.
+        var reveal = question.Asked.Choices ? RevealCheck.Nothing : await reveals.AskAsync(kept, question.Answer, seed, question.Sampling.HasStop);
         if (reveal.Finding is RevealFinding.Wrong) return new AuditVerdict(AuditOutcome.Fraud, reveal.Words, Evidence(reveal, null, null, []));
         question = question with { Work = question.Work with { Worker = reveal.Tokens } };
         foreach (var verifier in candidates)
@@ -47,6 +49,7 @@ internal sealed class Auditor(
             var audited = verdict.Outcome switch
             {
                 InferenceOutcome.Ok => new AuditVerdict(AuditOutcome.Passed, Format($"The answer is what {kept.Outcome.Model} says: {verdict.Figures.Scored} tokens checked by another node."), Evidence(reveal, verifier, verdict, [])),
+                InferenceOutcome.Inconclusive when scored.UnreadBytes > InferenceJudge.UnreadBytesMax => new AuditVerdict(AuditOutcome.Evaded, verdict.Words, Evidence(reveal, verifier, verdict, [])),
                 InferenceOutcome.Inconclusive => new AuditVerdict(AuditOutcome.Inconclusive, verdict.Words, Evidence(reveal, verifier, verdict, [])),
                 InferenceOutcome.SoftMismatch => await EscalateAsync(question, reveal, verifier, judged, candidates, worker, cancellationToken),
                 _ => throw new InvalidOperationException($"Outcome {verdict.Outcome} is not handled."),
@@ -133,7 +136,7 @@ internal sealed class Auditor(
 
     private async Task<AuditedAnswer?> ScoreAsync(Verifier verifier, Question question, CancellationToken cancellationToken)
     {
-        var (work, answer, request, sampling) = question;
+        var (work, answer, request, asked, sampling) = question;
         var outcome = work.Kept.Outcome;
         var ended = answer.FinishReason == "stop";
         var isWhole = answer.FinishReason.Length > 0 || (outcome.Status is JobStatus.Succeeded && !answer.BrokeOff);
@@ -162,7 +165,7 @@ internal sealed class Auditor(
             // Of the same digest, which alone says that there is one right size.
             ModelBytesCounted = outcome.ModelDigest.Length > 0 && verifier.Model.Digest == outcome.ModelDigest && verifier.Model.SizeBytes > 0 ? verifier.Model.SizeBytes : null,
             PromptTokensCounted = score.PromptTokens,
-            CompletionTokensCounted = read.TokensMax,
+            CompletionTokensCounted = asked.Choices ? read.TokensMax + answer.OtherBytes : read.TokensMax,
             ContextTokens = score.ContextTokens,
         };
     }
@@ -170,7 +173,7 @@ internal sealed class Auditor(
     /// <summary>Who keeps back what he bound himself to is under suspicion, whatever is found without it.</summary>
     private static AuditVerdict Withheld(AuditVerdict audited, RevealCheck reveal) => audited with
     {
-        Outcome = audited.Outcome is AuditOutcome.Passed or AuditOutcome.Inconclusive ? AuditOutcome.Unconfirmed : audited.Outcome,
+        Outcome = audited.Outcome is AuditOutcome.Passed or AuditOutcome.Inconclusive or AuditOutcome.Evaded ? AuditOutcome.Unconfirmed : audited.Outcome,
         Finding = $"{audited.Finding} {reveal.Words}",
     };
 
@@ -182,15 +185,15 @@ internal sealed class Auditor(
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>All that is asked of a verifier.</summary>
-    private sealed record Question(AuditedWork Work, AnswerText Answer, JsonElement Request, RequestedSampling Sampling)
+    private sealed record Question(AuditedWork Work, AnswerText Answer, JsonElement Request, AskedFor Asked, RequestedSampling Sampling)
     {
-        /// <summary><see langword="null"/> for an answer that cannot be scored.</summary>
+        /// <summary><see langword="null"/> for what is no answer.</summary>
         public static Question? Of(AuditedWork work)
         {
             using var request = JsonDocument.Parse(work.Kept.Request);
             var root = request.RootElement.Clone();
-            if (!AnswerText.TryRead(work.Kept.Answer, AskedFor.Of(root), out var answer)) return null;
-            return new Question(work, answer, root, RequestedSampling.Of(work.Kept.Outcome.Kind, root));
+            var asked = AskedFor.Of(root);
+            return AnswerText.Read(work.Kept.Answer, asked, work.Seed.ToDraw()) is { } answer ? new Question(work, answer, root, asked, RequestedSampling.Of(work.Kept.Outcome.Kind, root)) : null;
         }
     }
 }
@@ -225,5 +228,6 @@ internal sealed record EscalationEvidence(ImmutableArray<ArbiterWord> Arbiters, 
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, UseStringEnumConverter = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(AuditEvidence))]
+[JsonSerializable(typeof(UnscoredEvidence))]
 [JsonSerializable(typeof(InferenceHistory))]
 internal sealed partial class AuditJson : JsonSerializerContext;

@@ -11,7 +11,7 @@ namespace Federation.Silo.Verification.Inference;
 internal sealed class InferenceJudge(InferenceCheckOptions options)
 {
     /// <summary>A character that was cut, and what comes with it. Whoever writes one in the midst of an answer is not cleared by what stands before it.</summary>
-    private const int UnreadBytesMax = 64;
+    internal const int UnreadBytesMax = 64;
 
     /// <summary>Judges one answer and gives what is to be remembered of the node.</summary>
     /// <param name="answer">The answer as scored.</param>

@@ -50,6 +50,9 @@ internal enum Evidence
 
     /// <summary>A node's class lapsed: for too long, or too often in a row, it was not measured.</summary>
     ClassLapsed = 16,
+
+    /// <summary>An answer kept anybody from auditing it, where others' answers to the same request would not have.</summary>
+    AuditEvaded = 17,
 }
 
 /// <summary>What evidence does beside changing the standing.</summary>

@@ -7,7 +7,7 @@ namespace Federation.Silo.Verification.Standings;
 /// <param name="Passes">a: passed audits, older ones fading. Starts at 1; never above 1/(1−λ).</param>
 /// <param name="Failures">b: weight of what was wrong, fading, never below 1.</param>
 /// <param name="AuditAllUnits">Units that are still audited whatever the rate says, after a confirmed mismatch.</param>
-/// <param name="AuditsPassed">Audits passed in all, never fading: what an earning's later audits are counted by.</param>
+/// <param name="AuditsPassed">Audits passed in all, less what was evaded, never fading: what an earning's later audits are counted by.</param>
 /// <param name="RecentUnits">Units credited, fading over <see cref="StandingOptions.LightNodeWindow"/>: about how many come in the next one.</param>
 /// <param name="CountedAt">When <paramref name="RecentUnits"/> was brought up to date.</param>
 /// <param name="Abandoned">
@@ -59,6 +59,7 @@ internal readonly record struct Reputation(double Passes, double Failures, int A
             Failures = Math.Max(1, (options.Memory * Failures) + options.MismatchWeight),
             AuditAllUnits = options.UnitsAfterMismatch,
         },
+        Evidence.AuditEvaded => this with { Failures = Failures + options.SuspicionWeight, AuditsPassed = Math.Max(0, AuditsPassed - options.PassesPerEvasion) },
         Evidence.AuditUnconfirmed => this with { Failures = Failures + options.SuspicionWeight },
         Evidence.Abandoned => this with { Abandoned = Abandoned + options.SuspicionWeight },
         _ => this,

@@ -49,6 +49,7 @@ internal readonly record struct StandingDecision(
         Evidence.AppealRefused => "An operator refused the owner's appeal: the decision stands.",
         Evidence.AuditDoubted => "A verifier disagrees with the node. Two arbiters are asked; until both have answered, nothing is taken and the earning does not mature.",
         Evidence.AuditInconclusive => "An audit could not be made or says nothing. It counts neither way.",
+        Evidence.AuditEvaded => "The answer kept everybody from checking it. Nothing is taken, but passed audits count fewer: what the node earned matures later, or never if such answers are many.",
         Evidence.OperatorDecision => Format($"An operator decided: {After.Standing.ToString().ToLowerInvariant()}."),
         _ => throw new InvalidOperationException($"Unknown evidence {Evidence}."),
     };

@@ -26,6 +26,13 @@ internal sealed class StandingOptions
     [Range(0, 1_000)]
     public double SuspicionWeight { get; set; } = 0.2;
 
+    /// <summary>
+    /// Passed audits that an answer takes away which kept everybody from auditing it, where others' answers to the same request would not have. A node matures nothing if its share of such answers
+    /// is above 1/(1 + this). Default 4 [uncalibrated]: one in five.
+    /// </summary>
+    [Range(0, 1_000)]
+    public int PassesPerEvasion { get; set; } = 4;
+
     /// <summary>The audit rate p is this many times the error rate ε = b/(a+b). Default 10.</summary>
     [Range(1, 1_000)]
     public double Caution { get; set; } = 10;

@@ -28,6 +28,7 @@ internal static class StandingRules
             Evidence.ChallengeTooSlow => nothing with { Consequences = Consequences.ReRate },
             Evidence.Fraud => nothing with { After = Fallen(before, Standing.Banned, now), Consequences = Consequences.Forfeit | Consequences.Ban },
             Evidence.AuditPassed => AfterPass(nothing, options, now),
+            Evidence.AuditEvaded => nothing with { After = before with { AuditsPassed = Math.Max(0, before.AuditsPassed - options.PassesPerEvasion) } },
             Evidence.AuditMismatch => AfterMismatch(nothing, options, now),
             Evidence.ProbeMissed => nothing with { Consequences = Consequences.VoidGaps },
             // What was judged wrongly must not make the next mismatch the second, either.

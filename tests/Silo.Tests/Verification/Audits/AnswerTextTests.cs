@@ -28,8 +28,7 @@ public sealed class AnswerTextTests
         var bytes = Encoding.UTF8.GetBytes(Stream);
         for (var size = 1; size < bytes.Length; size += 7)
         {
-            Assert.True(AnswerText.TryRead([.. bytes.Chunk(size).Select(piece => (ReadOnlyMemory<byte>)piece)], default, out var answer));
-            Assert.Equal(new AnswerText("zwei Äpfel", "stop"), answer);
+            Assert.Equal(new AnswerText("zwei Äpfel", "stop"), AnswerText.Read([.. bytes.Chunk(size).Select(piece => (ReadOnlyMemory<byte>)piece)], default));
         }
     }
 
@@ -48,16 +47,50 @@ public sealed class AnswerTextTests
     }
 
     [Theory]
-    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}}]}""")]
-    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"a"}},{"index":1,"message":{"role":"assistant","content":"b"}}]}""")]
-    [InlineData("""{"choices":[{"index":0,"message":{"role":"assistant","content":"a","reasoning_content":"hm"}}]}""")]
     [InlineData("""{"error":{"message":"no"}}""")]
     [InlineData("""{"choices":7}""")]
     [InlineData("""{"choices":[{"index":"0"}]}""")]
+    [InlineData("""{"choices":[{"index":-1}]}""")]
     [InlineData("[]")]
     [InlineData("not an answer")]
     [InlineData("")]
-    public void What_a_scorer_could_not_place_is_not_audited(string json) => Assert.Null(Read(json, new AskedFor(Tools: true, Choices: true)));
+    public void What_nobody_can_read_is_no_answer(string json) => Assert.Null(Read(json, new AskedFor(Tools: true, Choices: true)));
+
+    [Theory]
+    [InlineData("""{"content":null,"tool_calls":[{"id":"1"}]}""", "", Unscored.ToolCalls)]
+    [InlineData("""{"content":"a","function_call":{"name":"f"}}""", "a", Unscored.ToolCalls)]
+    [InlineData("""{"content":"a","reasoning_content":"hm"}""", "a", Unscored.Thoughts)]
+    [InlineData("""{"content":"a","reasoning":"hm","tool_calls":[{"id":"1"}]}""", "a", Unscored.Thoughts | Unscored.ToolCalls)]
+    [InlineData("""{"content":"a","reasoning":"","thinking":null,"tool_calls":[]}""", "a", Unscored.None)]
+    internal void What_a_scorer_could_not_place_is_told(string message, string text, Unscored unscored)
+        => Assert.Equal(new AnswerText(text, string.Empty) { Unscored = unscored }, Read("{\"choices\":[{\"index\":0,\"message\":" + message + "}]}", new AskedFor(Tools: true, Choices: false)));
+
+    [Fact]
+    public void Of_several_answers_that_were_asked_for_one_is_drawn_and_the_others_bytes_are_counted()
+    {
+        const string Said = """{"choices":[{"index":2,"message":{"content":"ccc","reasoning":"hm"}},{"index":0,"message":{"content":"a"},"finish_reason":"stop"},{"index":1,"message":{"content":"bü"},"finish_reason":"length"}]}""";
+        var asked = new AskedFor(Tools: false, Choices: true);
+        Assert.Equal(new AnswerText("a", "stop") { OtherBytes = 6 }, Read(Said, asked));
+        Assert.Equal(new AnswerText("bü", "length") { OtherBytes = 4 }, Read(Said, asked, draw: 1));
+        Assert.Equal(new AnswerText("ccc", string.Empty) { OtherBytes = 4, Unscored = Unscored.Thoughts }, Read(Said, asked, draw: 2));
+        Assert.Equal("a", Read(Said, asked, draw: 3)!.Text);
+        // Nobody asked for them: what is claimed for them is missed.
+        Assert.Equal(new AnswerText("a", "stop"), Read(Said, draw: 1));
+    }
+
+    [Theory]
+    [InlineData("""x \ud83d y""", "x \uFFFD y")]
+    [InlineData("""x \ude00\ud83d\ud83d\ude00 y""", "x \uFFFD\uFFFD\U0001F600 y")]
+    [InlineData("""\\ud83d \ud83d""", "\\ud83d \uFFFD")]
+    public void Half_a_character_is_no_way_out_of_an_audit(string content, string text)
+    {
+        Assert.Equal(new AnswerText(text, string.Empty), Read("{\"choices\":[{\"index\":0,\"message\":{\"content\":\"" + content + "\"}}]}"));
+        Assert.Equal(new AnswerText($"a{text}", string.Empty), Read($"data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"a\"}}}}]}}\n\ndata: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n"));
+    }
+
+    [Fact]
+    public void Bytes_that_are_no_text_are_no_way_out_of_an_audit()
+        => Assert.Equal(new AnswerText("a\uFFFDb", string.Empty), AnswerText.Read([new byte[][] { [.. """{"choices":[{"index":0,"message":{"content":"a"""u8], [0xC3], [.. """b"}}]}"""u8] }.SelectMany(part => part).ToArray()], default));
 
     [Theory]
     [InlineData("""{"choices":[{"index":1,"delta":{}}]}""")]
@@ -65,6 +98,8 @@ public sealed class AnswerTextTests
     [InlineData("""{"choices":[{"index":9999999999,"delta":{"content":"x"}}]}""")]
     [InlineData("""{"choices":[{"index":"0","delta":{"content":"x"}}]}""")]
     [InlineData("""{"choices":[{"index":0,"delta":null}]}""")]
+    [InlineData("""{"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"x"}]}}]}""")]
+    [InlineData("""{"choices":[{"index":0,"delta":{"\ud83d":"x"}}]}""")]
     [InlineData("""{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"1"}],"function_call":{"name":"f"},"refusal":"no","audio":{"id":"a"}}}]}""")]
     [InlineData("""{"choices":[7]}""")]
     [InlineData("""{"choices":7}""")]
@@ -87,5 +122,5 @@ public sealed class AnswerTextTests
     [InlineData("""{"error":{"message":"no"},"choices":[{"index":0,"message":{"role":"assistant","content":"paid all the same?"},"finish_reason":"stop"}]}""", "", true)]
     public void An_answer_without_a_word_is_audited_as_one(string json, string finishReason, bool brokeOff) => Assert.Equal(new AnswerText(string.Empty, finishReason) { BrokeOff = brokeOff }, Read(json));
 
-    private static AnswerText? Read(string json, AskedFor asked = default) => AnswerText.TryRead([Encoding.UTF8.GetBytes(json)], asked, out var answer) ? answer : null;
+    private static AnswerText? Read(string json, AskedFor asked = default, uint draw = 0) => AnswerText.Read([Encoding.UTF8.GetBytes(json)], asked, draw);
 }

@@ -88,6 +88,15 @@ public sealed class StandingRulesTests
         Assert.Contains("the quarantine ends", cleared.Words, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void What_evades_an_audit_puts_trust_off()
+    {
+        Evidence[] lived = [Evidence.ChallengePassed, .. Enumerable.Repeat(Evidence.AuditPassed, 9), Evidence.AuditEvaded, .. Enumerable.Repeat(Evidence.AuditPassed, 4)];
+        var almost = Live(NodeStanding.New(Noon), Noon.AddDays(2), lived);
+        Assert.Equal((Standing.Probation, 9), (almost.Standing, almost.AuditsPassed));
+        Assert.Equal(Standing.Trusted, Live(almost, Noon.AddDays(2), [Evidence.AuditPassed]).Standing);
+    }
+
     [Theory]
     [InlineData(Evidence.ChallengeTooSlow, Consequences.ReRate)]
     [InlineData(Evidence.ProbeMissed, Consequences.VoidGaps)]
@@ -97,6 +106,7 @@ public sealed class StandingRulesTests
     [InlineData(Evidence.AppealRefused, Consequences.None)]
     [InlineData(Evidence.AuditDoubted, Consequences.None)]
     [InlineData(Evidence.AuditInconclusive, Consequences.None)]
+    [InlineData(Evidence.AuditEvaded, Consequences.None)]
     [InlineData(Evidence.ChallengeDeclined, Consequences.None)]
     [InlineData(Evidence.ClassLapsed, Consequences.None)]
     internal void What_is_no_mark_of_fraud_leaves_the_standing_alone(Evidence evidence, Consequences consequences)
