@@ -15,17 +15,19 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
     private const int FinishReasonMax = 64;
 
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private long _textBytes;
     private long _deltas;
     private TokenUsage? _usage;
 
     /// <summary>In the engine's words, made fit for the job's record.</summary>
     public string FinishReason { get; private set; } = string.Empty;
 
+    /// <summary>UTF-8 bytes of all that the model said.</summary>
+    public long TextBytes { get; private set; }
+
     public long PromptTokens => Math.Min(_usage?.PromptTokens ?? 0, requestBytes);
 
     /// <summary>Without usage, the count of deltas: engines send a token each.</summary>
-    public long CompletionTokens => _usage is { } usage ? Math.Min(usage.CompletionTokens, _textBytes + SilentTokens) : _deltas;
+    public long CompletionTokens => _usage is { } usage ? Math.Min(usage.CompletionTokens, TextBytes + SilentTokens) : _deltas;
 
     /// <summary>Bytes as the node sent them.</summary>
     public void AddBytes(ReadOnlySpan<byte> bytes) => _hash.AppendData(bytes);
@@ -33,7 +35,7 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
     /// <summary>One event of a stream, or the whole answer.</summary>
     public void AddFacts(AnswerFacts facts)
     {
-        _textBytes += facts.TextBytes;
+        TextBytes += facts.TextBytes;
         if (facts.TextBytes > 0) _deltas++;
         _usage = facts.Usage ?? _usage;
         if (facts.FinishReason is { } reason) FinishReason = Printable.Of(reason, FinishReasonMax);

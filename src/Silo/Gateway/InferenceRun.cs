@@ -390,6 +390,8 @@ internal sealed partial class InferenceRun(
             DeterminismClass.ForKind(answer.Member.Model.DeterminismClass, request.Kind))
         {
             LogprobCommitment = answer.LogprobCommitment,
+            RequestBytes = request.Body.Length,
+            TextBytes = answer.Meter.TextBytes,
         };
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));

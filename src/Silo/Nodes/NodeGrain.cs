@@ -330,10 +330,12 @@ internal sealed partial class NodeGrain(
                 var payload = ReceiptCodec.Encode(receipt);
                 var id = ReceiptCodec.IdOf(payload);
                 var client = new PayingClient(outcome.AccountId == _node!.AccountId, free.Contains(outcome.AccountId), Microcredits.Zero);
-                var paid = Accrual.Take(receipt.Epoch, receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, _slots);
+                if (Verification.Standing is Standing.Trusted) verifications.Yields.Add(outcome, _node.AccountId);
+                var believed = verifications.Yields.Believe(outcome, _node.AccountId);
+                var paid = Accrual.Take(receipt.Epoch, rate.Times.WorkMicroseconds(believed.PromptTokens, believed.CompletionTokens), receipt.DispatchMs, receipt.LastMs, _slots);
                 var amount = Payout.Of(rate.CreditsFor(classes, receipt.PromptTokens, receipt.CompletionTokens, receipt.ReferenceMicroseconds, paid.Microseconds, multiplier), client, verifications.Accrual);
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
-                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid, amount, rate.ModelBytes, multiplier));
+                rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid ?? believed.Unpaid, amount, rate.ModelBytes, multiplier));
                 offers.Add((id, [.. payload]));
                 head = new ChainHead(receipt.Sequence, id);
             }

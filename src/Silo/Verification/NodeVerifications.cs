@@ -20,11 +20,14 @@ internal sealed class NodeVerifications(
     ILogger<NodeVerification> logger)
 {
     /// <summary>The verification of one node; keep one only, with the one activation of its grain.</summary>
-    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, neighbourhood, standing.Value, accrual.Value, time, logger);
+    public NodeVerification For(NodeRow node) => new(node, store, earnings, ledger, classes, neighbourhood, standing.Value, Accrual, time, logger);
 
     /// <summary>What caps the pay of one node's work.</summary>
-    public NodeAccrual AccrualOf(string nodeId) => new(nodeId, earnings, accrual.Value);
+    public NodeAccrual AccrualOf(string nodeId) => new(nodeId, earnings, Accrual);
+
+    /// <summary>What is believed of tokens that nobody sees counted; one for all nodes.</summary>
+    public TokenYields Yields { get; } = new(accrual.Value);
 
     /// <summary>The rules of pay.</summary>
-    public AccrualOptions Accrual => accrual.Value;
+    public AccrualOptions Accrual { get; } = accrual.Value;
 }

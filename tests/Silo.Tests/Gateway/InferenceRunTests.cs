@@ -497,6 +497,7 @@ public sealed class InferenceRunTests
         await scene.EndAsync();
         var kept = scene.Audited.Find(InferenceScene.JobId)!;
         Assert.Equal(scene.Grains.Jobs.Settled.Single(), kept.Outcome);
+        Assert.Equal(((long)scene.Request.Body.Length, 0L), (kept.Outcome.RequestBytes, kept.Outcome.TextBytes));
         Assert.Equal((JobKind.Embedding, 2L, "sha256:weights+embedding/ollama/1/cuda/sm_89/np2"), (kept.Outcome.Kind, kept.Outcome.PromptTokens, kept.Outcome.DeterminismClass));
         Assert.Equal(Body, Encoding.UTF8.GetString(kept.Answer.Single().Span));
     }

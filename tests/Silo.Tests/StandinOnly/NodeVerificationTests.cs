@@ -145,6 +145,34 @@ public abstract class NodeVerificationTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task Tokens_beyond_what_others_have_of_as_many_bytes_are_not_paid_and_why_is_told()
+    {
+        await using var hub = await StartAsync();
+        for (var other = 0; other < 3; other++)
+        {
+            var node = await hub.EnrolAsync();
+            await node.Grain.SetStanding(Standing.Trusted);
+            await ClaimAsync(node, $"yield_{other}", tokens: 2_000, bytes: 8_000);
+        }
+        var (honest, greedy) = (await hub.EnrolAsync(), await hub.EnrolAsync());
+        var most = await ClaimAsync(honest, "yield_honest", tokens: 432, bytes: 800);
+        Assert.InRange(await ClaimAsync(greedy, "yield_greedy", tokens: 800, bytes: 800), most - 1, most + 1);
+        Assert.Null(Assert.Single(await hub.Earnings.ListPendingAsync(honest.Id, 10, default)).Unpaid);
+        Assert.Equal(
+            "800 tokens of prompt and 800 of answer were claimed; 432 and 432 are paid, 2 times what other accounts' nodes have of as many bytes",
+            Assert.Single(await hub.Earnings.ListPendingAsync(greedy.Id, 10, default)).Unpaid);
+
+        async Task<long> ClaimAsync(TestNode node, string job, long tokens, long bytes)
+        {
+            var outcome = new JobOutcome(
+                job, 1, "acct_client", "key_1", JobKind.Chat, "llama3:8b", Weights, 5L << 30, node.Id, JobStatus.Succeeded, "stop", tokens, tokens,
+                [.. SHA256.HashData("request"u8)], [.. SHA256.HashData("output"u8)], 1_760_400_000_000, 1_760_400_000_100, 1_760_400_000_400, 1_760_400_004_400, Weights);
+            await node.Grain.Book(outcome with { RequestBytes = bytes, TextBytes = bytes });
+            return (await SignAsync(node, await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<byte[]>("SELECT payload FROM receipts WHERE job_id = @job", new { job }), default))).CreditedMicrocredits;
+        }
+    }
+
+    [Fact]
     public async Task An_hour_pays_no_more_than_its_cap_over_a_restart_too()
     {
         TestNode node;

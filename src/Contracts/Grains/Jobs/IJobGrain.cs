@@ -58,6 +58,12 @@ public sealed record JobOutcome(
 {
     /// <summary>What the node bound itself to about the answer's log-probabilities when it ended, 32 bytes; empty where it did not.</summary>
     [Id(20)] public ImmutableArray<byte> LogprobCommitment { get; init; } = [];
+
+    /// <summary>Bytes of the request's body; 0 where nobody counted them.</summary>
+    [Id(21)] public long RequestBytes { get; init; }
+
+    /// <summary>UTF-8 bytes of all that the model said; 0 where nobody counted them, or where it says nothing, as with vectors.</summary>
+    [Id(22)] public long TextBytes { get; init; }
 }
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>

@@ -31,6 +31,21 @@ internal sealed class AccrualOptions
     [Range(1, 100)]
     public double SpeedMax { get; set; } = 1.35;
 
+    /// <summary>
+    /// Tokens are paid up to this many times what as many bytes have at the median of other accounts' trusted nodes with the model. Texts differ: digits have half the bytes of prose. Default 2
+    /// [uncalibrated].
+    /// </summary>
+    [Range(1, 100)]
+    public double TokenFactor { get; set; } = 2;
+
+    /// <summary>Other accounts whose trusted nodes must have answered with a model before its tokens are bounded by theirs. Default 3 [uncalibrated]: one or two could make the others' tokens dear.</summary>
+    [Range(1, 1_000)]
+    public int TokenAccounts { get; set; } = 3;
+
+    /// <summary>Tokens of an account, of prompts or of answers, before it counts. Default 2 000 [uncalibrated].</summary>
+    [Range(1, 1_000_000)]
+    public int TokenSampleMin { get; set; } = 2_000;
+
     /// <summary>Two intervals of work overlap only if they share more than this: the clocks of two silos differ. Default 250 ms [uncalibrated].</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan OverlapTolerance { get; set; } = TimeSpan.FromMilliseconds(250);

@@ -97,5 +97,9 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, Aban
         dispatchedAt.ToUnixTimeMilliseconds(),
         firstAt.ToUnixTimeMilliseconds(),
         lastAt.ToUnixTimeMilliseconds(),
-        DeterminismClass.ForKind(job.Model.DeterminismClass, job.Kind));
+        DeterminismClass.ForKind(job.Model.DeterminismClass, job.Kind))
+    {
+        RequestBytes = job.Body.Length,
+        TextBytes = meter.TextBytes,
+    };
 }
