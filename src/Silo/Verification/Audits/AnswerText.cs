@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Verification;
 
 namespace Federation.Silo.Verification.Audits;
 
@@ -39,6 +40,12 @@ internal sealed partial record AnswerText(string Text, string FinishReason)
 
     /// <summary>More answers than any engine gives to one request.</summary>
     private const int ChoicesMax = 128;
+
+    /// <summary>Of UTF-8.</summary>
+    private const int BytesPerCharMax = 3;
+
+    /// <summary>As long as the gateway takes one.</summary>
+    private const int FinishReasonMax = 64;
 
     /// <summary>Reads a streamed or whole answer as far as it goes; <see langword="null"/> for an error alone, or bytes that are no answer.</summary>
     /// <param name="pieces">The engine's bytes.</param>
@@ -136,12 +143,20 @@ internal sealed partial record AnswerText(string Text, string FinishReason)
         {
             if (_choices.Count == 0) return null;
             var drawn = _choices.Values.ElementAt((int)(draw % (uint)_choices.Count));
-            return new AnswerText(drawn.Text.ToString(), drawn.FinishReason)
+            return new AnswerText(Scorable(drawn.Text.ToString()), drawn.FinishReason)
             {
                 BrokeOff = _brokeOff,
                 Unscored = drawn.Unscored,
                 OtherBytes = _choices.Values.Where(choice => choice != drawn).Sum(choice => Encoding.UTF8.GetByteCount(choice.Text.ToString())),
             };
+        }
+
+        /// <summary>As much as a verifier takes. Only replaced characters make a text longer than the bytes it came in; what is claimed for the rest is missed.</summary>
+        private static string Scorable(string text)
+        {
+            if (Encoding.UTF8.GetByteCount(text) <= ScoreCodec.TextBytesMax) return text;
+            var cut = ScoreCodec.TextBytesMax / BytesPerCharMax;
+            return text[..(char.IsHighSurrogate(text[cut - 1]) ? cut - 1 : cut)];
         }
 
         private void Take(ReadOnlySpan<byte> json)
@@ -156,7 +171,7 @@ internal sealed partial record AnswerText(string Text, string FinishReason)
             foreach (var said in choices.EnumerateArray().Where(static choice => choice.ValueKind is JsonValueKind.Object))
             {
                 if (!TryIndex(said, out var index) || Find(index) is not { } choice || _brokeOff) continue;
-                if (said.TryGetProperty("finish_reason", out var reason) && reason.ValueKind is JsonValueKind.String) choice.FinishReason = Said(reason);
+                if (said.TryGetProperty("finish_reason", out var reason) && reason.ValueKind is JsonValueKind.String && Said(reason) is { Length: <= FinishReasonMax } why) choice.FinishReason = why;
                 if (said.TryGetProperty("text", out var text) && text.ValueKind is JsonValueKind.String) choice.Text.Append(Said(text));
                 if (said.TryGetProperty("delta", out var message) || said.TryGetProperty("message", out message)) TakeMessage(choice, message);
             }

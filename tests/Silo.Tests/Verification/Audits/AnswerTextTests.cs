@@ -1,4 +1,5 @@
 using System.Text;
+using Federation.Protocol.Verification;
 using Federation.Silo.Verification.Audits;
 
 namespace Federation.Silo.Tests.Verification.Audits;
@@ -86,6 +87,18 @@ public sealed class AnswerTextTests
     {
         Assert.Equal(new AnswerText(text, string.Empty), Read("{\"choices\":[{\"index\":0,\"message\":{\"content\":\"" + content + "\"}}]}"));
         Assert.Equal(new AnswerText($"a{text}", string.Empty), Read($"data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"a\"}}}}]}}\n\ndata: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n"));
+    }
+
+    [Fact]
+    public void Nothing_of_an_answer_is_too_endlessfor_its_verifiers()
+    {
+        var endless = new string('x', 65);
+        Assert.Equal(new AnswerText("a", string.Empty), Read("{\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"" + endless + "\"}]}"));
+        // Each of these bytes becomes three.
+        byte[] hostile = [.. "{\"choices\":[{\"index\":0,\"text\":\""u8, .. Enumerable.Repeat((byte)0xFF, 900_000), .. "\"}]}"u8];
+        Assert.InRange(Encoding.UTF8.GetByteCount(AnswerText.Read([hostile], default)!.Text), 1_000_000, ScoreCodec.TextBytesMax);
+        var text = new string('x', 900_000);
+        Assert.Equal(text, Read("{\"choices\":[{\"index\":0,\"text\":\"" + text + "\"}]}")!.Text);
     }
 
     [Fact]

@@ -1,11 +1,13 @@
 using System.Collections.Immutable;
 using System.Reflection;
 using System.Text;
+using Federation.Contracts.Hubs;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
 using Federation.Silo.Gateway;
+using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Verification.Audits;
@@ -18,15 +20,16 @@ namespace Federation.Silo.Tests.Verification.Audits;
 internal sealed class VerifyingNodes : IAsyncDisposable
 {
     private readonly Dictionary<string, ScriptedSession> _nodes = [];
+    private readonly HubDirectoryView _directory;
     private readonly NodeSessions _sessions = new(Create(new NodeLinkOptions()));
 
     public VerifyingNodes()
     {
         var grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
-        ((GrainFactoryProxy)grains).Find = (_, key) => _nodes.Values.Single(node => node.NodeId == (string)key).Grains.Node;
+        ((GrainFactoryProxy)grains).Find = (kind, key) => kind == typeof(IHubGrain) ? new Hub(this) : _nodes.Values.Single(node => node.NodeId == (string)key).Grains.Node;
+        _directory = new HubDirectoryView(grains, Create(new HubOptions { DirectoryAge = TimeSpan.Zero }), Clock, NullLogger<HubDirectoryView>.Instance);
         var leases = new DirectLeases(grains, new LeaseDispatcher(_sessions, grains, Clock, NullLogger<LeaseDispatcher>.Instance), Clock, NullLogger<DirectLeases>.Instance);
-        // Whom to ask is said by the test.
-        Verifiers = new Verifiers(directory: null!, leases, Create(new AuditOptions()), Clock, NullLogger<Verifiers>.Instance);
+        Verifiers = new Verifiers(_directory, leases, Create(new AuditOptions()), Clock, NullLogger<Verifiers>.Instance);
     }
 
     public TestClock Clock { get; } = new();
@@ -47,17 +50,20 @@ internal sealed class VerifyingNodes : IAsyncDisposable
     }
 
     /// <summary>Some of them, to be asked in this order.</summary>
-    public ImmutableArray<Verifier> Of(params string[] names) => [.. names.Select(name => this[name]).Select(node => new Verifier(
-        new NodeView(node.NodeId, "acct_other", "", Standing.Trusted, "cpu", true, null, node.Session.Report), node.Session.Report.Engines[0], node.Session.Report.Engines[0].Models[0]))];
+    public ImmutableArray<Verifier> Of(params string[] names)
+        => [.. names.Select(name => this[name]).Select(node => new Verifier(ViewOf(node), node.Session.Report.Engines[0], node.Session.Report.Engines[0].Models[0]))];
 
     /// <summary>A node answers what it is asked next of a kind.</summary>
-    public async Task AnswerAsync(string name, JobKind kind, string body)
+    public Task AnswerAsync(string name, JobKind kind, string body) => AnswerAsync(name, kind, _ => Encoding.UTF8.GetBytes(body));
+
+    /// <summary>The same, by what it is asked.</summary>
+    public async Task AnswerAsync(string name, JobKind kind, Func<ReadOnlyMemory<byte>, byte[]> answer)
     {
         Assign assign;
         do assign = (await this[name].NextAsync(HubMessage.MessageOneofCase.Assign)).Assign;
         while (assign.LeaseId == "job_1.1");
         Assert.Equal(kind.Word(), assign.Kind);
-        this[name].Say(Says.Head(assign.LeaseId, contentType: "application/json"), Says.Chunk(assign.LeaseId, 0, body), Says.Done(assign.LeaseId));
+        this[name].Say(Says.Head(assign.LeaseId, contentType: "application/json"), Says.Chunk(assign.LeaseId, 0, answer(assign.Body.Memory)), Says.Done(assign.LeaseId));
     }
 
     /// <summary>What a worker was asked and has answered, in two pieces.</summary>
@@ -71,5 +77,18 @@ internal sealed class VerifyingNodes : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         foreach (var node in _nodes.Values) await node.DisposeAsync();
+        _directory.Dispose();
+    }
+
+    private static NodeView ViewOf(ScriptedSession node) => new(node.NodeId, "acct_other", "", Standing.Trusted, "cpu", true, null, node.Session.Report);
+
+    /// <summary>Everybody is known.</summary>
+    private sealed class Hub(VerifyingNodes nodes) : IHubGrain
+    {
+        public Task ReportNode(NodeView node) => throw new NotSupportedException();
+
+        public Task RemoveNode(string nodeId) => throw new NotSupportedException();
+
+        public Task<HubDirectory?> GetDirectory(long knownVersion) => Task.FromResult<HubDirectory?>(new HubDirectory(knownVersion + 1, [.. nodes._nodes.Values.Select(ViewOf)], []));
     }
 }
