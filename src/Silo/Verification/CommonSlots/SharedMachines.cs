@@ -21,46 +21,58 @@ internal sealed record Neighbour(string NodeId, string AccountId, string Network
 /// not shown to be different one is paid. Pure.
 /// </summary>
 /// <remarks>
-/// Whoever passed last comes first, so that a machine that fails, or never sits, keeps nobody else from being paid; and of identities that pass in turns it is the one whose turn it was. Identities
-/// of one machine never pass the same slot: its time for one is more than what is left of the deadline for another.
+/// <para>Of two, the one comes first that alone passed the last slot of both: a neighbour who fails on purpose whenever a stranger is challenged with him, and passes the slots of an account of his
+/// own, takes nothing from the stranger. Else whoever passed last comes first, so that a machine that fails, or never sits, keeps nobody else from being paid.</para>
+/// <para>Identities of one machine never pass the same slot: its time for one is more than what is left of the deadline for another.</para>
 /// </remarks>
 internal sealed class SharedMachines
 {
-    private readonly Dictionary<string, ImmutableSortedDictionary<DateTimeOffset, SlotResult>> _results;
+    /// <summary>By node, the latest first.</summary>
+    private readonly Dictionary<string, ImmutableArray<SlotResult>> _results;
 
     public SharedMachines(IEnumerable<SlotResult> results) => _results = results
         .GroupBy(result => result.NodeId, StringComparer.Ordinal)
-        .ToDictionary(group => group.Key, group => group.ToImmutableSortedDictionary(result => result.SlotAt, result => result), StringComparer.Ordinal);
+        .ToDictionary(group => group.Key, group => group.OrderByDescending(result => result.SlotAt).ToImmutableArray(), StringComparer.Ordinal);
 
     /// <summary>Why a node is paid no standby, in words; null when it is.</summary>
     /// <param name="node">The node.</param>
     /// <param name="others">All that are <see cref="Neighbour.IsBeside"/> it, and on standby themselves.</param>
     public string? WhyUnpaid(Neighbour node, IEnumerable<Neighbour> others)
     {
+        var left = others.Append(node).OrderByDescending(LastPass).ThenBy(neighbour => neighbour.NodeId, StringComparer.Ordinal).ToList();
+        var outdone = left.ToDictionary(one => one, one => left.Count(other => Outdoes(other, one)));
         var paid = new List<Neighbour>();
-        foreach (var next in others.Append(node).OrderByDescending(LastPass).ThenBy(neighbour => neighbour.NodeId, StringComparer.Ordinal))
+        while (true)
         {
-            var same = paid.FirstOrDefault(other => other.IsBeside(next) && !AreTwo(other, next));
+            // Three may outdo each other in a ring, in slots of different times.
+            var next = left.Find(one => outdone[one] == 0) ?? left[0];
+            var same = paid.Find(other => other.IsBeside(next) && !AreTwo(other, next));
             if (next == node) return same is null ? null : Words(node, same);
             if (same is null) paid.Add(next);
+            left.Remove(next);
+            foreach (var other in left.Where(other => Outdoes(next, other))) outdone[other]--;
         }
-        throw new ArgumentException("A node is not among its own.", nameof(node));
     }
 
-    private bool AreTwo(Neighbour a, Neighbour b) => LastCommon(a, b) is { } last && last.Of.Passed && last.And.Passed;
+    private bool AreTwo(Neighbour a, Neighbour b) => LastCommon(a, b) is { Of.Passed: true, And.Passed: true };
+
+    private bool Outdoes(Neighbour a, Neighbour b) => a.IsBeside(b) && LastCommon(a, b) is { Of.Passed: true, And.Passed: false };
 
     private (SlotResult Of, SlotResult And)? LastCommon(Neighbour a, Neighbour b)
     {
-        if (!_results.TryGetValue(a.NodeId, out var ofA) || !_results.TryGetValue(b.NodeId, out var ofB)) return null;
-        foreach (var (slot, result) in ofA.Reverse())
+        var (ofA, ofB) = (ResultsOf(a), ResultsOf(b));
+        for (int i = 0, j = 0; i < ofA.Length && j < ofB.Length;)
         {
-            if (ofB.TryGetValue(slot, out var beside)) return (result, beside);
+            if (ofA[i].SlotAt == ofB[j].SlotAt) return (ofA[i], ofB[j]);
+            if (ofA[i].SlotAt > ofB[j].SlotAt) i++;
+            else j++;
         }
         return null;
     }
 
-    private DateTimeOffset LastPass(Neighbour node)
-        => _results.TryGetValue(node.NodeId, out var results) ? results.Values.Where(result => result.Passed).Select(result => result.SlotAt).LastOrDefault() : default;
+    private DateTimeOffset LastPass(Neighbour node) => ResultsOf(node).FirstOrDefault(result => result.Passed)?.SlotAt ?? default;
+
+    private ImmutableArray<SlotResult> ResultsOf(Neighbour node) => _results.GetValueOrDefault(node.NodeId, []);
 
     /// <summary>Another account's node is not named to the owner.</summary>
     private string Words(Neighbour node, Neighbour same)

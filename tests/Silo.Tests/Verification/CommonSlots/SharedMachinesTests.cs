@@ -5,6 +5,8 @@ namespace Federation.Silo.Tests.Verification.CommonSlots;
 /// <summary>However many nodes a machine says it is, the standby of one is paid.</summary>
 public sealed class SharedMachinesTests
 {
+    private const string Network = "203.0.113.0/24";
+
     private static readonly DateTimeOffset Noon = new(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
 
     [Fact]
@@ -60,6 +62,50 @@ public sealed class SharedMachinesTests
         SlotResult[] results = [Result(nodes[0], 1, true), Result(nodes[1], 2, true), Result(nodes[0], 3, true)];
         Assert.Equal([true, false], nodes.Select(node => IsPaid(node, nodes, results)));
         Assert.Equal([false, true], nodes.Select(node => IsPaid(node, nodes, [.. results, Result(nodes[1], 4, true)])));
+    }
+
+    [Fact]
+    public void Whoever_passes_all_it_sits_is_paid_whatever_its_neighbours_fail_with_it_and_pass_without_it()
+    {
+        var runs = Counts.Of(20_000, 2_000);
+        for (var seed = 0; seed < runs; seed++)
+        {
+            var random = new Random(seed);
+            var victim = Of(0, "victim", Network);
+            var strangers = Enumerable.Range(1, random.Next(1, 6)).Select(number => Of(number, $"stranger {random.Next(3)}", Network)).ToArray();
+            var results = new List<SlotResult>();
+            // A slot of the network that all sit; those that come later only strangers sit, with nodes of theirs elsewhere, and pass. Sometimes more of the network's come between.
+            for (var slot = 1; slot < 8; slot++)
+            {
+                var isNetworks = slot == 1 || random.Next(4) == 0;
+                if (isNetworks) results.Add(Result(victim, slot, true));
+                results.AddRange(strangers.Where(_ => slot == 1 || random.Next(3) > 0).Select(stranger => Result(stranger, slot, !isNetworks || random.Next(4) == 0)));
+            }
+            Assert.True(IsPaid(victim, [victim, .. strangers], results), $"Seed {seed}.");
+        }
+    }
+
+    [Fact]
+    public void A_neighbour_that_fails_beside_a_stranger_and_passes_beside_its_own_is_second()
+    {
+        Neighbour victim = Of(2, "victim", Network), beside = Of(1, "attacker", Network), elsewhere = Of(0, "attacker", "198.51.100.0/24");
+        Neighbour[] all = [victim, beside, elsewhere];
+        SlotResult[] results = [Result(victim, 1, true), Result(beside, 1, false), Result(beside, 2, true), Result(elsewhere, 2, true)];
+        Assert.Equal([true, false, true], all.Select(node => IsPaid(node, all, results)));
+        // Having passed beside each other they are two.
+        results = [.. results, Result(victim, 3, true), Result(beside, 3, true)];
+        Assert.All(all, node => Assert.True(IsPaid(node, all, results)));
+    }
+
+    [Fact]
+    public void Three_that_outdo_each_other_in_a_ring_are_one()
+    {
+        Neighbour[] nodes = [Of(0), Of(1), Of(2)];
+        SlotResult[] results =
+        [
+            Result(nodes[0], 1, true), Result(nodes[1], 1, false), Result(nodes[1], 2, true), Result(nodes[2], 2, false), Result(nodes[2], 3, true), Result(nodes[0], 3, false),
+        ];
+        Assert.Equal([false, false, true], nodes.Select(node => IsPaid(node, nodes, results)));
     }
 
     [Fact]
