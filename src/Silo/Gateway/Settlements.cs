@@ -13,33 +13,59 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
 {
     private static readonly TimeSpan RetryPeriod = TimeSpan.FromSeconds(1);
 
-    private readonly Channel<JobOutcome> _unsettled = Channel.CreateBounded<JobOutcome>(new BoundedChannelOptions(options.Value.MaxUnsettled) { SingleReader = true });
-    private int _underWay;
+    private readonly Channel<KeptOutcome> _kept = Channel.CreateBounded<KeptOutcome>(new BoundedChannelOptions(options.Value.MaxUnsettled) { SingleReader = true });
+    private int _unsettled;
 
     /// <summary>Whether so much waits for the database that no more work should be taken.</summary>
-    public bool IsFull => _unsettled.Reader.Count + Volatile.Read(ref _underWay) >= options.Value.MaxUnsettled;
+    public bool IsFull => Volatile.Read(ref _unsettled) >= options.Value.MaxUnsettled;
 
-    /// <summary>Completes, and never fails, when the outcome is on disk, or is kept for when that is possible.</summary>
-    public async Task SettleAsync(JobOutcome outcome)
+    /// <summary>Completes, and never fails, when the outcome is on disk: while the database is away, not before it is back. An outcome that will never be is in the log.</summary>
+    public async Task SettleAsync(JobOutcome outcome) => await await KeepAsync(outcome);
+
+    /// <summary>Completes, and never fails, when the outcome is on disk, or is kept for when that is possible; the task it returns completes like <see cref="SettleAsync"/>.</summary>
+    public async Task<Task> KeepAsync(JobOutcome outcome)
     {
-        Interlocked.Increment(ref _underWay);
-        try
+        Interlocked.Increment(ref _unsettled);
+        if (!await TrySettleAsync(outcome))
         {
-            if (await TrySettleAsync(outcome)) return;
-            if (!_unsettled.Writer.TryWrite(outcome)) LogLost(outcome.JobId, options.Value.MaxUnsettled);
+            var kept = new KeptOutcome(outcome, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            if (_kept.Writer.TryWrite(kept)) return kept.Ended.Task;
+            if (_kept.Reader.Completion.IsCompleted) LogUnrecorded(outcome.JobId, outcome.NodeId);
+            else LogLost(outcome.JobId, options.Value.MaxUnsettled);
         }
-        finally
-        {
-            Interlocked.Decrement(ref _underWay);
-        }
+        Interlocked.Decrement(ref _unsettled);
+        return Task.CompletedTask;
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        await foreach (var outcome in _unsettled.Reader.ReadAllAsync(stoppingToken))
+        try
         {
-            while (!await TrySettleAsync(outcome)) await Task.Delay(RetryPeriod, time, stoppingToken);
+            while (await _kept.Reader.WaitToReadAsync(stoppingToken))
+            {
+                while (_kept.Reader.TryPeek(out var next))
+                {
+                    while (!await TrySettleAsync(next.Outcome)) await Task.Delay(RetryPeriod, time, stoppingToken);
+                    _kept.Reader.TryRead(out _);
+                    End(next);
+                }
+            }
         }
+        finally
+        {
+            _kept.Writer.TryComplete();
+            while (_kept.Reader.TryRead(out var lost))
+            {
+                LogUnrecorded(lost.Outcome.JobId, lost.Outcome.NodeId);
+                End(lost);
+            }
+        }
+    }
+
+    private void End(KeptOutcome kept)
+    {
+        Interlocked.Decrement(ref _unsettled);
+        kept.Ended.SetResult();
     }
 
     private async Task<bool> TrySettleAsync(JobOutcome outcome)
@@ -74,4 +100,12 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
 
     [LoggerMessage(4203, LogLevel.Warning, "Job {JobId}: attempt {Attempt} came late and is not paid; attempt {Settled} was settled")]
     private partial void LogFenced(string jobId, int attempt, int settled);
+
+    [LoggerMessage(4204, LogLevel.Error, "Job {JobId} is not recorded, nor the work of node {NodeId} for it paid: the hub stopped while the database was away")]
+    private partial void LogUnrecorded(string jobId, string nodeId);
+
+    /// <summary>What waits for the database.</summary>
+    /// <param name="Outcome">Of the job.</param>
+    /// <param name="Ended">Completes when it is on disk, or never will be.</param>
+    private sealed record KeptOutcome(JobOutcome Outcome, TaskCompletionSource Ended);
 }

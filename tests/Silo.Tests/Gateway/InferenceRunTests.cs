@@ -641,9 +641,10 @@ public sealed class InferenceRunTests
         Assert.Equal(Event1 + End, scene.Received);
 
         await scene.Clock.UntilWaitedForAsync(TimeSpan.FromSeconds(1));
+        Assert.False(scene.Settled.IsCompleted, "A hub that stops would not wait for it.");
         away = false;
         scene.Clock.Advance(TimeSpan.FromSeconds(1));
-        await Eventually.TrueAsync(() => !scene.Grains.Jobs.Settled.IsEmpty, "the settlement");
+        await scene.Settled.WithinPatienceAsync();
         Assert.Equal((JobStatus.Succeeded, "job_1"), (scene.Grains.Jobs.Settled.Single().Status, scene.Grains.Jobs.Settled.Single().JobId));
         Assert.Equal(3, asked);
         await scene.Settlements.StopAsync(CancellationToken.None);
@@ -657,10 +658,10 @@ public sealed class InferenceRunTests
         for (var job = 0; job < 2; job++)
         {
             Assert.False(scene.Settlements.IsFull);
-            await scene.Settlements.SettleAsync(OutcomeOf($"job_{job}"));
+            Assert.False((await scene.Settlements.KeepAsync(OutcomeOf($"job_{job}"))).IsCompleted);
         }
         Assert.True(scene.Settlements.IsFull);
-        await scene.Settlements.SettleAsync(OutcomeOf("job_3"));
+        await scene.Settlements.SettleAsync(OutcomeOf("job_3")).WithinPatienceAsync();
         Assert.True(scene.Settlements.IsFull);
     }
 

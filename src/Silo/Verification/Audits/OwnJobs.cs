@@ -44,7 +44,8 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, Aban
                     AddFacts(meter, pieces, audits.Value.MaxAnswerBytes);
                     meter.AddReport(done.PromptTokens, done.CompletionTokens, done.FinishReason);
                     var outcome = OutcomeOf(job, meter, dispatchedAt, firstAt ?? lastAt, lastAt) with { LogprobCommitment = done.LogprobCommitment };
-                    await settlements.SettleAsync(outcome);
+                    // While the database is away, the node's slot is not held for it.
+                    _ = await settlements.KeepAsync(outcome);
                     return new KeptAnswer(outcome, job.Engine.Name, job.Body, pieces.ToImmutable());
                 case LeaseEvent.Failed failed:
                     // As with a client's; what gives way to work has its own account of who did not sit.
