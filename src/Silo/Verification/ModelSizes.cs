@@ -37,6 +37,9 @@ internal sealed class ModelSizes(HubDirectoryView directory, IOptions<HardwareCl
 /// <summary>What the operator's catalog, his nodes, and trusted ones say of the size of models. Pure.</summary>
 internal sealed class VouchedSizes
 {
+    /// <summary>As far apart as honest words on one name are: weights of eight bits and of four.</summary>
+    private const int LoneVoiceDivisor = 2;
+
     private readonly FrozenDictionary<string, ImmutableArray<(string Account, long Bytes)>> _voices;
     private readonly IReadOnlyDictionary<string, long> _catalog;
 
@@ -70,7 +73,8 @@ internal sealed class VouchedSizes
 
     /// <summary>
     /// The bytes that count for a payee, never more than he claims: the operator's word, by catalog or by his nodes, where there is one; else the median of what enough other accounts say, so that
-    /// few can neither raise nor lower it; else at most the middle of what others say, of two the larger so that one of them alone lowers nothing, and at most a bound.
+    /// few can neither raise nor lower it; else at most a bound, and at most the middle of what others say, of two the larger so that one of them alone lowers nothing. A single other has no witness
+    /// either: he at most halves what counts by the payee's own word.
     /// </summary>
     /// <param name="weights">The model.</param>
     /// <param name="claimed">The payee's own word; 0 when he tells nothing, and then the others' counts.</param>
@@ -79,9 +83,11 @@ internal sealed class VouchedSizes
     public long Counted(string weights, long claimed, string payee, HardwareClassOptions options)
     {
         var others = _voices.TryGetValue(weights, out var voices) ? voices.Where(voice => voice.Account != payee).ToArray() : [];
+        var unwitnessed = Math.Min(claimed, options.UnvouchedModelBytes);
         long? vouched = _catalog.TryGetValue(weights, out var listed) ? listed
             : others.FirstOrDefault(voice => voice.Account == OperatorAccount.AccountId) is { Account: not null } own ? own.Bytes
             : others.Length >= options.VouchingAccounts ? others[(others.Length - 1) / 2].Bytes
+            : others is [var lone] ? Math.Min(Math.Max(lone.Bytes, unwitnessed / LoneVoiceDivisor), options.UnvouchedModelBytes)
             : others.Length > 0 ? Math.Min(others[others.Length / 2].Bytes, options.UnvouchedModelBytes)
             : null;
         return claimed > 0 ? Math.Min(claimed, vouched ?? options.UnvouchedModelBytes) : vouched ?? 0;

@@ -33,7 +33,13 @@ public sealed class ModelSizesTests
                 .Select(account => (account.Key, Bytes: account.Where(model => model.SizeBytes > 0 && (weights == "m" || model.Digest == weights)).Min(model => (long?)model.SizeBytes)))
                 .Where(voice => voice.Bytes is not null).OrderBy(voice => voice.Bytes).ToArray();
             var vouched = voices.FirstOrDefault(voice => voice.Key == OperatorAccount.AccountId).Bytes
-                ?? (voices.Length >= 3 ? voices[(voices.Length - 1) / 2].Bytes : voices.Length > 0 ? Math.Min(16, voices[voices.Length / 2].Bytes!.Value) : null);
+                ?? voices.Length switch
+                {
+                    >= 3 => voices[(voices.Length - 1) / 2].Bytes,
+                    2 => Math.Min(16, voices[1].Bytes!.Value),
+                    1 => Math.Min(16, Math.Max(voices[0].Bytes!.Value, Math.Min(claimed, 16) / 2)),
+                    _ => null,
+                };
             Assert.Equal(claimed > 0 ? Math.Min(claimed, vouched ?? 16) : vouched ?? 0, VouchedSizes.Of(nodes, Nothing).Counted(weights, claimed, "a", Rules));
         }));
 
@@ -63,6 +69,16 @@ public sealed class ModelSizesTests
     public void One_of_two_others_alone_takes_nothing_from_a_payee()
         => Assert.Equal(12, VouchedSizes.Of([Node("b", Standing.Trusted, 12, "d"), Node("e", Standing.Trusted, 1, "d")], Nothing).Counted("d", 12, "a", Rules));
 
+    [Theory]
+    [InlineData(12, 1, 6)]
+    [InlineData(12, 10, 10)]
+    [InlineData(12, 99, 12)]
+    [InlineData(99, 1, 8)]
+    [InlineData(99, 20, 16)]
+    [InlineData(0, 1, 1)]
+    public void A_single_other_takes_no_more_than_half_of_what_a_payee_is_paid_on_his_own_word(long claimed, long said, long counted)
+        => Assert.Equal(counted, VouchedSizes.Of([Node("e", Standing.Trusted, said, "d")], Nothing).Counted("d", claimed, "a", Rules));
+
     [Fact]
     public void The_operators_catalog_counts_before_what_any_node_says()
     {
@@ -72,7 +88,7 @@ public sealed class ModelSizesTests
 
     [Fact]
     public void A_model_without_its_digest_is_known_by_its_name()
-        => Assert.Equal(5, VouchedSizes.Of([Node("b", Standing.Trusted, 5, "d")], Nothing).Counted("m", 1L << 44, "a", Rules));
+        => Assert.Equal(12, VouchedSizes.Of([Node("b", Standing.Trusted, 12, "d")], Nothing).Counted("m", 1L << 44, "a", Rules));
 
     private static NodeView Node(string account, Standing standing, long bytes, string digest, bool connected = true) => new(
         $"nd_{account}", account, "", standing, "cpu", connected, null,
