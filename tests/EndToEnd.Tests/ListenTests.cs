@@ -86,6 +86,23 @@ public sealed class ListenTests(ITestOutputHelper output) : EndToEndTest(output)
     }
 
     [Fact]
+    public async Task A_section_of_the_file_of_settings_that_nobody_reads_stops_the_start_and_what_is_in_the_environment_does_not()
+    {
+        using var data = new TemporaryDirectory();
+        var file = Path.Combine(data.Path, "settings.json");
+        await File.WriteAllTextAsync(file, """{ "Hubb": { "Name": "Ours" }, "Logging": { "LogLevel": { "Default": "Warning" } } }""");
+        var (code, said) = await HubProcess.RunAsync("--listen", "127.0.0.1:0", "--config", file);
+        Assert.Equal(2, code);
+        Assert.StartsWith("federation-hub: Hubb is not a section of settings; there are: ", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("Logging is", said, StringComparison.Ordinal);
+
+        await File.WriteAllTextAsync(file, """{ "Hub": { "Name": "Ours" } }""");
+        var hub = await StartHubAsync(new Dictionary<string, string> { ["Hubb__Name"] = "Theirs" }, ["--config", file]);
+        using var anybody = hub.Client();
+        Assert.Equal("Ours", (await anybody.GetAsync("/v1/hub")).Expect(HttpStatusCode.OK).Json["name"]!.ToString());
+    }
+
+    [Fact]
     public async Task With_TLS_clients_and_nodes_share_one_port()
     {
         using var files = new TemporaryDirectory();

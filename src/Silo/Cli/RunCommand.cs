@@ -44,14 +44,16 @@ internal static class RunCommand
         if (listen.Problems().ToList() is { Count: > 0 } problems) return Fail(problems);
         if (config is not null && !File.Exists(config)) return Fail([$"There is no file {config}."]);
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = [], ApplicationName = typeof(RunCommand).Assembly.GetName().Name });
+        IConfigurationRoot? file = null;
         try
         {
-            if (config is not null) builder.Configuration.AddJsonFile(Path.GetFullPath(config), optional: false);
+            if (config is not null) file = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(config), optional: false).Build();
         }
         catch (InvalidDataException exception)
         {
             return Fail([$"{config} is not JSON: {exception.GetBaseException().Message}"]);
         }
+        if (file is not null) builder.Configuration.AddConfiguration(file);
         builder.Configuration.AddEnvironmentVariables();
         builder.Configuration.AddInMemoryCollection([new("Storage:DataDirectory", dataDirectory)]);
         builder.Logging.ClearProviders().AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat, console.UseUtcTimestamp) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ ", true));
@@ -62,7 +64,7 @@ internal static class RunCommand
         try
         {
             MakeDirectory(dataDirectory);
-            await using var app = HubHost.Build(builder, listen);
+            await using var app = HubHost.Build(builder, listen, file);
             using var started = app.Lifetime.ApplicationStarted.Register(() => hasStarted = true);
             var storage = app.Services.GetRequiredService<IOptions<StorageOptions>>().Value;
             using var alone = storage.UsesPostgres ? null : DataLock.Take(dataDirectory);

@@ -26,7 +26,11 @@ namespace Federation.Silo.Hosting;
 /// <summary>Puts the hub together: what it is made of, in the order in which it matters.</summary>
 internal static class HubHost
 {
-    public static WebApplication Build(WebApplicationBuilder builder, ListenSettings listen)
+    /// <param name="builder">With all settings.</param>
+    /// <param name="listen">Where.</param>
+    /// <param name="file">The operator's file of settings by itself; null when there is none.</param>
+    /// <exception cref="OptionsValidationException">Settings are wrong; it names all of them.</exception>
+    public static WebApplication Build(WebApplicationBuilder builder, ListenSettings listen, IConfiguration? file)
     {
         var storage = builder.Read<StorageOptions>(StorageOptions.SectionName);
         var clustering = builder.Read<ClusteringOptions>(ClusteringOptions.SectionName);
@@ -43,7 +47,7 @@ internal static class HubHost
         builder.AddModels();
         builder.AddGateway();
         builder.AddVerificationSettings();
-        builder.RequireGoodSettings();
+        builder.RequireGoodSettings(file);
         builder.AddGrainEngine(storage, clustering);
         // After the grains, which its background work calls.
         builder.AddVerification();
@@ -229,10 +233,11 @@ internal static class HubHost
     }
 
     /// <exception cref="OptionsValidationException">Some are wrong; it names all of them.</exception>
-    private static void RequireGoodSettings(this WebApplicationBuilder builder)
+    private static void RequireGoodSettings(this WebApplicationBuilder builder, IConfiguration? file)
     {
-        var sections = builder.Services.Select(service => service.ImplementationInstance).OfType<SettingsSection>();
-        if (Settings.Problems(sections, builder.Configuration).ToList() is { Count: > 0 } problems) throw new OptionsValidationException("settings", typeof(Settings), problems);
+        var sections = builder.Services.Select(service => service.ImplementationInstance).OfType<SettingsSection>().ToList();
+        var unknown = file is null ? [] : Settings.UnknownSections(sections, file);
+        if (unknown.Concat(Settings.Problems(sections, builder.Configuration)).ToList() is { Count: > 0 } problems) throw new OptionsValidationException("settings", typeof(Settings), problems);
     }
 
     private static void AddValidated<TOptions, TValidator>(this IServiceCollection services, string section)

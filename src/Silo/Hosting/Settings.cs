@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Collections.Frozen;
 using System.Globalization;
 using System.Reflection;
 using System.Text.RegularExpressions;
@@ -23,9 +24,23 @@ internal sealed record SettingsSection(string Name, Type Options, Func<IConfigur
 /// <summary>Finds everything that is wrong with the hub's settings before anything is made of them, so that one start names it all.</summary>
 internal static partial class Settings
 {
+    private static readonly FrozenSet<string> FrameworkNames = FrozenSet.Create(
+        StringComparer.OrdinalIgnoreCase,
+        "Logging", "Kestrel", "AllowedHosts", "Orleans", "Urls", "http_ports", "https_ports", "https_port", "Environment", "ApplicationName", "ContentRoot", "WebRoot", "DetailedErrors", "ShutdownTimeoutSeconds", "$schema");
+
     /// <summary>Names that no setting has, values that cannot be read and values that are out of bounds; each under the name it is set by.</summary>
     public static IEnumerable<string> Problems(IEnumerable<SettingsSection> sections, IConfiguration configuration)
         => sections.SelectMany(section => Problems(section, configuration.GetSection(section.Name)));
+
+    /// <summary>What a file of settings has at its top that nobody reads; names of the framework are its own business.</summary>
+    /// <param name="sections">The hub's.</param>
+    /// <param name="file">Nothing but the file: among environment variables anything may be.</param>
+    public static IEnumerable<string> UnknownSections(IEnumerable<SettingsSection> sections, IConfiguration file)
+    {
+        var known = sections.Select(section => section.Name).Order(StringComparer.Ordinal).ToList();
+        return file.GetChildren().Select(child => child.Key).Where(name => !known.Contains(name, StringComparer.OrdinalIgnoreCase) && !FrameworkNames.Contains(name))
+            .Select(name => $"{name} is not a section of settings; there are: {string.Join(", ", known)}.");
+    }
 
     /// <summary>Reads a section. A list that is set takes the place of its default; the binder alone would add to it.</summary>
     public static void Bind(IConfigurationSection section, object options)

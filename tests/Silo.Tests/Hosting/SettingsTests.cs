@@ -85,6 +85,16 @@ public sealed class SettingsTests
         Assert.Contains(" Name,", problem, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_section_that_nobody_reads_is_refused_with_those_there_are_and_the_frameworks_are_not()
+    {
+        var file = new ConfigurationBuilder().AddInMemoryCollection(
+            [new("Hubb:Name", "Ours"), new("DrainTimeout", "00:00:05"), new("hub:Name", "Ours"), new("Storage:Postgres", "Host=db"), new("Logging:LogLevel:Default", "Debug"), new("AllowedHosts", "*"), new("Kestrel:Limits:x", "1"), new("urls", "http://*:80")]).Build();
+        Assert.Equal(
+            ["DrainTimeout is not a section of settings; there are: Clustering, Gateway, HardwareClasses, Hub, Storage.", "Hubb is not a section of settings; there are: Clustering, Gateway, HardwareClasses, Hub, Storage."],
+            Settings.UnknownSections(Sections, file).Order(StringComparer.Ordinal));
+    }
+
     private static List<string> Problems(params (string Name, string Value)[] settings)
         => [.. Settings.Problems(Sections, new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Name, (string?)setting.Value))).Build())];
 }
