@@ -109,6 +109,8 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
 
     [Theory]
     [InlineData("GET", "/v1/nothing", HttpStatusCode.NotFound, "unknown_url", "Invalid URL (GET /v1/nothing)")]
+    [InlineData("POST", "/chat/completions", HttpStatusCode.NotFound, "unknown_url", "Invalid URL (POST /chat/completions): the base URL must end in /v1")]
+    [InlineData("GET", "/models/steady", HttpStatusCode.NotFound, "unknown_url", "Invalid URL (GET /models/steady): the base URL must end in /v1")]
     [InlineData("GET", Chat, HttpStatusCode.MethodNotAllowed, "method_not_supported", $"{Chat} does not take GET, but POST.")]
     [InlineData("DELETE", "/v1/hub", HttpStatusCode.MethodNotAllowed, "method_not_supported", "/v1/hub does not take DELETE, but GET.")]
     public async Task An_unknown_URL_or_method_is_an_error_in_the_same_shape(string method, string path, HttpStatusCode status, string code, string words)

@@ -6,6 +6,8 @@ namespace Federation.Silo.Gateway;
 /// <summary>An error in the shape OpenAI's clients parse, with its HTTP status.</summary>
 internal sealed record OpenAiError(int Status, string Type, string? Code, string Message, string? Param = null)
 {
+    private static readonly PathString[] OpenAiPaths = ["/chat", "/completions", "/embeddings", "/models", "/responses", "/audio", "/images", "/files", "/moderations"];
+
     /// <summary>Seconds for Retry-After; <see langword="null"/> where a retry cannot help.</summary>
     public int? RetryAfterSeconds { get; init; }
 
@@ -69,10 +71,13 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
         return buffer.ToArray();
     }
 
-    /// <summary>Answers with the error: in OpenAI's shape under <c>/v1</c>, as problem details (RFC 9457) elsewhere.</summary>
+    /// <summary>Whether a client of OpenAI's API asks, whose base URL lacks the <c>/v1</c> at its end.</summary>
+    public static bool LacksVersion(PathString path) => Array.Exists(OpenAiPaths, known => path.StartsWithSegments(known, StringComparison.Ordinal));
+
+    /// <summary>Answers with the error: in OpenAI's shape where its clients ask, as problem details (RFC 9457) elsewhere.</summary>
     public async Task WriteAsync(HttpContext http)
     {
-        var isOpenAi = http.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal);
+        var isOpenAi = http.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal) || LacksVersion(http.Request.Path);
         var body = isOpenAi ? ToJson() : ToProblem();
         http.Response.StatusCode = Status;
         http.Response.ContentType = isOpenAi ? "application/json" : "application/problem+json";

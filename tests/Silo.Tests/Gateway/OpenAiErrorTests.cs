@@ -47,10 +47,27 @@ public sealed class OpenAiErrorTests
         Assert.Equal(challenge, http.Response.Headers.WWWAuthenticate.SingleOrDefault());
     }
 
-    [Fact]
-    public async Task Outside_of_openais_paths_it_is_problem_details()
+    [Theory]
+    [InlineData("/chat/completions")]
+    [InlineData("/models")]
+    [InlineData("/models/llama3:8b")]
+    public async Task A_client_whose_base_URL_lacks_its_v1_can_read_what_is_wrong(string path)
     {
-        var http = new DefaultHttpContext { Request = { Path = "/somewhere" }, Response = { Body = new MemoryStream() } };
+        var http = new DefaultHttpContext { Request = { Path = path }, Response = { Body = new MemoryStream() } };
+        await OpenAiError.NotFound("no").WriteAsync(http);
+        http.Response.Body.Position = 0;
+        Assert.Equal("application/json", http.Response.ContentType);
+        Assert.Equal("no", (string?)JsonNode.Parse(http.Response.Body)!["error"]!["message"]);
+        Assert.True(OpenAiError.LacksVersion(path));
+        Assert.False(OpenAiError.LacksVersion("/v1" + path));
+    }
+
+    [Theory]
+    [InlineData("/somewhere")]
+    [InlineData("/chatter")]
+    public async Task Outside_of_openais_paths_it_is_problem_details(string path)
+    {
+        var http = new DefaultHttpContext { Request = { Path = path }, Response = { Body = new MemoryStream() } };
         await OpenAiError.InvalidKey().WriteAsync(http);
         http.Response.Body.Position = 0;
         var problem = JsonNode.Parse(http.Response.Body)!;
