@@ -71,11 +71,16 @@ public sealed class VerificationTests(SharedHub shared, ITestOutputHelper output
 
             var forged = file.DeepClone();
             var payload = Convert.FromBase64String(file["payload"]!.ToString());
-            forged["payload"] = Convert.ToBase64String(ReceiptCodec.Encode(ReceiptCodec.Decode(payload) with { CompletionTokens = 1_000_000 }));
+            var other = ReceiptCodec.Encode(ReceiptCodec.Decode(payload) with { CompletionTokens = 1_000_000 });
+            forged["payload"] = Convert.ToBase64String(other);
             (code, said) = await VerifyAsync(forged.ToJsonString());
             Assert.Equal(1, code);
             Assert.Equal(
-                ["The node's signature is not that key's over this receipt.", "The hub's signature is not that key's over this receipt and the node's signature."], said.Split('\n'));
+                [
+                    $"The file says that it is receipt {receipt}, but its payload is that of {Convert.ToHexStringLower(ReceiptCodec.IdOf(other).AsSpan())}.",
+                    "The node's signature is not that key's over this receipt.", "The hub's signature is not that key's over this receipt and the node's signature.",
+                ],
+                said.Split('\n'));
 
             (code, said) = await VerifyAsync("{}");
             Assert.Equal((2, "federation-hub: The file has no 'format'."), (code, said));

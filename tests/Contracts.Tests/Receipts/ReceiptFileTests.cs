@@ -31,6 +31,18 @@ public sealed class ReceiptFileTests : IDisposable
     }
 
     [Fact]
+    public void An_id_that_is_not_the_payloads_is_named_and_none_is_no_problem()
+    {
+        var file = Signed();
+        var (json, id) = (Encoding.UTF8.GetString(file.ToJson()), Convert.ToHexStringLower(ReceiptCodec.IdOf(file.Payload.AsSpan()).AsSpan()));
+        Assert.Equal(id, ReceiptFile.Read(Encoding.UTF8.GetBytes(json)).SaidId);
+        Expect(ReceiptFile.Read(Encoding.UTF8.GetBytes(json.Replace(id, "another\\u001b", StringComparison.Ordinal))), $"The file says that it is receipt another\\u001B, but its payload is that of {id}.");
+        Expect(ReceiptFile.Read(Encoding.UTF8.GetBytes(json.Replace("\"id\"", "\"note\"", StringComparison.Ordinal))));
+        Expect(ReceiptFile.Read(file.ToCbor()));
+        Assert.Throws<FormatException>(() => ReceiptFile.Read(Encoding.UTF8.GetBytes(json.Replace($"\"{id}\"", "7", StringComparison.Ordinal))));
+    }
+
+    [Fact]
     public void Any_bit_flipped_is_noticed()
     {
         var file = Signed();

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text.Json;
 using Federation.Protocol.Identity;
 
 namespace Federation.Protocol.Receipts;
@@ -22,6 +23,9 @@ public static class ReceiptCheck
         {
             problems.Add($"The payload is no receipt: {exception.Message.TrimEnd('.')}.");
         }
+        var id = Convert.ToHexStringLower(ReceiptCodec.IdOf(file.Payload.AsSpan()).AsSpan());
+        // Escaped: whoever made the file may have more in mind for a terminal than an id.
+        if (file.SaidId is { } said && said != id) problems.Add($"The file says that it is receipt {JsonEncodedText.Encode(said)}, but its payload is that of {id}.");
         CheckNode(file, receipt, problems);
         CheckHub(file, receipt, problems);
         if (receipt is not null) CheckContent(receipt, problems);

@@ -25,7 +25,12 @@ public sealed record ReceiptFile(
 
     private const int FieldCount = 6;
 
+    private const string IdName = "id";
+
     private static readonly string[] Names = ["format", "payload", "node_public_key", "node_signature", "hub_public_key", "hub_signature"];
+
+    /// <summary>The id that a file in JSON says for people; null where it says none. It proves nothing: <see cref="ReceiptCheck"/> compares it with the payload's.</summary>
+    public string? SaidId { get; init; }
 
     /// <summary>The file as JSON. Beside the bytes it carries the id, for people.</summary>
     public byte[] ToJson()
@@ -35,7 +40,7 @@ public sealed record ReceiptFile(
         {
             json.WriteStartObject();
             json.WriteString(Names[0], Format);
-            json.WriteString("id", Convert.ToHexStringLower(ReceiptCodec.IdOf(Payload.AsSpan()).AsSpan()));
+            json.WriteString(IdName, Convert.ToHexStringLower(ReceiptCodec.IdOf(Payload.AsSpan()).AsSpan()));
             var fields = Fields();
             for (var i = 0; i < fields.Length; i++) json.WriteBase64String(Names[i + 1], fields[i].AsSpan());
             json.WriteEndObject();
@@ -77,7 +82,8 @@ public sealed record ReceiptFile(
             using var json = JsonDocument.Parse(file, new JsonDocumentOptions { MaxDepth = 4 });
             var format = Field(json.RootElement, Names[0]).GetString();
             if (format != Format) throw new FormatException($"The file's format is '{format}', not '{Format}'.");
-            return Of([.. Names.Skip(1).Select(name => Bytes(json.RootElement, name))]);
+            var read = Of([.. Names.Skip(1).Select(name => Bytes(json.RootElement, name))]);
+            return json.RootElement.TryGetProperty(IdName, out var id) ? read with { SaidId = id.GetString() } : read;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
