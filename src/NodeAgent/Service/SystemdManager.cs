@@ -23,7 +23,7 @@ internal sealed class SystemdManager(ICommandRunner commands, UnixDirectories di
             // No manager listens: a unit left behind would start the agent some day, unasked for.
             if (isNew) ServiceFile.Delete(UnitFile(service.Scope));
             if (service.Scope == ServiceScope.Machine) throw;
-            throw new ServiceException($"{exception.Message}. Where nobody is logged in: federation-node service install --machine, as root.");
+            throw NobodyThere(exception, "install --machine, as root");
         }
 
         await SystemctlAsync(service.Scope, ["enable", Unit], cancellationToken).ConfigureAwait(false);
@@ -38,7 +38,7 @@ internal sealed class SystemdManager(ICommandRunner commands, UnixDirectories di
 
     public async Task UninstallAsync(ServiceScope scope, CancellationToken cancellationToken)
     {
-        if ((await StatusAsync(scope, cancellationToken).ConfigureAwait(false)).Installed)
+        if ((await StatusAsync(scope, "uninstall --machine, as root", cancellationToken).ConfigureAwait(false)).Installed)
         {
             await SystemctlAsync(scope, ["disable", "--now", Unit], cancellationToken).ConfigureAwait(false);
         }
@@ -47,12 +47,7 @@ internal sealed class SystemdManager(ICommandRunner commands, UnixDirectories di
         await SystemctlAsync(scope, ["daemon-reload"], cancellationToken).ConfigureAwait(false);
     }
 
-    public async Task<ServiceStatus> StatusAsync(ServiceScope scope, CancellationToken cancellationToken)
-    {
-        CommandOutput output = await SystemctlAsync(
-            scope, ["show", Unit, "--property=LoadState,ActiveState,SubState"], cancellationToken).ConfigureAwait(false);
-        return ParseStatus(output.Text);
-    }
+    public Task<ServiceStatus> StatusAsync(ServiceScope scope, CancellationToken cancellationToken) => StatusAsync(scope, "status --machine", cancellationToken);
 
     /// <summary>Lines of <c>ActiveState=active</c>.</summary>
     internal static ServiceStatus ParseStatus(string text)
@@ -116,6 +111,24 @@ internal sealed class SystemdManager(ICommandRunner commands, UnixDirectories di
 
             """.ReplaceLineEndings("\n");
     }
+
+    private async Task<ServiceStatus> StatusAsync(ServiceScope scope, string forMachine, CancellationToken cancellationToken)
+    {
+        try
+        {
+            CommandOutput output = await SystemctlAsync(
+                scope, ["show", Unit, "--property=LoadState,ActiveState,SubState"], cancellationToken).ConfigureAwait(false);
+            return ParseStatus(output.Text);
+        }
+        catch (ServiceException exception) when (scope == ServiceScope.User)
+        {
+            throw NobodyThere(exception, forMachine);
+        }
+    }
+
+    /// <summary>A user's manager runs while he is logged in.</summary>
+    private static ServiceException NobodyThere(ServiceException exception, string forMachine) =>
+        new($"{exception.Message.TrimEnd('.')}. Where nobody is logged in: federation-node service {forMachine}.");
 
     /// <summary>One word of a unit file: quotes keep spaces, a percent sign would begin a specifier.</summary>
     private static string Quote(string word) =>

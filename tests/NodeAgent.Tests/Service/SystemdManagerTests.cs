@@ -149,12 +149,17 @@ public sealed class SystemdManagerTests : IDisposable
         Assert.Equal(new ServiceStatus(installed, running, detail), await Manager.StatusAsync(ServiceScope.Machine, default));
     }
 
-    [Fact]
-    public async Task What_systemctl_complains_about_is_told()
+    [Theory]
+    [InlineData(ServiceScope.User, true)]
+    [InlineData(ServiceScope.Machine, false)]
+    public async Task What_systemctl_complains_about_is_told_and_where_nobody_is_logged_in_what_to_do(ServiceScope scope, bool advised)
     {
         _commands.Prints("systemctl", "", exitCode: 1, errors: "Failed to connect to bus: No medium found\n");
-        var exception = await Assert.ThrowsAsync<ServiceException>(() => Manager.StatusAsync(ServiceScope.User, default));
-        Assert.Contains("Failed to connect to bus: No medium found", exception.Message, StringComparison.Ordinal);
+        var status = await Assert.ThrowsAsync<ServiceException>(() => Manager.StatusAsync(scope, default));
+        Assert.Contains("Failed to connect to bus: No medium found", status.Message, StringComparison.Ordinal);
+        Assert.Equal(advised, status.Message.EndsWith("Where nobody is logged in: federation-node service status --machine.", StringComparison.Ordinal));
+        var uninstall = await Assert.ThrowsAsync<ServiceException>(() => Manager.UninstallAsync(scope, default));
+        Assert.Equal(advised, uninstall.Message.EndsWith("Where nobody is logged in: federation-node service uninstall --machine, as root.", StringComparison.Ordinal));
     }
 
     [Fact]
