@@ -38,6 +38,17 @@ public sealed class ApiKeyTests(SharedHub shared, ITestOutputHelper output) : Sh
         (await client.ChatAsync(SharedHub.SteadyModel)).ExpectError(HttpStatusCode.Unauthorized, "invalid_api_key", "Incorrect API key");
     }
 
+    [Fact]
+    public async Task The_command_that_revokes_a_key_says_so_and_of_one_that_is_not_there_that_it_is_not()
+    {
+        using var admin = Hub.Client();
+        var id = (await admin.PostAsync("/v1/keys", new JsonObject { ["name"] = "short-lived" })).Expect(HttpStatusCode.Created).Json["id"]!.ToString();
+        Assert.Equal((0, $"Key {id} is revoked: from now on it opens nothing."), await RevokeAsync(id));
+        Assert.Equal((1, "federation-hub: There is no key 'key_none'."), await RevokeAsync("key_none"));
+
+        Task<(int, string)> RevokeAsync(string key) => HubProcess.CommandAsync("key", "revoke", key, "--hub", Hub.Api.ToString(), "--key-file", Path.Combine(Hub.Data, "admin.key"));
+    }
+
     [Theory]
     [InlineData("contribute", "POST", "/v1/chat/completions", "inference")]
     [InlineData("contribute", "GET", "/v1/models", "inference")]

@@ -34,9 +34,9 @@ internal static class HubClient
         return command;
     }
 
-    /// <summary>Makes a command that sends one request and prints the answer.</summary>
-    public static void Sends(this Command command, HttpMethod method, Func<ParseResult, string> path, Func<ParseResult, JsonObject?>? body = null)
-        => command.SetAction((parsed, cancellationToken) => SendAsync(parsed, method, path(parsed), body?.Invoke(parsed), cancellationToken));
+    /// <summary>Makes a command that sends one request and prints the answer, or where that is empty what was done.</summary>
+    public static void Sends(this Command command, HttpMethod method, Func<ParseResult, string> path, Func<ParseResult, JsonObject?>? body = null, Func<ParseResult, string>? done = null)
+        => command.SetAction((parsed, cancellationToken) => SendAsync(parsed, method, path(parsed), body?.Invoke(parsed), done?.Invoke(parsed), cancellationToken));
 
     /// <summary>A way to the hub of <c>--hub</c>, without a key.</summary>
     /// <exception cref="FormatException">That is no URL.</exception>
@@ -51,7 +51,7 @@ internal static class HubClient
         return response.Content.Headers.ContentType?.MediaType == "application/json" ? JsonNode.Parse(text)?["error"]?["message"]?.ToString() ?? status : status;
     }
 
-    private static async Task<int> SendAsync(ParseResult parsed, HttpMethod method, string path, JsonObject? body, CancellationToken cancellationToken)
+    private static async Task<int> SendAsync(ParseResult parsed, HttpMethod method, string path, JsonObject? body, string? done, CancellationToken cancellationToken)
     {
         var keyFile = parsed.GetValue(KeyFile)!;
         var key = Environment.GetEnvironmentVariable("FEDERATION_KEY") ?? (File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellationToken)).Trim() : null);
@@ -69,6 +69,7 @@ internal static class HubClient
             var isJson = response.Content.Headers.ContentType?.MediaType == "application/json";
             if (!response.IsSuccessStatusCode) return Fail(isJson ? MessageOf(response, text) : $"{hub} answered {(int)response.StatusCode} {response.ReasonPhrase}. Is it the hub's URL for API clients, and not the one for nodes?");
             if (text.Length > 0) Console.WriteLine(isJson ? JsonNode.Parse(text)!.ToJsonString(Indented) : text);
+            else if (done is not null) Console.WriteLine(done);
             return 0;
         }
         catch (HttpRequestException exception) when (exception.HttpRequestError == HttpRequestError.SecureConnectionError)

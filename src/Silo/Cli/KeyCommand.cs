@@ -39,7 +39,7 @@ internal static class KeyCommand
     {
         var id = new Argument<string>("id") { Description = "key_…" };
         var command = new Command("revoke", "Revokes a key for good.") { id };
-        command.Sends(HttpMethod.Delete, parsed => $"/v1/keys/{Uri.EscapeDataString(parsed.GetValue(id)!)}");
+        command.Sends(HttpMethod.Delete, parsed => $"/v1/keys/{Uri.EscapeDataString(parsed.GetValue(id)!)}", done: parsed => $"Key {parsed.GetValue(id)} is revoked: from now on it opens nothing.");
         return command;
     }
 }
