@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and prints their tables, as bench/README.md shows them.
 #
-#   scripts/bench.sh [hub|ledger|stack|receipts|proofs|overhead|checks|agent|calibrate]…     which ones; default: all but calibrate, which takes a quarter of an hour
+#   scripts/bench.sh [hub|ledger|stack|receipts|proofs|overhead|checks|agent|gateway|calibrate]…     which ones; default: all but gateway and calibrate, which take ten minutes and a quarter of an hour
 #
 # The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
-# (scripts/publish-agent.sh). Measure on a machine that does nothing else; the load is printed with the results.
+# (scripts/publish-agent.sh), "gateway" needs nginx, which is installed with apt-get if that is possible. Measure on a machine that does nothing else; the load is printed with the results.
 set -o errexit -o nounset -o pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$repository/scripts/lib/postgres.sh"
@@ -22,6 +22,15 @@ bench() { "$binaries/Federation.Bench/release/Federation.Bench" "$@"; }
 hub=$binaries/Federation.Silo/release/federation-hub
 node=$binaries/Federation.NodeAgent/release/federation-node
 
+install_nginx() {
+  # Debian has it where only root looks.
+  PATH=$PATH:/usr/sbin
+  command -v nginx >/dev/null && return
+  { [ "$(id --user)" = 0 ] && command -v apt-get >/dev/null; } || fail "nginx was not found; install it, or leave out the benchmark gateway"
+  say "Installing nginx"
+  { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends nginx; } >&2 || fail "apt-get could not install nginx"
+}
+
 scratch=$(mktemp --directory)
 chmod 755 "$scratch"
 trap '[ ! -d "$scratch/postgres" ] || stop_postgres "$scratch/postgres"; rm --recursive --force "$scratch"' EXIT
@@ -37,6 +46,10 @@ for which in "$@"; do
     receipts | proofs) bench "$which" ;;
     overhead | checks) bench "$which" "$hub" "$node" "$repository/models" ;;
     agent) bench agent "$repository/artifacts/publish/linux-x64/federation-node" "$hub" ;;
+    gateway)
+      install_nginx
+      bench gateway "$hub" "$node"
+      ;;
     calibrate) bench calibrate "$repository/models" "$repository/tests/NodeAgent.Tests/Engines/Builtin/Data/impostor.gguf" ;;
     *) fail "there is no benchmark $which" ;;
   esac
