@@ -255,10 +255,6 @@ internal sealed class EarningStore(HubDatabase database)
     public async Task<EarningRow?> FindAsync(string receiptId, CancellationToken cancellationToken)
         => (await ListAsync("e.receipt_id = @receiptId", new { receiptId }, cancellationToken)).SingleOrDefault();
 
-    /// <summary>Receipts drawn for an audit that has no verdict yet, of every node, by id after <paramref name="after"/>.</summary>
-    public Task<ImmutableArray<EarningRow>> ListDrawnAsync(string after, int limit, CancellationToken cancellationToken)
-        => ListAsync("e.audit = 1 AND e.state = 1 AND e.id > @after ORDER BY e.id LIMIT @limit", new { after, limit }, cancellationToken);
-
     /// <summary>What a node's earnings add up to.</summary>
     public Task<EarningSums> SumAsync(string nodeId, CancellationToken cancellationToken) => database.ReadAsync(
         async connection =>
