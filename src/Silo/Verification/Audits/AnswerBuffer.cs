@@ -68,10 +68,10 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         lock (_gate) return _byJob.TryGetValue(jobId, out var node) ? node.Value.Answer : null;
     }
 
-    /// <summary>One of the clients' answers that are here; <see langword="null"/> when none fits. Each account has the same chance, however much it asked: nobody sets by number what is drawn.</summary>
-    public KeptAnswer? Draw(Func<KeptAnswer, bool> fits, Random random)
+    /// <summary>Some of the clients' answers that are here, by account: of each as many at most, however much it asked, and of so many accounts at most. Nobody sets by number what is drawn.</summary>
+    public ImmutableArray<KeptAnswer> Draw(Func<KeptAnswer, bool> fits, int ofEach, int accountsMax, Random random)
     {
-        var drawn = new Dictionary<string, (KeptAnswer Answer, int Seen)>(StringComparer.Ordinal);
+        var drawn = new Dictionary<string, (List<KeptAnswer> Answers, int Seen)>(StringComparer.Ordinal);
         lock (_gate)
         {
             foreach (var (jobId, answer, _) in _texts.ByAge.Concat(_vectors.ByAge))
@@ -79,10 +79,15 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
                 // What is kept in another's place is a canary.
                 if (jobId != answer.Outcome.JobId || !fits(answer)) continue;
                 var account = answer.Outcome.AccountId;
-                drawn[account] = !drawn.TryGetValue(account, out var known) ? (answer, 1) : (random.Next(known.Seen + 1) == 0 ? answer : known.Answer, known.Seen + 1);
+                var (answers, seen) = drawn.TryGetValue(account, out var known) ? known : ([], 0);
+                if (seen < ofEach) answers.Add(answer);
+                else if (random.Next(seen + 1) is var place && place < ofEach) answers[place] = answer;
+                drawn[account] = (answers, seen + 1);
             }
         }
-        return drawn.Count > 0 ? drawn.ElementAt(random.Next(drawn.Count)).Value.Answer : null;
+        var accounts = drawn.Values.ToArray();
+        random.Shuffle(accounts);
+        return [.. accounts.Take(accountsMax).SelectMany(account => account.Answers)];
     }
 
     /// <summary>Its audit is over, or there will be none.</summary>

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Verification.Audits;
 
 /// <summary>
-/// What canaries ask. They take their shapes (fields, sampling, lengths, who speaks) from requests that clients of other accounts than the node's have made lately, never a word of them; their words come from a grammar, and
+/// What canaries ask. They take their shapes (fields, sampling, lengths, who speaks) from requests that clients of several other accounts than the node's have made lately, never a word of them; their words come from a grammar, and
 /// from the operator's own prompts where there are some. An operator whose clients ask in a certain manner adds prompts like theirs: a node may know the grammar, it is in the source.
 /// </summary>
 internal sealed class CanaryOptions
@@ -20,6 +20,10 @@ internal sealed class CanaryOptions
     /// <summary>Share of canaries that ask what is in that file. Default 0.5.</summary>
     [Range(0, 1)]
     public double PromptsShare { get; set; } = 0.5;
+
+    /// <summary>Accounts, the node's own not counted, that must have asked in a manner, and with a number, before canaries have it: one that few have used would tell them from work. Default 3 [uncalibrated].</summary>
+    [Range(1, 1_000)]
+    public int ShapeAccounts { get; set; } = 3;
 
     /// <summary>Longest conversation whose shape a canary takes, characters. Default 16 000.</summary>
     [Range(100, 1_000_000)]

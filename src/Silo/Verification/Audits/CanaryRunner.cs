@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
@@ -9,8 +10,12 @@ namespace Federation.Silo.Verification.Audits;
 /// <summary>Sends canaries: the node sees a job like any other, signs its receipt, and is paid.</summary>
 internal sealed class CanaryRunner(OwnJobs jobs, Verifiers verifiers, AnswerBuffer answers, CanaryPrompts prompts, IOptions<CanaryOptions> canaries, IOptions<GatewayOptions> gateway)
 {
-    /// <summary>Requests that are looked at for a shape: some have none.</summary>
-    private const int ShapesTried = 8;
+    /// <summary>Accounts whose requests are looked at for a shape, and how many of each: some have none.</summary>
+    private const int ShapeAccountsMax = 64;
+    private const int ShapesOfEach = 4;
+
+    /// <summary>Longest request that is looked at for a shape, bytes a character: JSON may take six for one.</summary>
+    private const long BytesPerCharacterMax = 8;
 
     /// <summary>
     /// Has the node answer a canary; <see langword="null"/> when nobody could judge the answer, or the node has no free slot now or did not answer: no
@@ -32,27 +37,31 @@ internal sealed class CanaryRunner(OwnJobs jobs, Verifiers verifiers, AnswerBuff
         // The node is paid for its answer, so one that nobody can judge is not asked for.
         if (!await verifiers.HasForAsync(node, chosen.Name, chosen.Digest, cancellationToken)) return null;
         var canary = kind is JobKind.Embedding
-            ? Canary.DrawEmbedding(chosen.Name, EmbeddingShapeFor(node, chosen.Name, random), random)
-            : Canary.Draw(chosen.Name, ShapeFor(node, chosen.Name, random), prompts.Prompts, canaries.Value, random);
+            ? Canary.DrawEmbedding(chosen.Name, CommonShapes.Draw(Asked<EmbeddingShape>(node, kind, chosen.Name, EmbeddingShape.TryRead, random), canaries.Value, random), random)
+            : Canary.Draw(chosen.Name, CommonShapes.Draw(Asked<RequestShape>(node, kind, null, RequestShape.TryRead, random), canaries.Value, random), prompts.Prompts, canaries.Value, random);
         var isStream = RequestHead.TryRead(canary.Body.Span, canary.Kind, out var head, out _) && head.Stream;
         var lease = new DirectLease(node.NodeId, engine, chosen, $"job_{Guid.CreateVersion7():N}", canary.Kind, canary.Body, isStream, gateway.Value.AnswerTimeout);
         return await jobs.AskAsync(lease, cancellationToken);
     }
 
-    /// <summary>How a request for the model looked lately. Not one of the node's owner: what only he asks he would know again.</summary>
-    private RequestShape? ShapeFor(NodeView node, string model, Random random)
-        => Requests(node, JobKind.Chat, model, random).Select(body => RequestShape.TryRead(body.Span, canaries.Value, out var shape) ? shape : null).FirstOrDefault(shape => shape is not null);
-
-    private EmbeddingShape? EmbeddingShapeFor(NodeView node, string model, Random random)
-        => Requests(node, JobKind.Embedding, model, random).Select(body => EmbeddingShape.TryRead(body.Span, canaries.Value, out var shape) ? shape : null).FirstOrDefault(shape => shape is not null);
-
-    private IEnumerable<ReadOnlyMemory<byte>> Requests(NodeView node, JobKind kind, string model, Random random)
+    /// <summary>How requests looked lately, and who asked. None of the node's owner: what only he asks he would know again.</summary>
+    /// <param name="node">Who is to answer.</param>
+    /// <param name="kind">Chats or embeddings.</param>
+    /// <param name="model">For this model, where its own figures are among a request's; else of whatever model: few ask for one of the rarer.</param>
+    /// <param name="read">Makes a shape of a request.</param>
+    /// <param name="random">Unpredictable to the node.</param>
+    private List<(string AccountId, T Shape)> Asked<T>(NodeView node, JobKind kind, string? model, ReadShape<T> read, Random random)
+        where T : class
     {
-        for (var tried = 0; tried < ShapesTried; tried++)
+        var asked = new List<(string, T)>();
+        foreach (var kept in answers.Draw(IsAnothers, ShapesOfEach, ShapeAccountsMax, random))
         {
-            if (answers.Draw(kept => kept.Outcome.Kind == kind && kept.Outcome.Model == model && kept.Outcome.AccountId != node.AccountId, random) is not { } kept) yield break;
-            yield return kept.Request;
+            if (read(kept.Request.Span, canaries.Value, out var shape)) asked.Add((kept.Outcome.AccountId, shape));
         }
+        return asked;
+
+        bool IsAnothers(KeptAnswer kept) => kept.Outcome.Kind == kind && (model is null || kept.Outcome.Model == model) && kept.Outcome.AccountId != node.AccountId
+            && kept.Request.Length <= BytesPerCharacterMax * canaries.Value.MaxPromptCharacters;
     }
 
     /// <summary>What a node can be asked to show that it computes: a chat, or a vector where it has no model that chats.</summary>
@@ -61,4 +70,7 @@ internal sealed class CanaryRunner(OwnJobs jobs, Verifiers verifiers, AnswerBuff
 
     private static bool Fits(ModelReport candidate, JobKind kind, string? model)
         => model is null ? (kind is JobKind.Chat && candidate.Capabilities.IsEmpty) || candidate.Capabilities.Contains(kind.Word()) : candidate.Name == model;
+
+    private delegate bool ReadShape<T>(ReadOnlySpan<byte> body, CanaryOptions options, [NotNullWhen(true)] out T? shape)
+        where T : class;
 }

@@ -69,6 +69,9 @@ internal sealed record EmbeddingShape(ImmutableArray<(string Name, string? Raw)>
             [("input", null), ("model", null), ("encoding_format", random.Next(2) == 0 ? "\"base64\"" : "\"float\"")], [.. Enumerable.Range(0, texts).Select(_ => random.Next(40, 600))], texts > 1, IsSpaced: false);
     }
 
+    /// <summary>All that a body of this shape shows but for its texts and their lengths.</summary>
+    public string Manner => $"{IsSpaced} {IsList} {string.Join(' ', Fields.Select(one => $"{one.Name}={one.Raw}"))}";
+
     /// <summary>Writes a body of this shape.</summary>
     /// <param name="model">The name its nodes know it by.</param>
     /// <param name="random">Unpredictable to nodes.</param>

@@ -9,8 +9,8 @@ using System.Text.Json;
 namespace Federation.Silo.Verification.Audits;
 
 /// <summary>
-/// How a client's request looks without a word of it: which fields in which order, numbers and switches as they are, who speaks and at what length, and how its JSON is spaced. A canary takes such a
-/// shape, since the node sees the body byte for byte.
+/// How a client's request looks without a word of it: which fields in which order, switches as they are, numbers rounded, who speaks and at what length, and how its JSON is spaced. A canary takes such
+/// a shape, since the node sees the body byte for byte; which shapes it may take is <see cref="CommonShapes"/>'s to say.
 /// </summary>
 /// <param name="Fields">In the body's order.</param>
 /// <param name="IsSpaced">A space follows colons and commas.</param>
@@ -19,6 +19,14 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
     private const int FieldsMax = 32;
     private const int MessagesMax = 64;
     private const int ValueCharactersMax = 24;
+
+    /// <summary>Numbers are multiples of 0.05: finer ones would be known again.</summary>
+    private const double StepsPerUnit = 20;
+    private const double NumberMax = 1e12;
+    private const int NumberCharactersMax = 6;
+
+    /// <summary>Hotter answers say little of the model.</summary>
+    private const double TemperatureMax = 1.5;
 
     /// <summary>What has no text of anybody's and asks for nothing that an audit cannot score.</summary>
     private static readonly FrozenSet<string> Plain = FrozenSet.Create(
@@ -65,11 +73,35 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
         var fields = ImmutableArray.CreateBuilder<ShapeField>();
         fields.Add(new ShapeField("messages", FieldKind.Messages, string.Empty) { Messages = messages });
         fields.Add(new ShapeField("model", FieldKind.Model, string.Empty));
-        fields.Add(new ShapeField("max_tokens", FieldKind.Plain, random.Next(options.MinTokens, Math.Max(options.MinTokens, options.MaxTokens) + 1).ToString(CultureInfo.InvariantCulture)));
+        fields.Add(new ShapeField("max_tokens", FieldKind.Plain, UsualLimit(options, random)));
         if (random.Next(2) == 0) fields.Add(new ShapeField("stream", FieldKind.Plain, "true"));
         // Clients differ in what they leave to the engine; greedy answers carry the most evidence.
         if (random.NextDouble() < options.GreedyShare) fields.Add(new ShapeField("temperature", FieldKind.Plain, "0"));
         return new RequestShape(fields.ToImmutable(), IsSpaced: false);
+    }
+
+    /// <summary>All that a body of this shape shows but for its numbers and lengths: two shapes of one manner have the same fields in the same order, the same switches, speakers and spaces.</summary>
+    public string Manner => $"{IsSpaced} {string.Join(' ', Fields.Select(one => one.Manner))}";
+
+    /// <summary>The same shape with numbers that are not common replaced by those of the hub's own shapes; null where it has none.</summary>
+    /// <param name="isCommon">Whether a field's number may stay.</param>
+    /// <param name="options">Lengths.</param>
+    /// <param name="random">Unpredictable to nodes.</param>
+    public RequestShape? WithNumbers(Func<ShapeField, bool> isCommon, CanaryOptions options, Random random)
+    {
+        var fields = ImmutableArray.CreateBuilder<ShapeField>(Fields.Length);
+        foreach (var field in Fields)
+        {
+            var own = !field.IsNumber || isCommon(field) ? field.Raw : field.Name switch
+            {
+                "temperature" => "0",
+                "max_tokens" or "max_completion_tokens" => UsualLimit(options, random),
+                _ => null,
+            };
+            if (own is null) return null;
+            fields.Add(field with { Raw = own });
+        }
+        return this with { Fields = fields.MoveToImmutable() };
     }
 
     /// <summary>Writes a body of this shape.</summary>
@@ -108,6 +140,8 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
         }
     }
 
+    private static string UsualLimit(CanaryOptions options, Random random) => random.Next(options.MinTokens, Math.Max(options.MinTokens, options.MaxTokens) + 1).ToString(CultureInfo.InvariantCulture);
+
     /// <summary>As clients escape: no more than JSON asks for.</summary>
     private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
 
@@ -117,6 +151,7 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
             .DefaultIfEmpty(double.MaxValue).Min();
         var messages = Fields.Where(field => field.Kind is FieldKind.Messages).SelectMany(field => field.Messages).ToArray();
         return Fields.Any(field => field.Kind is FieldKind.Model)
+            && !Fields.Any(field => field.Name is "temperature" && double.TryParse(field.Raw, CultureInfo.InvariantCulture, out var temperature) && temperature > TemperatureMax)
             && messages is [.., { Role: "user" }]
             && messages.Sum(message => (long)message.Characters) <= options.MaxPromptCharacters
             // A shorter answer says nothing.
@@ -137,18 +172,26 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
             "stream_options" when Only(value, "include_usage") is { ValueKind: JsonValueKind.True or JsonValueKind.False } usage => new ShapeField(name, FieldKind.Usage, usage.GetRawText()),
             "response_format" when Only(value, "type") is { ValueKind: JsonValueKind.String } type && type.ValueEquals("text") => new ShapeField(name, FieldKind.TextFormat, string.Empty),
             "n" when value.ValueKind is not JsonValueKind.Number || value.GetDouble() != 1 => null,
-            _ when Plain.Contains(name) && IsPlain(value) => new ShapeField(name, FieldKind.Plain, value.GetRawText()),
+            _ when Plain.Contains(name) && IsPlain(value) => new ShapeField(name, FieldKind.Plain, value.ValueKind is JsonValueKind.Number ? Rounded(value) : value.GetRawText()),
             _ => null,
         };
     }
 
     private static bool IsPlain(JsonElement value) => value.ValueKind switch
     {
-        JsonValueKind.Number => value.GetRawText().Length <= ValueCharactersMax,
+        JsonValueKind.Number => value.GetRawText().Length <= ValueCharactersMax && Math.Abs(value.GetDouble()) <= NumberMax,
         JsonValueKind.String => Words.Contains(value.GetString()!),
         JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null => true,
         _ => false,
     };
+
+    /// <summary>As it was written, where it is such a number: some clients write 1, some 1.0.</summary>
+    private static string Rounded(JsonElement value)
+    {
+        var number = value.GetDouble();
+        var rounded = Math.Round(number * StepsPerUnit) / StepsPerUnit;
+        return rounded == number && value.GetRawText().Length <= NumberCharactersMax ? value.GetRawText() : rounded.ToString("0.##", CultureInfo.InvariantCulture);
+    }
 
     private static JsonElement? Only(JsonElement value, string name)
         => value.ValueKind is JsonValueKind.Object && value.EnumerateObject().ToArray() is [var single] && single.Name == name ? single.Value : null;
@@ -220,6 +263,19 @@ internal sealed record ShapeField(string Name, FieldKind Kind, string Raw)
 
     /// <summary>Of <see cref="FieldKind.Stops"/>.</summary>
     public int Count { get; init; }
+
+    /// <summary>Whether it is a number that stays the same.</summary>
+    public bool IsNumber => Kind is FieldKind.Plain && char.IsAsciiDigit(Raw[^1]);
+
+    /// <summary>What of it shows but for its number and lengths.</summary>
+    public string Manner => Kind switch
+    {
+        FieldKind.Plain => IsNumber ? Name : $"{Name}={Raw}",
+        FieldKind.Usage => $"{Name}={Raw}",
+        FieldKind.Stops => $"{Name}*{Count.ToString(CultureInfo.InvariantCulture)}",
+        FieldKind.Messages => $"{Name}[{string.Join(' ', Messages.Select(message => $"{message.Role}{(message.IsParts ? "*" : string.Empty)}{(message.IsRoleFirst ? "<" : ">")}"))}]",
+        _ => $"{Name}:{Kind}",
+    };
 }
 
 /// <summary>One message of a conversation.</summary>

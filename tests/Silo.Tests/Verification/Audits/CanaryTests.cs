@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
@@ -70,6 +71,10 @@ public sealed class CanaryTests
     [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[]}""", false)]
     [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2}""", false)]
     [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"reasoning_effort":"low"}""", true)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":1.5}""", true)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":1.6}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":2}""", false)]
+    [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"top_k":1e300}""", false)]
     [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"reasoning_effort":"Ann said so"}""", false)]
     [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"metadata":{"ann":"said"}}""", false)]
     [InlineData("""{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.1000000000000000000000000000000001}""", false)]
@@ -82,6 +87,90 @@ public sealed class CanaryTests
     [InlineData("""{"model":""", false)]
     public void Only_what_can_be_scored_and_holds_no_words_of_its_own_is_a_shape(string body, bool isOne)
         => Assert.Equal(isOne, RequestShape.TryRead(Encoding.UTF8.GetBytes(body), new CanaryOptions(), out _));
+
+    [Theory]
+    [InlineData("0.7", "0.7")]
+    [InlineData("1.0", "1.0")]
+    [InlineData("0.7312345", "0.75")]
+    [InlineData("0.71", "0.7")]
+    [InlineData("0.70000000", "0.7")]
+    [InlineData("1.524", "1.5")]
+    [InlineData("0", "0")]
+    public void Numbers_are_rounded_so_that_none_is_known_again(string asked, string shown)
+    {
+        Assert.True(RequestShape.TryRead(Encoding.UTF8.GetBytes($$"""{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":{{asked}}}"""), new CanaryOptions(), out var shape));
+        Assert.Contains($"\"temperature\":{shown}}}", Encoding.UTF8.GetString(shape.Write("m", null, new Random(7))), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_canary_has_nothing_that_fewer_than_three_accounts_have_asked_with()
+    {
+        var (options, drawn) = (new CanaryOptions(), 0);
+        for (var seed = 0; seed < 500; seed++)
+        {
+            var random = new Random(seed);
+            var asked = new List<(string, RequestShape)>();
+            // Honest clients have one of two manners and usual numbers. Two others mark what they ask: by a field, by the order, by spaces, or by a number in the manner of all.
+            foreach (var account in Enumerable.Range(0, random.Next(7)))
+            {
+                for (var request = random.Next(1, 5); request > 0; request--)
+                    asked.Add(($"acct_{account}", Shape(random.Next(2) == 0 ? """{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.7}""" : """{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":512,"stream":true}""")));
+            }
+            foreach (var marker in new[] { "acct_x", "acct_y" })
+            {
+                for (var request = random.Next(1, 5); request > 0; request--)
+                {
+                    asked.Add((marker, Shape(random.Next(6) switch
+                    {
+                        0 => """{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.7,"top_k":7}""",
+                        1 => """{"temperature":0.7,"model":"m","messages":[{"role":"user","content":"hi"}]}""",
+                        2 => """{"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7}""",
+                        3 => """{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.95}""",
+                        4 => """{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.70}""",
+                        _ => """{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":777,"stream":true}""",
+                    })));
+                }
+            }
+            if (CommonShapes.Draw(asked, options, random) is not { } shape) continue;
+            drawn++;
+            var body = Encoding.UTF8.GetString(shape.Write("m", null, random));
+            Assert.Matches("^\\{\"model\":\"m\",\"messages\":\\[\\{\"role\":\"user\",\"content\":\"[^\"]*\"\\}\\],(\"temperature\":(0|0\\.7)|\"max_tokens\":[0-9]+,\"stream\":true)\\}$", body);
+            Assert.DoesNotContain("\"max_tokens\":777", body, StringComparison.Ordinal);
+        }
+        Assert.True(drawn > 200, $"A shape was drawn {drawn} times of 500.");
+
+        RequestShape Shape(string body) => RequestShape.TryRead(Encoding.UTF8.GetBytes(body), options, out var shape) ? shape : throw new InvalidOperationException(body);
+    }
+
+    [Fact]
+    public void Three_accounts_are_enough_and_a_number_that_only_two_of_them_used_is_replaced()
+    {
+        var options = new CanaryOptions { MinTokens = 64, MaxTokens = 128 };
+        (string, RequestShape)[] asked = [.. new[] { ("a", 300), ("b", 300), ("c", 999) }.Select(one => (one.Item1, Shape($$"""{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":{{one.Item2}}}""")))];
+        Assert.Null(CommonShapes.Draw(asked[..2], options, new Random(7)));
+        var limits = Enumerable.Range(0, 100).Select(seed => int.Parse(CommonShapes.Draw(asked, options, new Random(seed))!.Fields[2].Raw, CultureInfo.InvariantCulture));
+        Assert.All(limits, limit => Assert.InRange(limit, 64, 128));
+        // Of a field without numbers of the hub's own there is no shape.
+        asked = [.. new[] { ("a", "0.9"), ("b", "0.9"), ("c", "0.8") }.Select(one => (one.Item1, Shape($$"""{"model":"m","messages":[{"role":"user","content":"hi"}],"top_p":{{one.Item2}}}""")))];
+        Assert.Null(CommonShapes.Draw(asked, options, new Random(7)));
+        Assert.Equal("0.9", CommonShapes.Draw([.. asked, ("d", asked[0].Item2)], options, new Random(7))!.Fields[2].Raw);
+
+        RequestShape Shape(string body) => RequestShape.TryRead(Encoding.UTF8.GetBytes(body), options, out var shape) ? shape : throw new InvalidOperationException(body);
+    }
+
+    [Fact]
+    public void Nor_has_one_for_vectors()
+    {
+        (string, EmbeddingShape)[] asked =
+        [
+            .. new[] { "a", "b", "c" }.Select(account => (account, Shape("""{"input":"hi","model":"m","encoding_format":"float"}"""))),
+            ("x", Shape("""{"input":"hi","model":"m","dimensions":77}""")), ("y", Shape("""{"model":"m","input":"hi","encoding_format":"float"}""")), ("y", Shape("""{"input":["hi"],"model":"m","encoding_format":"float"}""")),
+        ];
+        Assert.Null(CommonShapes.Draw([.. asked[..2], .. asked[3..]], new CanaryOptions(), new Random(7)));
+        for (var seed = 0; seed < 100; seed++) Assert.Equal(asked[0].Item2.Manner, CommonShapes.Draw(asked, new CanaryOptions(), new Random(seed))!.Manner);
+
+        static EmbeddingShape Shape(string body) => EmbeddingShape.TryRead(Encoding.UTF8.GetBytes(body), new CanaryOptions(), out var shape) ? shape : throw new InvalidOperationException(body);
+    }
 
     [Fact]
     public void The_operators_prompts_have_their_share()
@@ -115,16 +204,18 @@ public sealed class CanaryTests
     {
         var buffer = new AnswerBuffer(Options.Create(new AuditOptions()), new TestClock());
         var random = new Random(seed);
-        Assert.Null(buffer.Draw(_ => true, random));
+        Assert.Empty(buffer.Draw(_ => true, 1, 10, random));
         for (var job = 0; job < 4; job++) buffer.Keep(Kept($"job_{job}"));
         buffer.Keep("job_9", Kept("canary"));
-        var drawn = Enumerable.Range(0, 200).Select(_ => buffer.Draw(kept => kept.Outcome.JobId != "job_3", random)!.Outcome.JobId).ToArray();
+        var drawn = Enumerable.Range(0, 200).Select(_ => Assert.Single(buffer.Draw(kept => kept.Outcome.JobId != "job_3", 1, 10, random)).Outcome.JobId).ToArray();
         Assert.Equal(["job_0", "job_1", "job_2"], drawn.Distinct().Order());
         Assert.All(drawn.GroupBy(job => job), job => Assert.InRange(job.Count(), 40, 100));
 
         // An account that asks without end has no more say in what canaries look like.
         for (var job = 0; job < 1_000; job++) buffer.Keep(Kept($"flood_{job}", "acct_flood"));
-        Assert.InRange(Enumerable.Range(0, 200).Count(_ => buffer.Draw(_ => true, random)!.Outcome.AccountId == "acct_flood"), 60, 140);
+        var both = buffer.Draw(_ => true, 3, 10, random);
+        Assert.Equal([("acct", 3), ("acct_flood", 3)], both.GroupBy(kept => kept.Outcome.AccountId).Select(account => (account.Key, account.Distinct().Count())).Order());
+        Assert.InRange(Enumerable.Range(0, 200).Count(_ => Assert.Single(buffer.Draw(_ => true, 1, 1, random)).Outcome.AccountId == "acct_flood"), 60, 140);
 
         static KeptAnswer Kept(string job, string account = "acct")
             => new(new JobOutcome(job, 1, account, "key", JobKind.Chat, "m", "", 0, "nd_a", JobStatus.Succeeded, "stop", 1, 1, [], [], 0, 0, 0, 0, "dc"), "engine", new byte[10], []);
