@@ -41,6 +41,8 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
 
     private static readonly TimeSpan PolicyPeriod = TimeSpan.FromSeconds(1);
 
+    private static readonly WriteOptions Coalesced = new(WriteFlags.BufferHint);
+
     private readonly ConcurrentDictionary<string, LeaseRun> _leases = new(StringComparer.Ordinal);
     private readonly Channel<NodeMessage> _outbound = Channel.CreateBounded<NodeMessage>(new BoundedChannelOptions(OutboundMax) { SingleReader = true });
     private readonly Channel<AuditRequest> _reveals = Channel.CreateBounded<AuditRequest>(new BoundedChannelOptions(RevealsMax) { SingleReader = true });
@@ -300,7 +302,12 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     {
         try
         {
-            await foreach (var message in _outbound.Reader.ReadAllAsync(lost.Token).ConfigureAwait(false)) await stream.WriteAsync(message, lost.Token).ConfigureAwait(false);
+            await foreach (var message in _outbound.Reader.ReadAllAsync(lost.Token).ConfigureAwait(false))
+            {
+                // What waits already shares a flush with what goes before.
+                stream.WriteOptions = _outbound.Reader.TryPeek(out _) ? Coalesced : null;
+                await stream.WriteAsync(message, lost.Token).ConfigureAwait(false);
+            }
             await stream.CompleteAsync().ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is RpcException or InvalidOperationException or IOException)

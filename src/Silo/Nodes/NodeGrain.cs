@@ -112,7 +112,7 @@ internal sealed partial class NodeGrain(
         if (before is not null) await CloseQuietlyAsync(before.Session, SessionEnd.Superseded);
         await store.RememberAsync(Id, connection.Report.AgentVersion, HardwareJson(connection.Report.Hardware), CancellationToken.None);
         _unanswered.Clear();
-        foreach (var receipt in await receipts.ListOfferedAsync(Id, options.Value.MaxOfferedReceipts, CancellationToken.None)) _unanswered[Name(receipt.Id)] = new Offer(receipt.Payload, OfferedAt: null);
+        foreach (var receipt in await receipts.ListOfferedAsync(Id, options.Value.MaxOfferedReceipts, CancellationToken.None)) _unanswered[Name(receipt.Id)] = new Offer(receipt.Payload, receipt, OfferedAt: null);
         await ReportToHubAsync();
         return ConnectionStatus.Connected;
     }
@@ -149,9 +149,20 @@ internal sealed partial class NodeGrain(
 
     public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
     {
-        var signing = await SignAsync(receiptId, signature, objection);
-        if (signing.Status is not ReceiptSigningStatus.Unchecked) _unanswered.Remove(Name(receiptId));
-        return signing;
+        // Whoever repeats what is being judged is answered by the record.
+        _unanswered.Remove(Name(receiptId), out var offer);
+        var isAnswered = false;
+        try
+        {
+            var signing = await SignAsync(offer?.Receipt, receiptId, signature, objection);
+            isAnswered = signing.Status is not ReceiptSigningStatus.Unchecked;
+            return signing;
+        }
+        finally
+        {
+            // Nobody knows what is on disk after a commit that failed.
+            if (!isAnswered && offer is not null) _unanswered[Name(receiptId)] = offer with { Receipt = null };
+        }
     }
 
     public Task<NodeView?> GetView() => Task.FromResult(_node is null ? null : View());
@@ -248,9 +259,9 @@ internal sealed partial class NodeGrain(
 
     // ------------------------------------------------------------------------------------------------------- receipts
 
-    private async Task<ReceiptSigning> SignAsync(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    private async Task<ReceiptSigning> SignAsync(StoredReceipt? offered, ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
     {
-        if (_node is null || await receipts.FindAsync(Id, receiptId, CancellationToken.None) is not { } stored) return Signing(ReceiptSigningStatus.Unknown);
+        if (_node is null || (offered ?? await receipts.FindAsync(Id, receiptId, CancellationToken.None)) is not { } stored) return Signing(ReceiptSigningStatus.Unknown);
         if (stored.State is ReceiptState.Issued) return new ReceiptSigning(ReceiptSigningStatus.Issued, stored.HubSignature, stored.CreditedMicrocredits);
         if (signature.IsEmpty || stored.State is ReceiptState.Disputed)
         {
@@ -319,7 +330,7 @@ internal sealed partial class NodeGrain(
             var rates = await RatesAsync(batch.Select(booking => booking.Outcome));
             var head = _head ?? await receipts.GetHeadAsync(Id, CancellationToken.None);
             var rows = ImmutableArray.CreateBuilder<SqlStatement>();
-            var offers = new List<(ImmutableArray<byte> Id, ImmutableArray<byte> Payload)>(batch.Count);
+            var offers = new List<StoredReceipt>(batch.Count);
             foreach (var (outcome, _) in batch)
             {
                 if (!booked.Add(outcome.JobId)) continue;
@@ -334,9 +345,10 @@ internal sealed partial class NodeGrain(
                 var believed = verifications.Yields.Believe(outcome, _node.AccountId);
                 var paid = Accrual.Take(receipt.Epoch, rate.Times.WorkMicroseconds(believed.PromptTokens, believed.CompletionTokens), receipt.DispatchMs, receipt.LastMs, _slots);
                 var amount = Payout.Of(rate.CreditsFor(classes, receipt.PromptTokens, receipt.CompletionTokens, receipt.ReferenceMicroseconds, paid.Microseconds, multiplier), client, verifications.Accrual);
-                rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, time.GetUtcNow()));
+                var now = time.GetUtcNow();
+                rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, now));
                 rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid ?? believed.Unpaid, amount, rate.ModelBytes, multiplier));
-                offers.Add((id, [.. payload]));
+                offers.Add(new StoredReceipt(id, [.. payload], ReceiptState.Offered, [], [], amount.Value, outcome.DeterminismClass, Id, now, string.Empty));
                 head = new ChainHead(receipt.Sequence, id);
             }
             // Nobody knows what is on disk after a commit that failed; the next batch looks.
@@ -344,9 +356,9 @@ internal sealed partial class NodeGrain(
             await ledger.SubmitAsync(new LedgerUnit { Rows = rows.ToImmutable() });
             _head = head;
             foreach (var (_, done) in batch) done.TrySetResult();
-            foreach (var (id, payload) in offers)
+            foreach (var receipt in offers)
             {
-                if (_unanswered.Count < options.Value.MaxOfferedReceipts) _unanswered[Name(id)] = new Offer(payload, OfferedAt: null);
+                if (_unanswered.Count < options.Value.MaxOfferedReceipts) _unanswered[Name(receipt.Id)] = new Offer(receipt.Payload, receipt, OfferedAt: null);
             }
             OfferUnanswered();
         }
@@ -481,8 +493,8 @@ internal sealed partial class NodeGrain(
         }
     }
 
-    /// <summary>A receipt the node has not answered, and when it was last offered it.</summary>
-    private sealed record Offer(ImmutableArray<byte> Payload, long? OfferedAt);
+    /// <summary>A receipt the node has not answered, what is on record of it where that is known for certain, and when it was last offered it.</summary>
+    private sealed record Offer(ImmutableArray<byte> Payload, StoredReceipt? Receipt, long? OfferedAt);
 
     [LoggerMessage(3200, LogLevel.Warning, "Node {NodeId} objects to receipt {ReceiptId}: {Objection}; nothing is credited for it")]
     private partial void LogDisputed(string nodeId, string receiptId, string objection);

@@ -23,6 +23,12 @@ internal sealed partial class NodeSession : INodeSession
     // Cancelled leases whose last messages may still be on their way; older ones are forgotten, and count as never given.
     private const int RememberedLeases = 4_096;
 
+    // Signatures of receipts that are judged at once, so that they share a commit, and that wait for it; beyond that the node's line waits.
+    private const int SignaturesAtOnce = 32;
+    private const int SignaturesWaiting = 256;
+
+    private static readonly WriteOptions Coalesced = new(WriteFlags.BufferHint);
+
     private readonly NodeLinkOptions _options;
     private readonly SessionGrains _grains;
     private readonly TimeProvider _time;
@@ -34,6 +40,7 @@ internal sealed partial class NodeSession : INodeSession
     private readonly CancellationTokenSource _ended = new();
     private readonly MessageBudget _budget;
     private readonly Channel<CheckMessage> _checks;
+    private readonly Channel<ReceiptSignature> _signatures = Channel.CreateBounded<ReceiptSignature>(new BoundedChannelOptions(SignaturesWaiting) { SingleReader = true, SingleWriter = true });
     private readonly PendingReveals _reveals;
     private readonly Lock _slotGate = new();
     private volatile NodeReport _report;
@@ -258,6 +265,7 @@ internal sealed partial class NodeSession : INodeSession
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(aborted, _ended.Token);
         var writing = WriteAsync(outbound, stop.Token);
         var announcing = AnnounceAsync(stop.Token);
+        var judging = JudgeSignaturesAsync();
         try
         {
             while (await inbound.MoveNext(stop.Token))
@@ -283,10 +291,14 @@ internal sealed partial class NodeSession : INodeSession
             await _ended.CancelAsync();
             _outbound.Writer.TryComplete();
             _checks.Writer.TryComplete();
+            _signatures.Writer.TryComplete();
             await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             FailAllLeases();
             await WithdrawAsync();
+            // What the node has signed it has signed, also when it left at once.
+            await judging.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+        await judging;
         if (_endStatus is { } status) throw status.ToException();
     }
 
@@ -303,6 +315,8 @@ internal sealed partial class NodeSession : INodeSession
         {
             await foreach (var message in _outbound.Reader.ReadAllAsync(stop))
             {
+                // What waits already shares a flush with what goes before.
+                outbound.WriteOptions = _outbound.Reader.TryPeek(out _) ? Coalesced : null;
                 await outbound.WriteAsync(message, stop);
             }
         }
@@ -353,7 +367,7 @@ internal sealed partial class NodeSession : INodeSession
                     Interlocked.Increment(ref _offersUnanswered);
                     Spend();
                 }
-                return new ValueTask(TakeSignatureAsync(message.ReceiptSignature));
+                return TakeSignatureAsync(message.ReceiptSignature);
             case NodeMessage.MessageOneofCase.Drain:
                 Spend();
                 return new ValueTask(TakeDrainAsync(message.Drain));
@@ -483,9 +497,35 @@ internal sealed partial class NodeSession : INodeSession
         return AnnounceOnceAsync();
     }
 
-    private async Task TakeSignatureAsync(ReceiptSignature signature)
+    private ValueTask TakeSignatureAsync(ReceiptSignature signature)
     {
         if (signature.ReceiptId.Length != 32 || signature.Signature.Length is not (0 or 64)) throw Violation(StatusCode.InvalidArgument, "a receipt signature of the wrong length");
+        return _signatures.Writer.WriteAsync(signature, _ended.Token);
+    }
+
+    /// <summary>Beside the line: a receipt waits for the disk, and the answers that come behind its signature must not.</summary>
+    private async Task JudgeSignaturesAsync()
+    {
+        try
+        {
+            var batch = new List<ReceiptSignature>(SignaturesAtOnce);
+            while (await _signatures.Reader.WaitToReadAsync())
+            {
+                batch.Clear();
+                while (batch.Count < SignaturesAtOnce && _signatures.Reader.TryRead(out var next)) batch.Add(next);
+                await Task.WhenAll(batch.Select(JudgeSignatureAsync));
+            }
+        }
+        catch
+        {
+            // Nobody judges any more: the session ends, and whoever runs it hears why.
+            await _ended.CancelAsync();
+            throw;
+        }
+    }
+
+    private async Task JudgeSignatureAsync(ReceiptSignature signature)
+    {
         ReceiptSigning signing;
         try
         {
@@ -515,9 +555,11 @@ internal sealed partial class NodeSession : INodeSession
             case ReceiptSigningStatus.Unchecked:
                 return;
             case ReceiptSigningStatus.Unknown:
-                throw Violation(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
+                EndFor(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
+                return;
             case ReceiptSigningStatus.WrongSignature:
-                throw Violation(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
+                EndFor(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
+                return;
             default:
                 throw new InvalidOperationException($"Status {signing.Status} is not handled.");
         }
@@ -577,12 +619,15 @@ internal sealed partial class NodeSession : INodeSession
     /// <summary>A silo or the database is away for a moment: no reason to cut a node off in the middle of its answers.</summary>
     private static bool IsPassing(Exception exception) => exception is OrleansException or TimeoutException or StorageException { IsTransient: true };
 
-    private RpcException Violation(StatusCode code, string what)
+    private RpcException Violation(StatusCode code, string what) => EndFor(code, what).ToException();
+
+    /// <summary>Ends the session for what the node did.</summary>
+    private SessionStatus EndFor(StatusCode code, string what)
     {
         LogViolation(NodeId, what);
         var status = new SessionStatus(code, what);
         End(status);
-        return status.ToException();
+        return status;
     }
 
     /// <summary>Words of a node in a log line: bounded, on one line.</summary>

@@ -128,10 +128,14 @@ internal sealed class FakeNode : INodeGrain
         return Task.FromResult(ConnectionStatus.Connected);
     }
 
-    public Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    /// <summary>What its judging waits for, as for a disk.</summary>
+    public Task BeforeSigning { get; set; } = Task.CompletedTask;
+
+    public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
     {
         Signatures.Enqueue((receiptId, signature, objection));
-        return Task.FromResult(Signing());
+        await BeforeSigning;
+        return Signing();
     }
 
     public Task Disconnect(string sessionId) => Task.CompletedTask;

@@ -348,12 +348,42 @@ public sealed class NodeSessionTests
     }
 
     [Fact]
+    public async Task Answers_do_not_wait_behind_a_signature_that_waits_for_the_disk()
+    {
+        await using var node = new ScriptedSession();
+        var onDisk = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        node.Grains.Node.BeforeSigning = onDisk.Task;
+        var lease = node.Assign(Lease1);
+        node.Start().Say(Says.Signature(new byte[32], new byte[64]), Says.Head(Lease1), Says.Done(Lease1));
+        Assert.IsType<LeaseEvent.Done>(await LastAsync(lease));
+
+        onDisk.SetResult();
+        await node.NextAsync(MessageOneofCase.ReceiptIssued);
+    }
+
+    [Fact]
+    public async Task What_a_node_signed_before_it_left_is_judged_all_the_same()
+    {
+        await using var node = new ScriptedSession();
+        var onDisk = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        node.Grains.Node.BeforeSigning = onDisk.Task;
+        // More than are judged at once, each of them asked for.
+        for (var offer = 0; offer < 100; offer++) await node.Session.OfferReceipt([1]);
+        node.Start().Say([.. Enumerable.Range(0, 100).Select(_ => Says.Signature(new byte[32], new byte[64]))]);
+        await Eventually.TrueAsync(() => !node.Grains.Node.Signatures.IsEmpty, "the first signature");
+        node.HangUp();
+        onDisk.SetResult();
+        await node.Running.WithinPatienceAsync();
+        Assert.Equal(100, node.Grains.Node.Signatures.Count);
+    }
+
+    [Fact]
     public async Task An_objection_is_passed_on_in_fit_words_and_the_session_goes_on()
     {
         await using var node = new ScriptedSession();
         node.Grains.Node.Signing = () => new ReceiptSigning(ReceiptSigningStatus.Disputed, [], 0);
         node.Start().Say(Says.Signature(new byte[32], [], "I did\0 more\n" + new string('!', 500)));
-        await node.HeardAsync();
+        await Eventually.TrueAsync(() => !node.Grains.Node.Signatures.IsEmpty, "the objection");
         var (_, signature, objection) = Assert.Single(node.Grains.Node.Signatures);
         Assert.Empty(signature);
         Assert.StartsWith("I did· more·!!!", objection, StringComparison.Ordinal);
