@@ -49,6 +49,7 @@ internal sealed partial class HubLink(AgentConfig config, AgentParts agent, ISer
             }
             if (stop.IsCancellationRequested) break;
             // A session that was up begins anew at the short pause, all of them a little apart after a hub's restart.
+            if (session.IsWelcome) urls.StartOver();
             if (session.IsWelcome || urls.HasUntried) pause = FirstPause;
             agent.Status.Write(new AgentStatus(config.HubId, agent.Key.NodeId, Connected: false, RunningLeases: 0, "not connected", agent.Receipts.CreditedMicrocredits) { Engines = EngineStatus.Of(agent.Engines.Current, agent.Contribution.Models) });
             var jittered = pause * (0.5 + random.NextDouble());

@@ -8,7 +8,7 @@ internal sealed class HubUrls(Uri configured)
     private ImmutableArray<Uri> _urls = [configured];
     private int _next;
 
-    /// <summary>Some URL was not tried since the last one that answered.</summary>
+    /// <summary>Some URL was not tried since the node was let in last.</summary>
     public bool HasUntried => _next < _urls.Length;
 
     /// <summary>The URL to try now.</summary>
@@ -24,6 +24,9 @@ internal sealed class HubUrls(Uri configured)
         var answered = _urls[_next - 1];
         // Whoever answered is asked first the next time; the configured one is never forgotten.
         _urls = [.. new[] { answered, configured }.Concat(others).Distinct()];
-        _next = 0;
+        _next = 1;
     }
+
+    /// <summary>The node was let in: the next time, whoever did so is asked first.</summary>
+    public void StartOver() => _next = 0;
 }
