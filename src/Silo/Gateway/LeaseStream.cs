@@ -112,7 +112,8 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
     {
         await _disposed.CancelAsync();
         await _pulse.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        Cancel("abandoned");
+        // A lease that is over may be the last of its session: nobody is there any more to be told.
+        if (!_ended.Task.IsCompleted) Cancel("abandoned");
         _ = ForgetAsync();
         _disposed.Dispose();
     }

@@ -10,6 +10,9 @@ namespace Federation.Silo.Hubs;
 internal sealed partial class HubDrain(IOptions<HubOptions> options, NodeSessions sessions, TimeProvider time, ILogger<HubDrain> logger)
     : IHostedLifecycleService
 {
+    // What is cut off must be on record before the grains that write it go.
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(5);
+
     private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _running;
     private volatile bool _draining;
@@ -37,6 +40,7 @@ internal sealed partial class HubDrain(IOptions<HubOptions> options, NodeSession
             if (Volatile.Read(ref _running) is > 0 and var left) LogCutOff(left);
         }
         sessions.CloseAll();
+        if (Volatile.Read(ref _running) > 0) await Task.WhenAny(_idle.Task, Task.Delay(LastWords, time, cancellationToken));
     }
 
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
