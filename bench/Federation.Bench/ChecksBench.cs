@@ -12,7 +12,7 @@ internal static class ChecksBench
     private const string Model = "federation-demo";
     private const int Rounds = 3;
     private const int WarmUp = 60;
-    private const int Chats = 120;
+    private const int Chats = 500;
 
     /// <param name="hubFile">federation-hub.</param>
     /// <param name="nodeFile">federation-node.</param>

@@ -122,8 +122,8 @@ internal sealed partial class ChallengeDesk(
             LogFailed(exception);
             lastWord = Decline(start.Id, "the device failed");
         }
-        // It took tens of megabytes for seconds. An agent that then is idle would keep them, since nothing makes it collect.
-        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        // It took tens of megabytes for seconds. An agent that then is idle would keep them, since nothing makes it collect; one that works collects by itself, and its answers wait for nobody.
+        if (!isWorking()) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         // Before the hub can have the last word: its next challenge may follow at once, and declining that would count against the node.
         lock (_gate) (_isBusy, _openings) = (false, null);
         if (lastWord is not null) await send(lastWord, lost).AsTask().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
