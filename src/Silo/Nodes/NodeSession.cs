@@ -302,7 +302,7 @@ internal sealed partial class NodeSession : INodeSession
         if (_endStatus is { } status) throw status.ToException();
     }
 
-    /// <summary>Ends the session with this status; the first one counts.</summary>
+    /// <summary>Ends the session with this status, unless it has one already.</summary>
     public void End(SessionStatus status)
     {
         Interlocked.CompareExchange(ref _endStatus, status, null);
@@ -621,12 +621,13 @@ internal sealed partial class NodeSession : INodeSession
 
     private RpcException Violation(StatusCode code, string what) => EndFor(code, what).ToException();
 
-    /// <summary>Ends the session for what the node did.</summary>
+    /// <summary>Ends the session for what the node did, which says more than that it is banned for it.</summary>
     private SessionStatus EndFor(StatusCode code, string what)
     {
         LogViolation(NodeId, what);
         var status = new SessionStatus(code, what);
-        End(status);
+        _endStatus = status;
+        _ended.Cancel();
         return status;
     }
 
