@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and prints their tables, as bench/README.md shows them.
 #
-#   scripts/bench.sh [hub|ledger|stack|receipts|proofs|overhead|checks|agent|gateway|calibrate]…     which ones; default: all but gateway and calibrate, which take ten minutes and a quarter of an hour
+#   scripts/bench.sh [hub|ledger|stack|receipts|proofs|priority|overhead|checks|agent|gateway|calibrate]…     which ones; default: all but gateway and calibrate, which take ten minutes and a quarter of an hour
 #
 # The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
 # (scripts/publish-agent.sh), "gateway" needs nginx, which is installed with apt-get if that is possible. Measure on a machine that does nothing else; the load is printed with the results.
@@ -35,7 +35,7 @@ scratch=$(mktemp --directory)
 chmod 755 "$scratch"
 trap '[ ! -d "$scratch/postgres" ] || stop_postgres "$scratch/postgres"; rm --recursive --force "$scratch"' EXIT
 
-[ $# -gt 0 ] || set -- hub ledger stack receipts proofs overhead checks agent
+[ $# -gt 0 ] || set -- hub ledger stack receipts proofs priority overhead checks agent
 printf 'Stack %s, %s processors, load %s\n' "$stack" "$(nproc)" "$(cut --delimiter=' ' --fields=1-3 /proc/loadavg)"
 for which in "$@"; do
   printf '\n### %s\n\n' "$which"
@@ -43,7 +43,7 @@ for which in "$@"; do
     hub) bench hub "$hub" "$node" ;;
     ledger) bench ledger "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
     stack) bench stack ;;
-    receipts | proofs) bench "$which" ;;
+    receipts | proofs | priority) bench "$which" ;;
     overhead | checks) bench "$which" "$hub" "$node" "$repository/models" ;;
     agent) bench agent "$repository/artifacts/publish/linux-x64/federation-node" "$hub" ;;
     gateway)

@@ -1,6 +1,6 @@
 using Federation.Bench;
 
-// dotnet run -c Release -- gateway | hub | ledger [postgres connection string] | stack | receipts | proofs | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
+// dotnet run -c Release -- gateway | hub | ledger [postgres connection string] | stack | receipts | proofs | priority | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
 if (args is ["serve-engine" or "serve-pass-through", ..])
 {
     var server = args is ["serve-pass-through", var upstream] ? PassThrough.Create(new Uri(upstream)) : FakeEngine.Create();
@@ -17,6 +17,7 @@ var table = args switch
     ["stack"] => await StackBench.RunAsync(),
     ["receipts"] => ReceiptBench.Run(),
     ["proofs"] => ProofBench.Run(),
+    ["priority"] => await PriorityBench.RunAsync(),
     ["overhead", var hub, var node, var models] => await OverheadBench.RunAsync(hub, node, models),
     ["checks", var hub, var node, var models] => await ChecksBench.RunAsync(hub, node, models),
     ["agent", var file, var hub] => await AgentBench.RunAsync(file, hub),
@@ -25,7 +26,7 @@ var table = args switch
 };
 if (table is null)
 {
-    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> | hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | proofs | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
+    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> | hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | proofs | priority | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
     return 2;
 }
 Console.WriteLine(table.ToMarkdown());

@@ -5,7 +5,7 @@ namespace Federation.EndToEnd.Tests.Harness;
 /// <summary>A bound on every wait, so that what never happens fails a test instead of hanging it. The bound is generous: it is no assertion on speed.</summary>
 internal static class Patience
 {
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 
