@@ -101,7 +101,7 @@ internal sealed class InferenceGate(
             {
                 return await grains.GetGrain<IAccountGrain>(caller.AccountId).Admit(cancellationToken);
             }
-            catch (OrleansException) when (time.GetElapsedTime(askedAt) < pool.Value.Patience)
+            catch (Exception exception) when (exception is OrleansException or TimeoutException && time.GetElapsedTime(askedAt) < pool.Value.Patience)
             {
                 await Task.Delay(AskAgainAfter, time, cancellationToken);
             }

@@ -83,7 +83,14 @@ public sealed class TwoSilosTests(ITestOutputHelper output) : EndToEndTest(outpu
         killed = true;
         await doomed.Process.KillAsync();
         var atDeath = answers.Count(isDoomed => !isDoomed);
-        await Patience.UntilAsync(() => Task.FromResult(answers.Count(isDoomed => !isDoomed) > atDeath + 20), "clients of the survivor to go on");
+        await Patience.UntilAsync(
+            async () =>
+            {
+                // Whoever fails of them says why.
+                if (clients.Find(client => client.IsFaulted) is { } failed) await failed;
+                return answers.Count(isDoomed => !isDoomed) > atDeath + 20;
+            },
+            "clients of the survivor to go on");
         // Its agent remembers where else the hub is.
         await agentOfDoomed.ConnectedAsync(admin, AgentProcess.Model);
         await Patience.UntilAsync(async () => await NodesWithModelAsync(survivor) == 2, "both nodes to be at the survivor");
