@@ -24,6 +24,13 @@ internal static class InferenceEndpoints
     }
 }
 
+/// <summary>What is asked, by whom, before anything was checked.</summary>
+/// <param name="RequestId">Also the job's id.</param>
+/// <param name="Kind">Which of OpenAI's endpoints the body is for.</param>
+/// <param name="Body">OpenAI's JSON, as a client sent it or as another API's request was translated.</param>
+/// <param name="Caller">Who asks.</param>
+internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMemory<byte> Body, ApiCaller Caller);
+
 /// <summary>Everything that can be said of a request before a node is bothered.</summary>
 internal sealed class InferenceGate(
     IGrainFactory grains,
@@ -40,18 +47,32 @@ internal sealed class InferenceGate(
 {
     private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>Answers an OpenAI client.</summary>
     public async Task HandleAsync(HttpContext http, JobKind kind)
+    {
+        var sink = new OpenAiSink(http);
+        if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is { } body) await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()), sink);
+        else await sink.RefuseAsync(OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes));
+    }
+
+    /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
+    public async Task RunAsync(InferenceCall call, AnswerSink sink)
     {
         if (drain.TryEnter() is not { } entered)
         {
-            await OpenAiError.Busy("The hub is stopping. Try again.", TimeSpan.FromSeconds(1)).WriteAsync(http);
+            await sink.RefuseAsync(OpenAiError.Busy("The hub is stopping. Try again.", TimeSpan.FromSeconds(1)));
             return;
         }
         var settled = Task.CompletedTask;
         try
         {
-            if (await CheckAsync(http, kind) is not { } request) return;
-            var run = new InferenceRun(request, http, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
+            var (request, error) = await CheckAsync(call, sink.Gone);
+            if (request is null)
+            {
+                await sink.RefuseAsync(error!);
+                return;
+            }
+            var run = new InferenceRun(request, sink, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
             await run.ExecuteAsync();
             settled = run.Settled;
         }
@@ -68,27 +89,18 @@ internal sealed class InferenceGate(
         entered.Dispose();
     }
 
-    /// <summary>The request, if nothing speaks against it; else the client has been told what does.</summary>
-    private async Task<InferenceRequest?> CheckAsync(HttpContext http, JobKind kind)
-    {
-        var (request, error) = await ReadAsync(http, kind);
-        if (error is not null) await error.WriteAsync(http);
-        return request;
-    }
-
-    private async Task<(InferenceRequest? Request, OpenAiError? Error)> ReadAsync(HttpContext http, JobKind kind)
+    /// <summary>The request, if nothing speaks against it; else what does.</summary>
+    private async Task<(InferenceRequest? Request, OpenAiError? Error)> CheckAsync(InferenceCall call, CancellationToken cancellationToken)
     {
         if (settlements.IsFull) return (null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
-        if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is not { } body) return (null, OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes));
-        if (!RequestHead.TryRead(body.Span, kind, out var head, out var error)) return (null, error);
-        if (await directory.FindModelAsync(head.Model, http.RequestAborted) is not { } model) return (null, OpenAiError.UnknownModel(head.Model));
-        if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(kind.Word()))
-            return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
-        var caller = http.Caller();
-        var admission = await AdmitAsync(caller, http.RequestAborted);
+        if (!RequestHead.TryRead(call.Body.Span, call.Kind, out var head, out var error)) return (null, error);
+        if (await directory.FindModelAsync(head.Model, cancellationToken) is not { } model) return (null, OpenAiError.UnknownModel(head.Model));
+        if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(call.Kind.Word()))
+            return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
+        var admission = await AdmitAsync(call.Caller, cancellationToken);
         if (!admission.Admitted) return (null, OpenAiError.Forbidden("The account is closed."));
         // From here on the model goes by the name its nodes know it by.
-        return (new InferenceRequest(http.RequestId(), kind, head with { Model = model.Name }, body, caller, admission), null);
+        return (new InferenceRequest(call.RequestId, call.Kind, head with { Model = model.Name }, call.Body, call.Caller, admission), null);
     }
 
     /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: the answer changes nothing, so asking is free.</summary>

@@ -1,7 +1,5 @@
 using System.Buffers;
 using System.Collections.Immutable;
-using System.Globalization;
-using System.IO.Pipelines;
 using System.Security.Cryptography;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Jobs;
@@ -30,7 +28,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 5. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20).
 /// </remarks>
 internal sealed partial class InferenceRun(
-    InferenceRequest request, HttpContext http, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
+    InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
     GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger)
 {
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
@@ -39,10 +37,10 @@ internal sealed partial class InferenceRun(
     // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
     private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
     private int _attempt;
-    private bool _headersSent;
+    private bool _begun;
     private bool _settled;
 
-    private CancellationToken ClientGone => http.RequestAborted;
+    private CancellationToken ClientGone => sink.Gone;
 
     /// <summary>Completes, and never fails, when what was answered is on record.</summary>
     public Task Settled { get; private set; } = Task.CompletedTask;
@@ -61,7 +59,7 @@ internal sealed partial class InferenceRun(
             }
             if (grant.Status is not LeaseGrantStatus.Granted)
             {
-                await WhyNone(grant).WriteAsync(http);
+                await sink.RefuseAsync(WhyNone(grant));
                 return;
             }
             var end = AttemptEnd.Over(LeaseEnd.Finished);
@@ -78,7 +76,7 @@ internal sealed partial class InferenceRun(
             LogTryElsewhere(request.JobId, grant.Member!.NodeId, end.Why);
             if (_failedSessions.Count >= options.MaxNodes)
             {
-                await OpenAiError.NoAnswer().WriteAsync(http);
+                await sink.RefuseAsync(OpenAiError.NoAnswer());
                 return;
             }
         }
@@ -212,7 +210,6 @@ internal sealed partial class InferenceRun(
     {
         var scanner = new SseScanner(options.MaxEventBytes);
         var held = new ArrayBufferWriter<byte>();
-        var body = http.Response.BodyWriter;
         var timeout = options.FirstByteTimeout;
         while (true)
         {
@@ -225,7 +222,7 @@ internal sealed partial class InferenceRun(
                     case LeaseEvent.Chunk chunk:
                         try
                         {
-                            Pass(answer, scanner, chunk, body, held);
+                            Pass(answer, scanner, chunk, held);
                         }
                         catch (SseEventTooLargeException)
                         {
@@ -234,7 +231,7 @@ internal sealed partial class InferenceRun(
                         }
                         break;
                     case LeaseEvent.Done done:
-                        if (!_headersSent) SendHeaders(answer);
+                        Begin(answer);
                         if (scanner.TryEnd(out var last))
                         {
                             // No blank line ended it, and after [DONE] nothing goes before what is held.
@@ -243,8 +240,7 @@ internal sealed partial class InferenceRun(
                         }
                         Finish(answer, done);
                         Settle(answer, JobStatus.Succeeded);
-                        body.Write(held.WrittenSpan);
-                        await FlushAsync(body);
+                        await sink.CompleteAsync(held.WrittenMemory);
                         return AttemptEnd.Over(LeaseEnd.Finished);
                     case LeaseEvent.Failed failed:
                         return await GivenUpAsync(answer, failed);
@@ -253,11 +249,11 @@ internal sealed partial class InferenceRun(
                 }
             }
             while (answer.Lease.TryRead(out next));
-            await FlushAsync(body);
+            await sink.FlushAsync();
         }
     }
 
-    private void Pass(Answer answer, SseScanner scanner, LeaseEvent.Chunk chunk, PipeWriter body, ArrayBufferWriter<byte> held)
+    private void Pass(Answer answer, SseScanner scanner, LeaseEvent.Chunk chunk, ArrayBufferWriter<byte> held)
     {
         Mark(answer, chunk);
         var bytes = chunk.Data.Span;
@@ -270,8 +266,8 @@ internal sealed partial class InferenceRun(
                 held.Write(item.Raw);
                 continue;
             }
-            if (!_headersSent) SendHeaders(answer);
-            body.Write(item.Raw);
+            Begin(answer);
+            sink.Write(item);
         }
         answer.Lease.Taken(chunk, options.GrantAt);
     }
@@ -314,23 +310,14 @@ internal sealed partial class InferenceRun(
         {
             // The engine's own words about a bad request reach the client, if they are in the shape its SDK can read.
             await (isJson && scanner.Facts.IsError
-                ? WriteWholeAsync(answer, head.Status, "application/json", whole)
-                : OpenAiError.BadRequest($"The engine refused the request with status {head.Status}.").WriteAsync(http));
+                ? sink.WriteWholeAsync(HeadOf(answer), head.Status, "application/json", whole)
+                : sink.RefuseAsync(OpenAiError.BadRequest($"The engine refused the request with status {head.Status}.")));
             return;
         }
         answer.Meter.AddFacts(scanner.Facts);
         Finish(answer, done);
         Settle(answer, JobStatus.Succeeded);
-        await WriteWholeAsync(answer, head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
-    }
-
-    private async Task WriteWholeAsync(Answer answer, int status, string contentType, ReadOnlyMemory<byte> whole)
-    {
-        SendHeaders(answer);
-        http.Response.StatusCode = status;
-        http.Response.ContentType = contentType;
-        http.Response.ContentLength = whole.Length;
-        await http.Response.Body.WriteAsync(whole, ClientGone);
+        await sink.WriteWholeAsync(HeadOf(answer), head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
     }
 
     /// <summary>The node gave the lease up, in words of its own or by leaving.</summary>
@@ -344,12 +331,10 @@ internal sealed partial class InferenceRun(
     /// <summary>The node fell out. As long as the client has seen nothing, another one begins anew; else the stream ends with an error event.</summary>
     private async Task<AttemptEnd> BrokenAsync(Answer answer, LeaseEnd end, string why)
     {
-        if (!_headersSent) return AttemptEnd.Elsewhere(end, why);
+        if (!_begun) return AttemptEnd.Elsewhere(end, why);
         LogBroken(request.JobId, answer.Member.NodeId, why);
         Settle(answer, JobStatus.Failed);
-        var error = new OpenAiError(502, "server_error", "stream_interrupted", "The node that was answering is gone. What came so far is all there is.");
-        http.Response.BodyWriter.Write([.. "data: "u8, .. error.ToJson(), .. "\n\n"u8]);
-        await FlushAsync(http.Response.BodyWriter);
+        await sink.BreakOffAsync(new OpenAiError(502, "server_error", "stream_interrupted", "The node that was answering is gone. What came so far is all there is."));
         return AttemptEnd.Over(end);
     }
 
@@ -415,25 +400,14 @@ internal sealed partial class InferenceRun(
         answer.FirstAt ??= answer.LastAt;
     }
 
-    private void SendHeaders(Answer answer)
+    private void Begin(Answer answer)
     {
-        _headersSent = true;
-        var headers = http.Response.Headers;
-        headers["x-federation-node"] = answer.Member.NodeId;
-        headers["x-federation-attempts"] = _attempt.ToString(CultureInfo.InvariantCulture);
-        headers["x-federation-queue-ms"] = ((long)(answer.DispatchedAt - _queuedAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
-        http.Response.StatusCode = StatusCodes.Status200OK;
-        http.Response.ContentType = "text/event-stream; charset=utf-8";
-        headers.CacheControl = "no-cache";
-        // Reverse proxies that buffer would turn the stream into one late answer.
-        headers["x-accel-buffering"] = "no";
+        if (_begun) return;
+        _begun = true;
+        sink.Begin(HeadOf(answer));
     }
 
-    private async ValueTask FlushAsync(PipeWriter body)
-    {
-        var flushed = await body.FlushAsync(ClientGone);
-        if (flushed.IsCompleted) throw new OperationCanceledException(ClientGone);
-    }
+    private AnswerHead HeadOf(Answer answer) => new(answer.Member.NodeId, _attempt, answer.DispatchedAt - _queuedAt);
 
     private static bool IsEventStream(LeaseEvent.Head head) => head.Status == 200 && head.ContentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase);
 

@@ -87,7 +87,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        _run = new InferenceRun(Request, Http, Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Options, PoolOptions, Clock, NullLogger.Instance);
+        _run = new InferenceRun(Request, new OpenAiSink(Http), Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Options, PoolOptions, Clock, NullLogger.Instance);
         Running = _run.ExecuteAsync();
         return this;
     }

@@ -1,0 +1,114 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using Federation.Protocol.OpenAi;
+
+namespace Federation.Silo.Gateway;
+
+/// <summary>What is known of an answer when it begins.</summary>
+/// <param name="NodeId">Who answers.</param>
+/// <param name="Attempts">Nodes that were asked, this one counted.</param>
+/// <param name="Queued">How long the request waited for a node.</param>
+internal sealed record AnswerHead(string NodeId, int Attempts, TimeSpan Queued);
+
+/// <summary>
+/// Where the answer to an OpenAI request goes: to a client as it is, into another API's words, or into a job's record. Each request ends in exactly one of <see cref="CompleteAsync"/>,
+/// <see cref="WriteWholeAsync"/>, <see cref="RefuseAsync"/> and <see cref="BreakOffAsync"/>, unless whoever asked has gone.
+/// </summary>
+/// <remarks>Used by one thread at a time.</remarks>
+internal abstract class AnswerSink
+{
+    /// <summary>Whoever asked has gone: nobody wants the rest.</summary>
+    public abstract CancellationToken Gone { get; }
+
+    /// <summary>A stream begins. Called once, and from then on another node cannot begin anew.</summary>
+    public abstract void Begin(AnswerHead head);
+
+    /// <summary>One event of the stream, never its end; goes out with the next <see cref="FlushAsync"/>.</summary>
+    /// <param name="item">In the engine's own bytes.</param>
+    public abstract void Write(in SseEvent item);
+
+    /// <summary>Sends what was written.</summary>
+    /// <exception cref="OperationCanceledException">Whoever asked has gone.</exception>
+    public abstract ValueTask FlushAsync();
+
+    /// <summary>The stream came to its end.</summary>
+    /// <param name="rest"><c>[DONE]</c> and what an engine says after it, in its own bytes; empty where it just ended.</param>
+    public abstract ValueTask CompleteAsync(ReadOnlyMemory<byte> rest);
+
+    /// <summary>The whole of an answer that is no stream, or the engine's own words about a bad request.</summary>
+    /// <param name="head">Who answers.</param>
+    /// <param name="status">The engine's HTTP status.</param>
+    /// <param name="contentType">The engine's.</param>
+    /// <param name="body">The engine's bytes.</param>
+    public abstract ValueTask WriteWholeAsync(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body);
+
+    /// <summary>There is no answer. Nothing of one was sent.</summary>
+    public abstract ValueTask RefuseAsync(OpenAiError error);
+
+    /// <summary>There is no more of an answer that has begun.</summary>
+    public abstract ValueTask BreakOffAsync(OpenAiError error);
+}
+
+/// <summary>An OpenAI client: it gets the engine's bytes untouched.</summary>
+internal sealed class OpenAiSink(HttpContext http) : AnswerSink
+{
+    private readonly PipeWriter _body = http.Response.BodyWriter;
+
+    public override CancellationToken Gone => http.RequestAborted;
+
+    public override void Begin(AnswerHead head)
+    {
+        Describe(http.Response, head);
+        http.Response.StatusCode = StatusCodes.Status200OK;
+        BeginEventStream(http.Response);
+    }
+
+    public override void Write(in SseEvent item) => _body.Write(item.Raw);
+
+    public override async ValueTask FlushAsync()
+    {
+        var flushed = await _body.FlushAsync(Gone);
+        if (flushed.IsCompleted) throw new OperationCanceledException(Gone);
+    }
+
+    public override ValueTask CompleteAsync(ReadOnlyMemory<byte> rest)
+    {
+        _body.Write(rest.Span);
+        return FlushAsync();
+    }
+
+    public override async ValueTask WriteWholeAsync(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body)
+    {
+        Describe(http.Response, head);
+        http.Response.StatusCode = status;
+        http.Response.ContentType = contentType;
+        http.Response.ContentLength = body.Length;
+        await http.Response.Body.WriteAsync(body, Gone);
+    }
+
+    public override async ValueTask RefuseAsync(OpenAiError error) => await error.WriteAsync(http);
+
+    public override ValueTask BreakOffAsync(OpenAiError error)
+    {
+        _body.Write([.. "data: "u8, .. error.ToJson(), .. "\n\n"u8]);
+        return FlushAsync();
+    }
+
+    /// <summary>Sets the headers that say who answered.</summary>
+    public static void Describe(HttpResponse response, AnswerHead head)
+    {
+        response.Headers["x-federation-node"] = head.NodeId;
+        response.Headers["x-federation-attempts"] = head.Attempts.ToString(CultureInfo.InvariantCulture);
+        response.Headers["x-federation-queue-ms"] = ((long)head.Queued.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Sets the headers of an event stream.</summary>
+    public static void BeginEventStream(HttpResponse response)
+    {
+        response.ContentType = "text/event-stream; charset=utf-8";
+        response.Headers.CacheControl = "no-cache";
+        // Reverse proxies that buffer would turn the stream into one late answer.
+        response.Headers["x-accel-buffering"] = "no";
+    }
+}
