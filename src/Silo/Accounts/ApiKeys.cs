@@ -90,6 +90,14 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         return StillValid(row);
     }
 
+    /// <summary>Who holds the key with this id, for work that was asked for with it earlier; <see langword="null"/> when it was revoked or has expired since.</summary>
+    public async Task<ApiCaller?> FindCallerAsync(string keyId, CancellationToken cancellationToken)
+    {
+        var row = await database.ReadAsync(
+            async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM api_keys WHERE id = @keyId", new { keyId }))?.ToRow(), cancellationToken);
+        return row is null ? null : StillValid(row);
+    }
+
     /// <summary>Makes a key; the second value is the key, which nobody will see again.</summary>
     public async Task<(ApiKeyRow Row, string Key)> CreateAsync(
         string accountId, string name, ImmutableArray<string> scopes, TimeSpan? lifetime, CancellationToken cancellationToken)

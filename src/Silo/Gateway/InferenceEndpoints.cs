@@ -29,7 +29,24 @@ internal static class InferenceEndpoints
 /// <param name="Kind">Which of OpenAI's endpoints the body is for.</param>
 /// <param name="Body">OpenAI's JSON, as a client sent it or as another API's request was translated.</param>
 /// <param name="Caller">Who asks.</param>
-internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMemory<byte> Body, ApiCaller Caller);
+internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMemory<byte> Body, ApiCaller Caller)
+{
+    /// <summary>What the request is part of; a client that waits for its answer by default.</summary>
+    public CallOrigin Origin { get; init; }
+}
+
+/// <summary>What a request is part of: it sets its place beside others, and may set its price.</summary>
+internal enum CallOrigin
+{
+    /// <summary>A client waits for the answer.</summary>
+    Client = 0,
+
+    /// <summary>An asynchronous job: it gives way to clients.</summary>
+    Job,
+
+    /// <summary>A line of a batch: it gives way to clients.</summary>
+    Batch,
+}
 
 /// <summary>Everything that can be said of a request before a node is bothered.</summary>
 internal sealed class InferenceGate(
@@ -100,8 +117,11 @@ internal sealed class InferenceGate(
         var admission = await AdmitAsync(call.Caller, cancellationToken);
         if (!admission.Admitted) return (null, OpenAiError.Forbidden("The account is closed."));
         // From here on the model goes by the name its nodes know it by.
-        return (new InferenceRequest(call.RequestId, call.Kind, head with { Model = model.Name }, call.Body, call.Caller, admission), null);
+        return (new InferenceRequest(call.RequestId, call.Kind, head with { Model = model.Name }, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin }, null);
     }
+
+    /// <summary>Nobody waits for work in the background, so it takes what those leave who do.</summary>
+    private Admission InTurn(Admission admission, CallOrigin origin) => origin is CallOrigin.Client ? admission : admission with { Weight = admission.Weight * pool.Value.BackgroundWeight };
 
     /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: the answer changes nothing, so asking is free.</summary>
     private async Task<Admission> AdmitAsync(ApiCaller caller, CancellationToken cancellationToken)

@@ -15,7 +15,14 @@ using Federation.Silo.Verification.Audits;
 namespace Federation.Silo.Gateway;
 
 /// <summary>What is asked, by whom.</summary>
-internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead Head, ReadOnlyMemory<byte> Body, ApiCaller Caller, Admission Admission);
+internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead Head, ReadOnlyMemory<byte> Body, ApiCaller Caller, Admission Admission)
+{
+    /// <summary>What it is part of.</summary>
+    public CallOrigin Origin { get; init; }
+
+    /// <summary>Under what name it stands in the model's queue: an account's work in the background must not push back what the account itself waits for.</summary>
+    public string QueueName => Origin is CallOrigin.Client ? Caller.AccountId : $"{Caller.AccountId} background";
+}
 
 /// <summary>
 /// One request from its place in the queue to its last byte.
@@ -93,7 +100,7 @@ internal sealed partial class InferenceRun(
             var ask = new LeaseRequest(
                 request.JobId,
                 _attempt,
-                request.Caller.AccountId,
+                request.QueueName,
                 request.Admission.Weight,
                 [.. _failedSessions],
                 patience > TimeSpan.Zero ? patience : TimeSpan.Zero,

@@ -4,6 +4,7 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
+using Federation.Silo.Jobs;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Storage;
@@ -47,17 +48,21 @@ internal static class HubHost
         builder.AddModels();
         builder.AddGateway();
         builder.AddVerificationSettings();
+        builder.AddBackgroundSettings();
         builder.RequireGoodSettings(file);
         builder.AddGrainEngine(storage, clustering);
         // After the grains, which its background work calls.
         builder.AddVerification();
+        builder.AddBackground();
         builder.Services.AddOpenApi();
         builder.ListenOn(listen);
 
         var app = builder.Build();
         app.UseRequestIds();
         app.UseMiddleware<ErrorHandling>();
+        app.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(15), KeepAliveTimeout = TimeSpan.FromSeconds(15) });
         app.MapInference();
+        app.MapAsyncJobs();
         app.MapModels();
         app.MapAccounts();
         app.MapNodes();
@@ -163,6 +168,23 @@ internal static class HubHost
         builder.Services.AddSingleton<EpochClosing>();
         builder.Services.AddHostedService<EpochService>();
         builder.Services.AddHostedService<MaturityService>();
+    }
+
+    private static void AddBackgroundSettings(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddValidated<AsyncJobOptions, AsyncJobOptionsValidator>(AsyncJobOptions.SectionName);
+    }
+
+    private static void AddBackground(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddSingleton<BackgroundInference>();
+        builder.Services.AddSingleton<IBackgroundInference>(services => services.GetRequiredService<BackgroundInference>());
+        builder.Services.AddSingleton<AsyncJobStore>();
+        builder.Services.AddSingleton<AsyncJobSignals>();
+        builder.Services.AddSingleton<AsyncJobFollowers>();
+        builder.Services.AddSingleton<AsyncJobs>();
+        builder.Services.AddSingleton<AsyncJobRunner>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<AsyncJobRunner>());
     }
 
     private static void AddModels(this WebApplicationBuilder builder)

@@ -16,6 +16,10 @@ internal sealed class PoolOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>What the weight of asynchronous jobs and batches is multiplied by: their share of a busy model beside requests that a client waits for. Default 0.05 [uncalibrated].</summary>
+    [Range(0.0001, 1.0)]
+    public double BackgroundWeight { get; set; } = 0.05;
+
     /// <summary>How often a session repeats what it can serve. A pool that lost its memory is whole after one period. Default 3 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan AnnouncePeriod { get; set; } = TimeSpan.FromSeconds(3);

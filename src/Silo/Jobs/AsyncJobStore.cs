@@ -1,0 +1,264 @@
+using System.Collections.Immutable;
+using System.Data.Common;
+using System.Globalization;
+using Dapper;
+using Federation.Silo.Storage;
+using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
+
+namespace Federation.Silo.Jobs;
+
+/// <summary>A job to be written down.</summary>
+internal sealed record NewAsyncJob(string AccountId, string KeyId, string KindWord, string Model, ReadOnlyMemory<byte> Request, string? Metadata, string? WebhookId, TimeSpan Lifetime);
+
+/// <summary>
+/// Asynchronous jobs on disk. Every step of a job is a compare-and-set on its state and attempt, so that of all silos and all attempts exactly one takes it.
+/// </summary>
+internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptions> options, TimeProvider time)
+{
+    public const int ListMax = 100;
+
+    private const int RoundMax = 100;
+
+    private string Lock => database.Dialect.ForUpdate;
+
+    /// <summary>Writes a job down; null when its account has as many as it may.</summary>
+    public Task<AsyncJob?> CreateAsync(NewAsyncJob wanted, CancellationToken cancellationToken) => database.WriteAsync<AsyncJob?>(
+        async (connection, transaction) =>
+        {
+            await LockAccountAsync(connection, transaction, wanted.AccountId);
+            var waiting = await connection.ExecuteScalarAsync<long>(
+                "SELECT (SELECT count(*) FROM async_jobs WHERE state = 'queued' AND account_id = @AccountId) + (SELECT count(*) FROM async_jobs WHERE state = 'running' AND account_id = @AccountId)", new { wanted.AccountId }, transaction);
+            if (waiting >= options.Value.MaxWaitingPerAccount) return null;
+            var now = time.GetUtcNow();
+            var job = new AsyncJob
+            {
+                Id = $"ajob_{Guid.CreateVersion7():N}",
+                AccountId = wanted.AccountId,
+                KeyId = wanted.KeyId,
+                KindWord = wanted.KindWord,
+                Model = wanted.Model,
+                Metadata = wanted.Metadata,
+                WebhookId = wanted.WebhookId,
+                StateWord = "queued",
+                CreatedAt = Ms(now),
+                ExpiresAt = Ms(now + wanted.Lifetime),
+                Request = wanted.Request.ToArray(),
+            };
+            await connection.ExecuteAsync(
+                """
+                INSERT INTO async_jobs (id, account_id, key_id, kind, model, request, metadata, webhook_id, state, attempt, failures, not_before, created_at, expires_at)
+                VALUES (@Id, @AccountId, @KeyId, @KindWord, @Model, @Request, @Metadata, @WebhookId, 'queued', 0, 0, @CreatedAt, @CreatedAt, @ExpiresAt)
+                """,
+                new { job.Id, job.AccountId, job.KeyId, job.KindWord, job.Model, job.Request, job.Metadata, job.WebhookId, job.CreatedAt, job.ExpiresAt },
+                transaction);
+            await TellAsync(connection, transaction, job.Id, "queued", null);
+            return job;
+        },
+        cancellationToken);
+
+    /// <summary>A job of this account, with its answer; null when there is none.</summary>
+    public Task<AsyncJob?> FindAsync(string accountId, string id, CancellationToken cancellationToken) => database.ReadAsync(
+        connection => connection.QuerySingleOrDefaultAsync<AsyncJob?>($"SELECT {AsyncJob.Columns}, result AS Result FROM async_jobs WHERE id = @id AND account_id = @accountId", new { id, accountId }), cancellationToken);
+
+    /// <summary>Whether a job is over, or no longer kept.</summary>
+    public Task<bool> HasEndedAsync(string id, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM async_jobs WHERE id = @id AND finished_at IS NULL", new { id }) == 0, cancellationToken);
+
+    /// <summary>An account's jobs, the newest first, without their answers; those after <paramref name="after"/>, in this state if one is named.</summary>
+    public Task<ImmutableArray<AsyncJob>> ListAsync(string accountId, string? after, string? state, int limit, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<AsyncJob>(
+            $"""
+            SELECT {AsyncJob.Columns} FROM async_jobs
+            WHERE account_id = @accountId AND (@after = '' OR id < @after) AND (@state = '' OR state = @state) ORDER BY id DESC LIMIT @limit
+            """,
+            new { accountId, after = after ?? string.Empty, state = state ?? string.Empty, limit = (long)limit })).ToImmutableArray(),
+        cancellationToken);
+
+    /// <summary>What happened to a job after event <paramref name="after"/>.</summary>
+    public Task<ImmutableArray<AsyncJobEvent>> EventsAsync(string jobId, long after, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<(long Seq, string Type, long At, string? Detail)>(
+            "SELECT seq, type, at, detail FROM async_job_events WHERE job_id = @jobId AND seq > @after ORDER BY seq", new { jobId, after }))
+            .Select(row => new AsyncJobEvent(row.Seq, row.Type, row.At, row.Detail)).ToImmutableArray(),
+        cancellationToken);
+
+    /// <summary>Cancels a job that has not ended; false when it had.</summary>
+    public Task<bool> CancelAsync(string accountId, string id, CancellationToken cancellationToken) => database.WriteAsync(
+        (connection, transaction) => EndUnansweredAsync(connection, transaction, id, "cancelled", null, "AND account_id = @accountId", new { accountId }), cancellationToken);
+
+    /// <summary>
+    /// Claims jobs whose turn has come, at most <paramref name="max"/>: by turns of one account after another, so that an account's thousand jobs do not hold up another's one.
+    /// </summary>
+    /// <param name="owner">The process that will run them.</param>
+    /// <param name="max">Above 0.</param>
+    /// <param name="cancellationToken">Ends it between two claims.</param>
+    public async Task<ImmutableArray<AsyncJob>> ClaimAsync(string owner, int max, CancellationToken cancellationToken)
+    {
+        var claimed = ImmutableArray.CreateBuilder<AsyncJob>();
+        // A step from account to account along the index, however many jobs each of them has.
+        var accounts = (await database.ReadAsync(
+            connection => connection.QueryAsync<string>(
+                """
+                WITH RECURSIVE waiting (account_id) AS (
+                  SELECT min(account_id) FROM async_jobs WHERE state = 'queued'
+                  UNION ALL
+                  SELECT (SELECT min(account_id) FROM async_jobs WHERE state = 'queued' AND account_id > waiting.account_id) FROM waiting WHERE waiting.account_id IS NOT NULL
+                )
+                SELECT account_id FROM waiting WHERE account_id IS NOT NULL
+                """),
+            cancellationToken)).ToList();
+        while (accounts.Count > 0 && claimed.Count < max)
+        {
+            for (var i = accounts.Count - 1; i >= 0 && claimed.Count < max; i--)
+            {
+                if (await ClaimOneAsync(owner, accounts[i], cancellationToken) is { } job) claimed.Add(job);
+                else accounts.RemoveAt(i);
+            }
+        }
+        return claimed.ToImmutable();
+    }
+
+    /// <summary>Says that this process still has its jobs; what it really has: an attempt that is not among these was taken from it.</summary>
+    public async Task<ImmutableHashSet<(string Id, long Attempt)>> HoldAsync(string owner, bool renew, CancellationToken cancellationToken)
+    {
+        if (renew)
+        {
+            var until = Ms(time.GetUtcNow() + options.Value.LeaseDuration);
+            await database.WriteAsync((connection, transaction) => connection.ExecuteAsync("UPDATE async_jobs SET lease_until = @until WHERE owner = @owner AND state = 'running'", new { owner, until }, transaction), cancellationToken);
+        }
+        return await database.ReadAsync(
+            async connection => (await connection.QueryAsync<(string Id, long Attempt)>("SELECT id, attempt FROM async_jobs WHERE owner = @owner AND state = 'running'", new { owner })).ToImmutableHashSet(), cancellationToken);
+    }
+
+    /// <summary>Ends a job with what one attempt came to; false when that attempt had it no longer: then nothing is changed.</summary>
+    public Task<bool> EndAsync(string id, long attempt, AsyncJobEnd end, CancellationToken cancellationToken) => database.WriteAsync(
+        async (connection, transaction) =>
+        {
+            var state = end.State.ToString().ToLowerInvariant();
+            var ended = await connection.ExecuteAsync(
+                """
+                UPDATE async_jobs SET state = @state, request = NULL, owner = NULL, lease_until = NULL, request_id = @RequestId, node_id = @NodeId, status_code = @StatusCode, result = @body, finished_at = @now
+                WHERE id = @id AND attempt = @attempt AND state = 'running'
+                """,
+                new { id, attempt, state, end.RequestId, end.NodeId, StatusCode = (long)end.StatusCode, body = end.Body.ToArray(), now = Ms(time.GetUtcNow()) },
+                transaction);
+            if (ended == 1) await TellAsync(connection, transaction, id, state, null);
+            return ended == 1;
+        },
+        cancellationToken);
+
+    /// <summary>Puts a job back into the queue; false when this attempt had it no longer.</summary>
+    /// <param name="id">The job.</param>
+    /// <param name="attempt">The attempt that came to nothing.</param>
+    /// <param name="wait">How long the next one waits.</param>
+    /// <param name="isFailure">Whether it counts against the job.</param>
+    /// <param name="why">In words.</param>
+    /// <param name="cancellationToken">Ends the wait for the database.</param>
+    public Task<bool> PostponeAsync(string id, long attempt, TimeSpan wait, bool isFailure, string why, CancellationToken cancellationToken) => database.WriteAsync(
+        async (connection, transaction) =>
+        {
+            var put = await connection.ExecuteAsync(
+                """
+                UPDATE async_jobs SET state = 'queued', owner = NULL, lease_until = NULL, not_before = @notBefore, failures = failures + @failed
+                WHERE id = @id AND attempt = @attempt AND state = 'running'
+                """,
+                new { id, attempt, notBefore = Ms(time.GetUtcNow() + wait), failed = isFailure ? 1L : 0L },
+                transaction);
+            if (put == 1) await TellAsync(connection, transaction, id, "waiting", why);
+            return put == 1;
+        },
+        cancellationToken);
+
+    /// <summary>Puts back what silos had that are gone, and ends what has run out of time; a round at most. The ids of what was ended.</summary>
+    public async Task<ImmutableArray<string>> TidyAsync(CancellationToken cancellationToken)
+    {
+        var now = Ms(time.GetUtcNow());
+        var (lost, late) = await database.ReadAsync(
+            async connection =>
+            {
+                var lost = await connection.QueryAsync<(string Id, long Attempt, long Failures)>($"SELECT id, attempt, failures FROM async_jobs WHERE state = 'running' AND lease_until < @now LIMIT {RoundMax}", new { now });
+                var late = await connection.QueryAsync<string>($"SELECT id FROM async_jobs WHERE state IN ('queued', 'running') AND expires_at < @now LIMIT {RoundMax}", new { now });
+                return (lost.ToImmutableArray(), late.ToImmutableArray());
+            },
+            cancellationToken);
+        foreach (var (id, attempt, failures) in lost)
+        {
+            await database.WriteAsync(
+                async (connection, transaction) =>
+                {
+                    // Its silo may have said meanwhile that it still has it.
+                    var put = await connection.ExecuteAsync(
+                        "UPDATE async_jobs SET state = 'queued', owner = NULL, lease_until = NULL, not_before = @now, failures = failures + 1 WHERE id = @id AND attempt = @attempt AND state = 'running' AND lease_until < @now",
+                        new { id, attempt, now },
+                        transaction);
+                    if (put == 1) await TellAsync(connection, transaction, id, "waiting", "The silo that ran it is gone.");
+                },
+                cancellationToken);
+        }
+        var ended = ImmutableArray.CreateBuilder<string>();
+        foreach (var id in late)
+        {
+            if (await database.WriteAsync((connection, transaction) => EndUnansweredAsync(connection, transaction, id, "expired", null, string.Empty, new { }), cancellationToken)) ended.Add(id);
+        }
+        return ended.ToImmutable();
+    }
+
+    /// <summary>Forgets jobs that ended longer ago than they are kept; how many, a round at most.</summary>
+    public Task<int> ForgetAsync(CancellationToken cancellationToken) => database.WriteAsync(
+        async (connection, transaction) =>
+        {
+            var old = await connection.QueryAsync<string>(
+                $"SELECT id FROM async_jobs WHERE finished_at < @before LIMIT {RoundMax}", new { before = Ms(time.GetUtcNow() - options.Value.Retention) }, transaction);
+            var ids = database.Dialect.Set(old);
+            await connection.ExecuteAsync($"DELETE FROM async_job_events WHERE {database.Dialect.In("job_id", "ids")}", new { ids }, transaction);
+            return await connection.ExecuteAsync($"DELETE FROM async_jobs WHERE {database.Dialect.In("id", "ids")}", new { ids }, transaction);
+        },
+        cancellationToken);
+
+    private Task<AsyncJob?> ClaimOneAsync(string owner, string accountId, CancellationToken cancellationToken) => database.WriteAsync<AsyncJob?>(
+        async (connection, transaction) =>
+        {
+            // Silos take turns at an account, so that the bound of what it runs at once holds over all of them.
+            await LockAccountAsync(connection, transaction, accountId);
+            var running = await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM async_jobs WHERE state = 'running' AND account_id = @accountId", new { accountId }, transaction);
+            if (running >= options.Value.MaxRunningPerAccount) return null;
+            var now = time.GetUtcNow();
+            var job = await connection.QueryFirstOrDefaultAsync<AsyncJob>(
+                $"SELECT {AsyncJob.Columns}, request AS Request FROM async_jobs WHERE state = 'queued' AND account_id = @accountId AND not_before <= @now AND expires_at > @now ORDER BY not_before, id LIMIT 1",
+                new { accountId, now = Ms(now) },
+                transaction);
+            if (job is null) return null;
+            var claimed = await connection.ExecuteAsync(
+                "UPDATE async_jobs SET state = 'running', attempt = attempt + 1, owner = @owner, lease_until = @until, started_at = COALESCE(started_at, @now) WHERE id = @Id AND attempt = @Attempt AND state = 'queued'",
+                new { job.Id, job.Attempt, owner, now = Ms(now), until = Ms(now + options.Value.LeaseDuration) },
+                transaction);
+            if (claimed == 0) return null;
+            await TellAsync(connection, transaction, job.Id, "running", string.Create(CultureInfo.InvariantCulture, $"Attempt {job.Attempt + 1}."));
+            return job with { Attempt = job.Attempt + 1, StateWord = "running" };
+        },
+        cancellationToken);
+
+    private async Task<bool> EndUnansweredAsync(DbConnection connection, DbTransaction transaction, string id, string state, string? detail, string condition, object more)
+    {
+        var parameters = new DynamicParameters(more);
+        parameters.Add("id", id);
+        parameters.Add("state", state);
+        parameters.Add("now", Ms(time.GetUtcNow()));
+        var ended = await connection.ExecuteAsync(
+            $"UPDATE async_jobs SET state = @state, request = NULL, owner = NULL, lease_until = NULL, finished_at = @now WHERE id = @id AND state IN ('queued', 'running') {condition}", parameters, transaction);
+        if (ended == 1) await TellAsync(connection, transaction, id, state, detail);
+        return ended == 1;
+    }
+
+    private Task<string?> LockAccountAsync(DbConnection connection, DbTransaction transaction, string accountId)
+        => connection.ExecuteScalarAsync<string>($"SELECT id FROM accounts WHERE id = @accountId {Lock}", new { accountId }, transaction);
+
+    /// <summary>Writes an event, unless there are as many as are kept; a job's last one always.</summary>
+    private async Task TellAsync(DbConnection connection, DbTransaction transaction, string jobId, string type, string? detail)
+    {
+        var last = await connection.ExecuteScalarAsync<long>("SELECT COALESCE(max(seq), 0) FROM async_job_events WHERE job_id = @jobId", new { jobId }, transaction);
+        if (last >= options.Value.MaxEvents && type is "running" or "waiting") return;
+        await connection.ExecuteAsync(
+            "INSERT INTO async_job_events (job_id, seq, type, at, detail) VALUES (@jobId, @seq, @type, @at, @detail)", new { jobId, seq = last + 1, type, at = Ms(time.GetUtcNow()), detail }, transaction);
+    }
+}
