@@ -84,6 +84,8 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
         http.Response.ContentLength = body.Length;
         if (RetryAfterSeconds is { } seconds) http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         if (Status == 401) http.Response.Headers.WWWAuthenticate = "Bearer";
+        // Credits do not come by asking again; OpenAI's clients would, twice.
+        if (Code is "insufficient_quota") http.Response.Headers["x-should-retry"] = "false";
         await http.Response.Body.WriteAsync(body, http.RequestAborted);
     }
 }

@@ -7,6 +7,7 @@ using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
+using Federation.Silo.Pricing;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Accrual;
@@ -47,6 +48,8 @@ internal static class HubHost
         builder.AddNodes();
         builder.AddModels();
         builder.AddGateway();
+        builder.Services.AddValidated<PricingOptions, PricingOptionsValidator>(PricingOptions.SectionName);
+        builder.Services.AddPricing();
         builder.AddVerificationSettings();
         builder.AddBackgroundSettings();
         builder.RequireGoodSettings(file);
@@ -65,6 +68,7 @@ internal static class HubHost
         app.MapAsyncJobs();
         app.MapModels();
         app.MapAccounts();
+        app.MapPricing();
         app.MapNodes();
         app.MapVerification();
         app.MapEpochs();

@@ -1,5 +1,6 @@
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
+using Federation.Silo.Pricing;
 using Orleans.Placement;
 
 namespace Federation.Silo.Jobs;
@@ -10,7 +11,7 @@ namespace Federation.Silo.Jobs;
 /// the record's primary key. Placed beside the caller: a job has no other company.
 /// </remarks>
 [PreferLocalPlacement]
-internal sealed class JobGrain : Grain, IJobGrain
+internal sealed class JobGrain(Payments payments) : Grain, IJobGrain
 {
     private int? _settledAttempt;
 
@@ -18,7 +19,9 @@ internal sealed class JobGrain : Grain, IJobGrain
     {
         if (_settledAttempt is null)
         {
-            await GrainFactory.GetGrain<INodeGrain>(outcome.NodeId).Book(outcome);
+            // What its client pays comes first, with the job's record: a node that loses a receipt to a crash in between loses less than a client who would have to be asked twice.
+            if ((outcome.HoldId.Length > 0 || outcome.NodeId.Length == 0) && !await payments.SettleAsync(outcome)) return new Settlement(Settled: false, outcome.Attempt);
+            if (outcome.NodeId.Length > 0) await GrainFactory.GetGrain<INodeGrain>(outcome.NodeId).Book(outcome);
             _settledAttempt = outcome.Attempt;
             // Its one purpose is served; pay is unique by the job's id in the ledger, whoever may ask again.
             DeactivateOnIdle();

@@ -8,13 +8,18 @@ namespace Federation.Silo.Jobs;
 internal static class JobRow
 {
     /// <summary>The row, as part of a larger write; writing it again changes nothing.</summary>
-    public static SqlStatement Insert(JobOutcome outcome) => new(
-        """
+    public static SqlStatement Insert(JobOutcome outcome) => Insert(outcome, "DO NOTHING");
+
+    /// <summary>The row beside the movement that pays the job; of one that stood there as unpaid the price is what is paid now.</summary>
+    public static SqlStatement InsertPaid(JobOutcome outcome) => Insert(outcome, "DO UPDATE SET price = excluded.price");
+
+    private static SqlStatement Insert(JobOutcome outcome, string ifThere) => new(
+        $"""
         INSERT INTO jobs (id, account_id, key_id, kind, model, model_digest, node_id, attempt, prompt_tokens, completion_tokens,
-                          price, status, finish_reason, created_at, dispatched_at, first_output_at, finished_at)
+                          price, status, finish_reason, created_at, dispatched_at, first_output_at, finished_at, provider)
         VALUES (@Id, @AccountId, @KeyId, @Kind, @Model, @ModelDigest, @NodeId, @Attempt, @PromptTokens, @CompletionTokens,
-                @Price, @Status, @FinishReason, @CreatedAt, @DispatchedAt, @FirstOutputAt, @FinishedAt)
-        ON CONFLICT (id) DO NOTHING
+                @Price, @Status, @FinishReason, @CreatedAt, @DispatchedAt, @FirstOutputAt, @FinishedAt, @Provider)
+        ON CONFLICT (id) {ifThere}
         """,
         new
         {
@@ -28,14 +33,14 @@ internal static class JobRow
             outcome.Attempt,
             outcome.PromptTokens,
             outcome.CompletionTokens,
-            // Open models on the federation's own nodes cost nothing.
-            Price = 0L,
+            outcome.Price,
             Status = WordOf(outcome.Status),
             FinishReason = NullIfEmpty(outcome.FinishReason),
             CreatedAt = outcome.QueuedMs,
             DispatchedAt = outcome.DispatchMs,
             FirstOutputAt = outcome.FirstMs,
             FinishedAt = outcome.LastMs,
+            Provider = NullIfEmpty(outcome.Provider),
         });
 
     private static string WordOf(JobStatus status) => status switch

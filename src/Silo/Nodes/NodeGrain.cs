@@ -340,7 +340,7 @@ internal sealed partial class NodeGrain(
                 var receipt = ReceiptOf(outcome, head, rate);
                 var payload = ReceiptCodec.Encode(receipt);
                 var id = ReceiptCodec.IdOf(payload);
-                var client = new PayingClient(outcome.AccountId == _node!.AccountId, free.Contains(outcome.AccountId), Microcredits.Zero);
+                var client = new PayingClient(outcome.AccountId == _node!.AccountId, free.Contains(outcome.AccountId), new Microcredits(outcome.Price));
                 if (Verification.Standing is Standing.Trusted) verifications.Yields.Add(outcome, _node.AccountId);
                 var believed = verifications.Yields.Believe(outcome, _node.AccountId);
                 var paid = Accrual.Take(receipt.Epoch, rate.Times.WorkMicroseconds(believed.PromptTokens, believed.CompletionTokens), receipt.DispatchMs, receipt.LastMs, _slots);

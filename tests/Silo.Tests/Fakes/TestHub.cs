@@ -10,6 +10,7 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Hubs;
 using Federation.Silo.Nodes;
+using Federation.Silo.Pricing;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
@@ -59,6 +60,7 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddSingleton<ReferenceSpeeds>();
         builder.Services.AddSingleton<EpochStore>();
         builder.Services.AddSingleton<EpochClosing>();
+        builder.Services.AddPricing();
         builder.Services.AddSqlGrainStorage();
         builder.Services.AddOptions<NodeLinkOptions>().Configure(options => configure?.Invoke(options));
         builder.Services.AddOptions<HardwareClassOptions>().Configure(options => options.VouchedSizesAge = TimeSpan.Zero);

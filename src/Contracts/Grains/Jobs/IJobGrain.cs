@@ -64,6 +64,15 @@ public sealed record JobOutcome(
 
     /// <summary>UTF-8 bytes of all that the model said; 0 where nobody counted them, or where it says nothing, as with vectors.</summary>
     [Id(22)] public long TextBytes { get; init; }
+
+    /// <summary>What the account pays, microcredits; at most what <see cref="HoldId"/> holds.</summary>
+    [Id(40)] public long Price { get; init; }
+
+    /// <summary>The hold that is paid from, or freed where the price is nothing; empty where nothing was held.</summary>
+    [Id(41)] public string HoldId { get; init; } = string.Empty;
+
+    /// <summary>The cloud provider that answered; empty where a node did.</summary>
+    [Id(42)] public string Provider { get; init; } = string.Empty;
 }
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>

@@ -4,7 +4,8 @@ namespace Federation.Silo.Accounts.Ledger;
 
 /// <summary>
 /// The name of one account in the ledger. Every account of the hub has two (<see cref="Available"/>: to spend;
-/// <see cref="Pending"/>: earned, not yet matured); the hub itself has the <see cref="System"/> accounts.
+/// <see cref="Pending"/>: earned, not yet matured); the hub itself has the <see cref="System"/> accounts, and one for each
+/// cloud <see cref="Provider"/> that work was bought from.
 /// </summary>
 public readonly record struct LedgerAccountId
 {
@@ -42,6 +43,11 @@ public readonly record struct LedgerAccountId
     /// <inheritdoc cref="Available" path="/exception"/>
     public static LedgerAccountId Pending(string accountId) => new($"acct:{Checked(accountId)}:pending");
 
+    /// <summary>What clients paid for answers of a cloud provider: what the hub has to settle its bill with.</summary>
+    /// <param name="name">As the hub's settings call it.</param>
+    /// <inheritdoc cref="Available" path="/exception"/>
+    public static LedgerAccountId Provider(string name) => new($"provider:{Checked(name)}");
+
     /// <summary>Reads back a name that <see cref="Value"/> gave.</summary>
     /// <exception cref="FormatException">It is no such name.</exception>
     public static LedgerAccountId Parse(string text) =>
@@ -56,9 +62,13 @@ public readonly record struct LedgerAccountId
                 return system;
         }
 
-        return text.Split(':') is ["acct", var account, "available" or "pending"] && IsWord(account) && text.Length <= LengthMax
-            ? new LedgerAccountId(text)
-            : null;
+        var word = text.Split(':') switch
+        {
+            ["acct", var account, "available" or "pending"] => account,
+            ["provider", var provider] => provider,
+            _ => string.Empty,
+        };
+        return IsWord(word) && text.Length <= LengthMax ? new LedgerAccountId(text) : null;
     }
 
     /// <summary>The name as stored; "(none)" for the default value.</summary>

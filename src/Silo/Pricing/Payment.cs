@@ -1,0 +1,166 @@
+using System.Globalization;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Gateway;
+using Federation.Silo.Storage;
+
+namespace Federation.Silo.Pricing;
+
+/// <summary>What a client asked of the price.</summary>
+/// <param name="MaxCost">What the job may cost at most; <see langword="null"/> where the client's credits are the only limit.</param>
+/// <param name="Millionths">The share of the price that is asked; <see cref="Price.Whole"/> but for batches.</param>
+internal sealed record PaymentTerms(Microcredits? MaxCost, int Millionths)
+{
+    /// <summary>The header that caps what a request may cost, in credits.</summary>
+    public const string MaxCreditsHeader = "x-federation-max-credits";
+
+    /// <summary>The whole price, and no limit.</summary>
+    public static PaymentTerms Usual { get; } = new(null, Price.Whole);
+
+    /// <summary>Reads <see cref="MaxCreditsHeader"/>; what is wrong with it, or <see langword="null"/>.</summary>
+    public static OpenAiError? TryReadMaxCost(string header, out Microcredits? maxCost)
+    {
+        maxCost = null;
+        if (header.Length == 0) return null;
+        if (!decimal.TryParse(header, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var credits) || credits > long.MaxValue / Microcredits.PerCredit)
+            return OpenAiError.BadRequest($"'{MaxCreditsHeader}' must be a number of credits, such as 0.25.", MaxCreditsHeader, "invalid_value");
+        // What is finer than a microcredit caps at the microcredit below.
+        maxCost = new Microcredits((long)decimal.Floor(credits * Microcredits.PerCredit));
+        return null;
+    }
+}
+
+/// <summary>What a job paid, or will.</summary>
+/// <param name="HoldId">The hold it is taken from; empty where nothing was held.</param>
+/// <param name="Amount">Of the hold.</param>
+internal readonly record struct Charge(string HoldId, Microcredits Amount)
+{
+    /// <summary>Nothing was held, nothing is paid.</summary>
+    public static Charge None { get; } = new(string.Empty, Microcredits.Zero);
+}
+
+/// <summary>What one job may cost: held for the route that is tried, then paid or freed. Used by one thread at a time.</summary>
+internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens tokens, PaymentTerms terms, Payments payments)
+{
+    // Fewer tokens than this are no answer that anybody wants to pay for.
+    private const long CompletionTokensMin = 16;
+
+    private int _tries;
+    private Held? _held;
+
+    /// <summary>The job.</summary>
+    public string JobId => jobId;
+
+    /// <summary>Holds the most that the job may cost on a route; what was held for an earlier one is free again.</summary>
+    /// <param name="price">Of the route.</param>
+    /// <param name="receiver">Who is paid.</param>
+    /// <param name="cancellationToken">The client left.</param>
+    /// <returns>Why the route cannot be taken; <see langword="null"/> when it can.</returns>
+    public async Task<OpenAiError?> HoldAsync(Price price, LedgerAccountId receiver, CancellationToken cancellationToken)
+    {
+        var options = payments.Options;
+        var prompt = tokens.MaxPrompt(options);
+        var wanted = tokens.MaxCompletion(options);
+        var most = price.Of(prompt, wanted, terms.Millionths);
+        if (terms.MaxCost is { } cap && cap < most)
+        {
+            if (tokens.CompletionLimit is not null || Within(cap) is not { } fewer) return TooDear(most, cap);
+            wanted = fewer;
+            most = price.Of(prompt, wanted, terms.Millionths);
+        }
+        if (most.IsZero)
+        {
+            await ReleaseAsync();
+            return null;
+        }
+        var status = await TryHoldAsync(price, receiver, most, wanted, cancellationToken);
+        if (status is TransferStatus.InsufficientCredits or TransferStatus.DebitAccountNotFound && tokens.CompletionLimit is null)
+        {
+            // The client named no limit, so its credits are one.
+            if (await AvailableAsync(cancellationToken) is not { } available) return Away();
+            if (_held is { } earlier) available += earlier.Amount;
+            if (Within(available < most ? available : most) is { } affordable)
+                status = await TryHoldAsync(price, receiver, price.Of(prompt, affordable, terms.Millionths), affordable, cancellationToken);
+        }
+        return status switch
+        {
+            null => Away(),
+            TransferStatus.Created or TransferStatus.Exists => null,
+            TransferStatus.InsufficientCredits or TransferStatus.DebitAccountNotFound => Insufficient(most),
+            _ => throw new InvalidOperationException($"The hold of job {jobId} was answered {status}."),
+        };
+
+        long? Within(Microcredits budget)
+        {
+            var each = Math.Min(wanted, price.CompletionTokensWithin(budget, prompt, terms.Millionths) ?? 0) / tokens.Choices;
+            return each >= CompletionTokensMin ? each * tokens.Choices : null;
+        }
+    }
+
+    /// <summary>Tokens that each answer may have, where the client named no limit and something is held; <see langword="null"/> where it did, or the answer is free.</summary>
+    public long? ImposedLimit => _held is { } held && tokens.CompletionLimit is null ? held.CompletionTokens / tokens.Choices : null;
+
+    /// <summary>What the job may come to in tokens.</summary>
+    public RequestTokens Tokens => tokens;
+
+    /// <summary>What an answer costs: never more than was held.</summary>
+    /// <param name="promptTokens">As counted; of negative ones and those beyond the bound nothing is paid.</param>
+    /// <param name="completionTokens">As counted.</param>
+    public Charge ChargeFor(long promptTokens, long completionTokens)
+    {
+        if (_held is not { } held) return Charge.None;
+        var cost = held.Price.Of(
+            Math.Clamp(promptTokens, 0, tokens.MaxPrompt(payments.Options)), Math.Clamp(completionTokens, 0, held.CompletionTokens), terms.Millionths);
+        return new Charge(held.Id, cost < held.Amount ? cost : held.Amount);
+    }
+
+    /// <summary>The settlement ends the hold; it is not this one's to end any more.</summary>
+    public void HandOver() => _held = null;
+
+    /// <summary>Frees what is held: nothing was delivered.</summary>
+    public Task ReleaseAsync()
+    {
+        if (_held is null) return Task.CompletedTask;
+        var end = Payments.VoidOf(jobId, _held.Try);
+        _held = null;
+        return payments.FreeAsync(end);
+    }
+
+    private async Task<TransferStatus?> TryHoldAsync(Price price, LedgerAccountId receiver, Microcredits amount, long completionTokens, CancellationToken cancellationToken)
+    {
+        var voided = _held is null ? null : Payments.VoidOf(jobId, _held.Try);
+        // Nobody knows what became of a try that got no answer: its id is not used for anything else.
+        var hold = payments.HoldOf(jobId, ++_tries, payer, receiver, amount);
+        var status = await payments.HoldAsync(hold, voided, cancellationToken);
+        if (status?.IsRecorded() is true) _held = new Held(_tries, hold.Id.Value, price, amount, completionTokens);
+        return status;
+    }
+
+    private async Task<Microcredits?> AvailableAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await payments.AvailableAsync(payer, cancellationToken);
+        }
+        catch (StorageException exception) when (exception.IsTransient)
+        {
+            return null;
+        }
+    }
+
+    private static OpenAiError Away() => OpenAiError.Busy("The hub cannot take paid work now. Try again.", TimeSpan.FromSeconds(5));
+
+    private static OpenAiError Insufficient(Microcredits most) => new(
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
+        $"You exceeded your current quota, please check your plan and billing details. This request may cost up to {Words(most)} credits; GET /v1/account says what the account has.");
+
+    private static OpenAiError TooDear(Microcredits most, Microcredits cap) => OpenAiError.BadRequest(
+        $"This request may cost up to {Words(most)} credits, and '{PaymentTerms.MaxCreditsHeader}' allows {Words(cap)}. Ask for fewer tokens, or allow more; POST /v1/quote says beforehand what a request may cost.",
+        PaymentTerms.MaxCreditsHeader,
+        "max_credits_exceeded");
+
+    private static string Words(Microcredits amount) => amount.Credits.ToString("0.######", CultureInfo.InvariantCulture);
+
+    private sealed record Held(int Try, string Id, Price Price, Microcredits Amount, long CompletionTokens);
+}
