@@ -38,7 +38,7 @@ public sealed class NodeServerTests(NodeServerTests.Server server) : IClassFixtu
     public async Task A_client_stream_may_be_refused_in_the_middle()
     {
         using var call = Client.Collect();
-        await call.RequestStream.WriteAsync(new Ask { Text = "fail" }).Soon();
+        await SendRefusedAsync(call.RequestStream);
 
         AssertRefusal(await call.ResponseAsync.RefusalAsync());
     }
@@ -106,7 +106,7 @@ public sealed class NodeServerTests(NodeServerTests.Server server) : IClassFixtu
     public async Task A_duplex_stream_may_be_refused_by_the_server()
     {
         using var call = Client.Chat();
-        await call.RequestStream.WriteAsync(new Ask { Text = "fail" }).Soon();
+        await SendRefusedAsync(call.RequestStream);
 
         AssertRefusal(await call.ResponseStream.MoveNext().RefusalAsync());
     }
@@ -200,6 +200,12 @@ public sealed class NodeServerTests(NodeServerTests.Server server) : IClassFixtu
             Assert.Equal(Enumerable.Range(0, 20), answers.Select(answer => answer.Number));
             Assert.All(answers, answer => Assert.Equal($"stream {stream}", answer.Text));
         })).Soon();
+    }
+
+    /// <summary>Sends what is refused. Whoever still writes when the refusal comes may hear of it first.</summary>
+    private static async Task SendRefusedAsync(IClientStreamWriter<Ask> requests)
+    {
+        if (await Record.ExceptionAsync(() => requests.WriteAsync(new Ask { Text = "fail" }).Soon()) is { } early) AssertRefusal(Assert.IsType<RpcException>(early));
     }
 
     private static void AssertRefusal(RpcException refused)
