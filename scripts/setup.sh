@@ -42,7 +42,6 @@ install pgrep procps
 if $for_tests; then
   install node nodejs
   install npm npm
-  install faketime faketime
   . "$repository/scripts/lib/postgres.sh"
   install_postgres || fail "PostgreSQL's server is missing"
 fi

@@ -4,12 +4,13 @@ using System.Text.Json.Nodes;
 using Federation.Silo.Verification.Accrual;
 using Federation.Silo.Verification.Challenges;
 using Federation.Silo.Verification.Standings;
+using Federation.TestClock;
 
 namespace Federation.Bench;
 
 /// <summary>
 /// What verification takes of a node's compute: the agent's CPU seconds for one of each check, measured on the real agent with the builtin engine beside those of clients' chats, and what the
-/// configured schedule makes of them. Linux: it moves the hub's clock, so that an epoch ends while it waits.
+/// configured schedule makes of them. It moves the hub's clock, so that an epoch ends while it waits.
 /// </summary>
 internal static class OverheadBench
 {

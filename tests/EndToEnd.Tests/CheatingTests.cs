@@ -6,6 +6,7 @@ using Federation.EndToEnd.Tests.Harness;
 using Federation.Protocol.Receipts;
 using Federation.Protocol.V1;
 using Federation.Protocol.Verification;
+using Federation.TestClock;
 using Google.Protobuf;
 using Grpc.Core;
 using Xunit.Abstractions;
@@ -20,7 +21,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
     [Fact]
     public async Task Liars_lose_all_that_is_pending_and_their_standing_and_an_honest_nodes_credits_mature()
     {
-        using var clock = new ShiftedClock();
+        var clock = Keep(new ShiftedClock());
         var hub = await StartHubAsync(Settings(clock));
         using var admin = hub.Client();
         var (_, clientKey) = await admin.CreateAccountAsync("client");
@@ -64,7 +65,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
     public async Task What_no_single_answer_shows_is_confirmed_by_arbiters_who_score_all_that_an_alarm_rests_on()
     {
         // No model is bent: the rules are so strict here that rounding to thousandths of a nat is a shift in every answer, and a fault in none.
-        using var clock = new ShiftedClock();
+        var clock = Keep(new ShiftedClock());
         var hub = await StartHubAsync(new Dictionary<string, string>(Settings(clock))
         {
             ["InferenceChecks__Greedy__DeltaMean"] = "0",
@@ -99,7 +100,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
     [InlineData(false)]
     public async Task Whoever_shows_other_log_probabilities_than_it_committed_to_is_banned_and_whoever_keeps_them_back_is_suspected(bool shows)
     {
-        using var clock = new ShiftedClock();
+        var clock = Keep(new ShiftedClock());
         var hub = await StartHubAsync(new Dictionary<string, string>(Settings(clock)) { ["Audits__CanaryShare"] = "0" });
         using var admin = hub.Client();
         var (account, key) = await admin.CreateAccountAsync("worker");
@@ -165,7 +166,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
     [Fact]
     public async Task A_smaller_model_and_a_node_that_stops_computing_are_caught_and_a_slow_node_is_not_marked()
     {
-        using var clock = new ShiftedClock();
+        var clock = Keep(new ShiftedClock());
         using var models = new TemporaryDirectory();
         var hub = await StartHubAsync(Settings(clock));
         using var admin = hub.Client();
@@ -213,7 +214,7 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
     [Fact]
     public async Task A_verifier_that_answers_with_no_score_is_passed_over_and_accuses_nobody()
     {
-        using var clock = new ShiftedClock();
+        var clock = Keep(new ShiftedClock());
         var hub = await StartHubAsync(Settings(clock));
         using var admin = hub.Client();
         var (_, clientKey) = await admin.CreateAccountAsync("client");

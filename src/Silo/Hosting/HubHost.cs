@@ -21,6 +21,7 @@ using Federation.Silo.Verification.Probes;
 using Federation.Silo.Verification.Standings;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Hosting;
@@ -37,7 +38,7 @@ internal static class HubHost
         var storage = builder.Read<StorageOptions>(StorageOptions.SectionName);
         var clustering = builder.Read<ClusteringOptions>(ClusteringOptions.SectionName);
 
-        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.TryAddSingleton(TimeProvider.System);
         builder.AddStorage();
         builder.Services.AddSingleton(SettingsSection.Of<StorageOptions, StorageOptionsValidator>(StorageOptions.SectionName));
         builder.Services.AddSqlGrainStorage();
