@@ -108,6 +108,9 @@ public sealed record OpenAiEngineConfig
     /// <summary>Requests at once, 1 to 1024.</summary>
     public int Slots { get; set; } = 1;
 
+    /// <summary>Whether it goes on with an assistant's message at the end of a chat. Null: llama-server, vLLM and SGLang do.</summary>
+    public bool? Continues { get; set; }
+
     /// <summary>Without the key: this ends in logs.</summary>
     public override string ToString() => $"{Name} at {Url} ({Slots} slots)";
 }

@@ -21,7 +21,7 @@ internal static class EngineFactory
         if (config.Ollama.Enabled) engines.Add(new OllamaEngine(Options(config.Ollama), time));
         foreach (var server in config.OpenAi)
         {
-            engines.Add(new OpenAiEngine(new OpenAiOptions { Name = server.Name, Url = new Uri(server.Url), ApiKey = server.ApiKey, Slots = server.Slots }, time));
+            engines.Add(new OpenAiEngine(new OpenAiOptions { Name = server.Name, Url = new Uri(server.Url), ApiKey = server.ApiKey, Slots = server.Slots, Continues = server.Continues }, time));
         }
         return engines.ToImmutable();
     }

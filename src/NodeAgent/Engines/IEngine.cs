@@ -17,6 +17,9 @@ public interface IEngine : IAsyncDisposable
     /// <summary>Requests the engine serves at once, at least 1. The caller keeps to it; more are queued or refused by the engine.</summary>
     int Slots { get; }
 
+    /// <summary>Jobs whose answers it can go on with where another node's broke off (<see cref="Continuation"/>), as far as is known by the last <see cref="GetInventoryAsync"/>.</summary>
+    ImmutableArray<JobKind> Continues { get; }
+
     /// <summary>Asks the engine what it has. Null: the engine is not there now (not started, died, does not speak its protocol).</summary>
     Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken);
 

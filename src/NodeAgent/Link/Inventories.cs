@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Hardware;
+using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
 
 namespace Federation.NodeAgent.Link;
@@ -46,6 +47,7 @@ internal sealed class Inventories(string agentVersion, Protocol.V1.Hardware hard
                 Backend = backend,
                 Architecture = architecture,
             };
+            message.Continues.AddRange(engine.Continues.Select(kind => kind.Word()));
             message.Models.AddRange(has.Models.Where(allowed.Allows).Select(Of));
             inventory.Engines.Add(message);
         }

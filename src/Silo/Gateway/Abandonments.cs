@@ -14,7 +14,7 @@ internal sealed partial class Abandonments(IGrainFactory grains, ILogger<Abandon
     /// <param name="failed">Its end.</param>
     /// <param name="after">How long it ran.</param>
     /// <param name="limit">How long it might.</param>
-    public static bool IsOne(LeaseEvent.Failed failed, TimeSpan after, TimeSpan limit) => failed.Reason is not (LeaseFailure.HubLost or LeaseFailure.Cancelled) && after < limit - ClockSlack;
+    public static bool IsOne(LeaseEvent.Failed failed, TimeSpan after, TimeSpan limit) => failed.Reason is not (LeaseFailure.HubLost or LeaseFailure.Cancelled or LeaseFailure.HandedBack) && after < limit - ClockSlack;
 
     /// <summary>The node took this lease and did not end it. Not for what its client did, or the hub.</summary>
     /// <param name="nodeId">The node.</param>

@@ -44,6 +44,21 @@ internal sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01", "24:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan AnswerTimeout { get; set; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>How often one streamed answer may go over to another node in its middle; 0: never. Default 3.</summary>
+    [Range(0, 100)]
+    public int MaxRescues { get; set; } = 3;
+
+    /// <summary>
+    /// How much of a streamed answer is kept so that another node can go on with it, bytes as the engine wrote them, some 200 a token. An answer that has grown beyond it ends with an error event if its node fails. By
+    /// reference to what came over the node's line: an answer that may be audited holds the same bytes. Default 1 MiB; 0: no rescue.
+    /// </summary>
+    [Range(0, 64 * 1024 * 1024)]
+    public int RescueBytes { get; set; } = 1024 * 1024;
+
+    /// <summary>How long the client of a stream that broke waits for a node that can go on with it. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan RescuePatience { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Settlements under way, and kept while the database is away. No more work is taken while so many wait. Default 10 000.</summary>
     [Range(1, 1_000_000)]
     public int MaxUnsettled { get; set; } = 10_000;

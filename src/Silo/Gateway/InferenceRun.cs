@@ -8,6 +8,7 @@ using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 using Federation.Silo.Accounts;
+using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Verification.Audits;
@@ -32,7 +33,8 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 2. Send the lease to the node and wait for its first words.
 /// 3. Nothing sent to the client yet and the node fails: another node, and the client notices nothing.
 /// 4. Pass the answer on as it comes, in the engine's own bytes, and count it on the way.
-/// 5. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20).
+/// 5. The node fails in the middle of a stream: another one goes on with what the client has, and the stream with it (ADR 21).
+/// 6. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20).
 /// </remarks>
 internal sealed partial class InferenceRun(
     InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
@@ -43,7 +45,11 @@ internal sealed partial class InferenceRun(
     private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
     // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
     private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
+    private AnswerPart _part = AnswerPart.Whole(request);
     private int _attempt;
+    private int _parts = 1;
+    private RescueTerms? _terms;
+    private long? _brokeAt;
     private bool _begun;
     private bool _settled;
 
@@ -66,7 +72,7 @@ internal sealed partial class InferenceRun(
             }
             if (grant.Status is not LeaseGrantStatus.Granted)
             {
-                await sink.RefuseAsync(WhyNone(grant));
+                await GiveUpAsync(WhyNone(grant));
                 return;
             }
             var end = AttemptEnd.Over(LeaseEnd.Finished);
@@ -83,11 +89,14 @@ internal sealed partial class InferenceRun(
             LogTryElsewhere(request.JobId, grant.Member!.NodeId, end.Why);
             if (_failedSessions.Count >= options.MaxNodes)
             {
-                await sink.RefuseAsync(OpenAiError.NoAnswer());
+                await GiveUpAsync(OpenAiError.NoAnswer());
                 return;
             }
         }
     }
+
+    /// <summary>No node is left to ask: the client hears why, in a stream that has begun as its last event.</summary>
+    private ValueTask GiveUpAsync(OpenAiError error) => ClientGone.IsCancellationRequested ? ValueTask.CompletedTask : _begun ? sink.BreakOffAsync(OpenAiError.Interrupted()) : sink.RefuseAsync(error);
 
     // -------------------------------------------------------------------------------------------------------- 1. queue
 
@@ -95,16 +104,20 @@ internal sealed partial class InferenceRun(
     {
         while (true)
         {
-            var patience = pool.Patience - time.GetElapsedTime(_startedAt);
+            var patience = _brokeAt is { } brokeAt ? options.RescuePatience - time.GetElapsedTime(brokeAt) : pool.Patience - time.GetElapsedTime(_startedAt);
             if (patience <= TimeSpan.Zero && _attempt > 1) return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.FromSeconds(1));
             var ask = new LeaseRequest(
-                request.JobId,
+                _part.JobId,
                 _attempt,
                 request.QueueName,
                 request.Admission.Weight,
                 [.. _failedSessions],
                 patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
-                request.Kind);
+                request.Kind)
+            {
+                Continues = _part.Continues,
+                Digest = _part.Digest,
+            };
             try
             {
                 return await _pool.Acquire(ask, ClientGone);
@@ -150,7 +163,7 @@ internal sealed partial class InferenceRun(
     private async Task<AttemptEnd> TryAsync(LeaseGrant grant, PoolMember member)
     {
         var assignment = new LeaseAssignment(
-            grant.LeaseId, request.JobId, request.Kind, request.Head.Model, member.Engine, request.Body, request.Head.Stream, options.AnswerTimeout, _attempt);
+            grant.LeaseId, _part.JobId, request.Kind, request.Head.Model, member.Engine, _part.Body, request.Head.Stream, options.AnswerTimeout, _attempt);
         var dispatchedAt = time.GetUtcNow();
         var (status, lease) = await dispatcher.DispatchAsync(member, assignment);
         switch (status)
@@ -168,8 +181,12 @@ internal sealed partial class InferenceRun(
         {
             using var overdue = new CancellationTokenSource(options.AnswerTimeout, time);
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
-            using var answer = new Answer(member, lease!, new AnswerMeter(request.Body.Length), dispatchedAt, limit.Token);
-            if (audited.Fits(request.Body.Length)) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
+            using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), dispatchedAt, limit.Token)
+            {
+                MayBeAudited = audited.Fits(_part.Body.Length),
+                MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0,
+            };
+            if (answer.MayBeAudited || answer.MayBeRescued) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
             try
             {
                 return await RelayAsync(answer);
@@ -187,6 +204,8 @@ internal sealed partial class InferenceRun(
                 // Silence in mid-answer is the node's. Before its first byte the hub's patience has ended, and a slow node may just be at work: whole answers, cold models and long prompts say nothing
                 // until then. Whoever only holds a job is paid neither for it nor for standby meanwhile. An answer that is still coming when its time is up is only long.
                 if (exception is TimeoutException && answer.FirstAt is not null) abandonments.Tell(member.NodeId, member.Model, request.JobId, "it fell silent");
+                // Nor has another node any time left for it.
+                if (overdue.IsCancellationRequested) answer.MayBeRescued = false;
                 return await BrokenAsync(answer, LeaseEnd.Finished, "it took too long");
             }
         }
@@ -203,6 +222,8 @@ internal sealed partial class InferenceRun(
                 return await GivenUpAsync(answer, failed);
             case LeaseEvent.Head { Status: >= 500 or 429 } head:
                 return AttemptEnd.Elsewhere(LeaseEnd.Finished, $"its engine answered {head.Status}");
+            case LeaseEvent.Head head when _begun && !IsEventStream(head):
+                return AttemptEnd.Elsewhere(LeaseEnd.Finished, $"its engine answered {head.Status} and no stream when asked to go on with one");
             case LeaseEvent.Head head:
                 return IsEventStream(head) ? await RelayEventsAsync(answer) : await RelayWholeAsync(answer, head);
             default:
@@ -216,7 +237,6 @@ internal sealed partial class InferenceRun(
     private async Task<AttemptEnd> RelayEventsAsync(Answer answer)
     {
         var scanner = new SseScanner(options.MaxEventBytes);
-        var held = new ArrayBufferWriter<byte>();
         var timeout = options.FirstByteTimeout;
         while (true)
         {
@@ -229,7 +249,7 @@ internal sealed partial class InferenceRun(
                     case LeaseEvent.Chunk chunk:
                         try
                         {
-                            Pass(answer, scanner, chunk, held);
+                            Pass(answer, scanner, chunk);
                         }
                         catch (SseEventTooLargeException)
                         {
@@ -243,11 +263,11 @@ internal sealed partial class InferenceRun(
                         {
                             // No blank line ended it, and after [DONE] nothing goes before what is held.
                             answer.Meter.AddFacts(last.Facts);
-                            held.Write(last.Raw);
+                            answer.Held.Write(_part.Stitch is { } stitch ? stitch.Stitch(last).Span : last.Raw);
                         }
                         Finish(answer, done);
                         Settle(answer, JobStatus.Succeeded);
-                        await sink.CompleteAsync(held.WrittenMemory);
+                        await sink.CompleteAsync(answer.Held.WrittenMemory);
                         return AttemptEnd.Over(LeaseEnd.Finished);
                     case LeaseEvent.Failed failed:
                         return await GivenUpAsync(answer, failed);
@@ -260,7 +280,7 @@ internal sealed partial class InferenceRun(
         }
     }
 
-    private void Pass(Answer answer, SseScanner scanner, LeaseEvent.Chunk chunk, ArrayBufferWriter<byte> held)
+    private void Pass(Answer answer, SseScanner scanner, LeaseEvent.Chunk chunk)
     {
         Mark(answer, chunk);
         var bytes = chunk.Data.Span;
@@ -268,13 +288,14 @@ internal sealed partial class InferenceRun(
         {
             answer.Meter.AddFacts(item.Facts);
             // After [DONE] clients hang up; whatever an engine still says goes with it.
-            if (item.IsDone || held.WrittenCount > 0)
+            if (item.IsDone || answer.Held.WrittenCount > 0)
             {
-                held.Write(item.Raw);
+                answer.Held.Write(item.Raw);
                 continue;
             }
             Begin(answer);
-            sink.Write(item);
+            if (_part.Stitch is { } stitch) WriteStitched(stitch, item);
+            else sink.Write(item);
         }
         answer.Lease.Taken(chunk, options.GrantAt);
     }
@@ -335,17 +356,55 @@ internal sealed partial class InferenceRun(
         return BrokenAsync(answer, EndOf(failed), why);
     }
 
-    /// <summary>The node fell out. As long as the client has seen nothing, another one begins anew; else the stream ends with an error event.</summary>
+    // ------------------------------------------------------------------------------------------------------- 5. rescue
+
+    /// <summary>
+    /// The node fell out. As long as the client has seen nothing, another one begins anew; in the middle of a stream another one goes on, if the answer is such that one can; else the stream ends with an error event.
+    /// </summary>
     private async Task<AttemptEnd> BrokenAsync(Answer answer, LeaseEnd end, string why)
     {
         if (!_begun) return AttemptEnd.Elsewhere(end, why);
         LogBroken(request.JobId, answer.Member.NodeId, why);
-        Settle(answer, JobStatus.Failed);
-        await sink.BreakOffAsync(new OpenAiError(502, "server_error", "stream_interrupted", "The node that was answering is gone. What came so far is all there is."));
+        var said = answer is { MayBeRescued: true, Pieces: { } pieces } ? SaidSoFar.Read(pieces.ToImmutable(), options.MaxEventBytes) : null;
+        // A node that had not said a word is not paid, as everywhere.
+        if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed);
+        if (answer.Held.WrittenCount > 0)
+        {
+            // The engine was done, and only the node's own last word is missing.
+            await sink.CompleteAsync(answer.Held.WrittenMemory);
+            return AttemptEnd.Over(end);
+        }
+        if (said is not null && _parts <= options.MaxRescues && Terms is var terms && (said.IsNothing || (said.IsPlain && terms.MayGoOn)))
+        {
+            var rest = _part.Rest(request, _parts + 1, said, answer.Meter.CompletionTokens, answer.Member.Model.Digest);
+            if (said.FinishReason is not null || rest.CarriedTokens >= terms.TokensMax)
+            {
+                await ConcludeAsync(said.FinishReason is null ? AnswerStitch.Ending(rest.Head, request.Kind, "length") : default);
+                return AttemptEnd.Over(end);
+            }
+            _parts++;
+            _part = rest;
+            _settled = false;
+            _brokeAt = time.GetTimestamp();
+            return AttemptEnd.Elsewhere(end, why);
+        }
+        await sink.BreakOffAsync(OpenAiError.Interrupted());
         return AttemptEnd.Over(end);
     }
 
-    // ------------------------------------------------------------------------------------------------------- 5. settle
+    private RescueTerms Terms => _terms ??= RescueTerms.Of(request.Kind, request.Body);
+
+    /// <summary>All was said but that it was all.</summary>
+    private ValueTask ConcludeAsync(ReadOnlyMemory<byte> ending) => sink.CompleteAsync((byte[])[.. ending.Span, .. "data: [DONE]\n\n"u8]);
+
+    private void WriteStitched(AnswerStitch stitch, in SseEvent item)
+    {
+        var bytes = stitch.Stitch(item).Span;
+        // Scanned again, since whoever takes it may read what it holds and not only its bytes.
+        if (new SseScanner(options.MaxEventBytes).TryRead(ref bytes, out var stitched)) sink.Write(stitched);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- 6. settle
 
     private void Finish(Answer answer, LeaseEvent.Done done)
     {
@@ -360,7 +419,7 @@ internal sealed partial class InferenceRun(
         if (_settled || answer.FirstAt is not { } firstAt) return;
         _settled = true;
         var outcome = new JobOutcome(
-            request.JobId,
+            _part.JobId,
             _attempt,
             request.Caller.AccountId,
             request.Caller.KeyId,
@@ -373,7 +432,7 @@ internal sealed partial class InferenceRun(
             answer.Meter.FinishReason,
             answer.Meter.PromptTokens,
             answer.Meter.CompletionTokens,
-            [.. SHA256.HashData(request.Body.Span)],
+            [.. SHA256.HashData(_part.Body.Span)],
             answer.Meter.Hash(),
             _queuedAt.ToUnixTimeMilliseconds(),
             answer.DispatchedAt.ToUnixTimeMilliseconds(),
@@ -382,12 +441,13 @@ internal sealed partial class InferenceRun(
             DeterminismClass.ForKind(answer.Member.Model.DeterminismClass, request.Kind))
         {
             LogprobCommitment = answer.LogprobCommitment,
-            RequestBytes = request.Body.Length,
+            RequestBytes = _part.Body.Length,
             TextBytes = answer.Meter.TextBytes,
+            CarriedTokens = _part.CarriedTokens,
         };
         // Whatever is paid may be audited: breaking off is no way out.
-        if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer.Pieces is { } pieces) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, request.Body, pieces.ToImmutable()));
-        Settled = settlements.SettleAsync(outcome);
+        if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
+        Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
     }
 
     // --------------------------------------------------------------------------------------------------------- details
@@ -401,7 +461,9 @@ internal sealed partial class InferenceRun(
         {
             pieces.Add(chunk.Data);
             answer.KeptBytes += chunk.Data.Length + Lease.ChunkOverheadBytes;
-            if (!audited.Fits(request.Body.Length + answer.KeptBytes)) answer.Pieces = null;
+            answer.MayBeAudited = answer.MayBeAudited && audited.Fits(_part.Body.Length + answer.KeptBytes);
+            answer.MayBeRescued = answer.MayBeRescued && answer.KeptBytes <= options.RescueBytes;
+            if (!answer.MayBeAudited && !answer.MayBeRescued) answer.Pieces = null;
         }
         answer.LastAt = time.GetUtcNow();
         answer.FirstAt ??= answer.LastAt;
@@ -418,7 +480,7 @@ internal sealed partial class InferenceRun(
 
     private static bool IsEventStream(LeaseEvent.Head head) => head.Status == 200 && head.ContentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
-    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation or LeaseFailure.HubLost ? LeaseEnd.NodeLost : LeaseEnd.Finished;
+    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation or LeaseFailure.HubLost or LeaseFailure.HandedBack ? LeaseEnd.NodeLost : LeaseEnd.Finished;
 
     /// <summary>How one attempt ended.</summary>
     private readonly record struct AttemptEnd(bool IsOver, LeaseEnd Lease, string Why)
@@ -450,8 +512,15 @@ internal sealed partial class InferenceRun(
 
         public DateTimeOffset LastAt { get; set; }
 
-        /// <summary>What came, for an audit; <see langword="null"/> when it will not be audited.</summary>
+        /// <summary>What came, for an audit or a rescue; <see langword="null"/> when there will be neither.</summary>
         public ImmutableArray<ReadOnlyMemory<byte>>.Builder? Pieces { get; set; }
+
+        public bool MayBeAudited { get; set; }
+
+        public bool MayBeRescued { get; set; }
+
+        /// <summary><c>[DONE]</c>, and what came behind it: kept back until the node's own end is here.</summary>
+        public ArrayBufferWriter<byte> Held { get; } = new();
 
         public long KeptBytes { get; set; }
 

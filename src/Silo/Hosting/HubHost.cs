@@ -215,9 +215,9 @@ internal static class HubHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = gateway.MaxBodyBytes;
-            // A node whose line went dead is noticed without waiting for TCP.
-            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(5);
-            kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(5);
+            // A node whose line went dead is noticed without waiting for TCP, after the sum of both: the clients of its answers wait for no longer until another goes on with them.
+            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(2);
+            kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(2.5);
             kestrel.Listen(listen.Api, endpoint =>
             {
                 endpoint.Protocols = listen.HasTls ? HttpProtocols.Http1AndHttp2 : HttpProtocols.Http1;

@@ -31,7 +31,7 @@ internal static class JobRow
             ModelDigest = NullIfEmpty(outcome.ModelDigest),
             NodeId = NullIfEmpty(outcome.NodeId),
             outcome.Attempt,
-            outcome.PromptTokens,
+            PromptTokens = Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens),
             outcome.CompletionTokens,
             outcome.Price,
             Status = WordOf(outcome.Status),

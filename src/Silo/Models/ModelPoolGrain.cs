@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Federation.Contracts.Models;
+using Federation.Protocol.OpenAi;
 using Microsoft.Extensions.Options;
 using Orleans.Concurrency;
 
@@ -33,12 +34,13 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         if (TakeBack(request.LeaseId) is not null) Match();
         if (Choose(waiter) is { } free && _waiting.Count == 0) return GrantTo(waiter, free);
         if (_members.Count > 0 && !_members.Values.Any(member => MayServe(waiter, member))) return LeaseGrant.None(LeaseGrantStatus.NoNode, TimeSpan.Zero);
-        if (_waiting.Count >= _options.MaxWaiting)
+        // There are no more broken answers than there were slots.
+        if (_waiting.Count >= _options.MaxWaiting && !request.Continues)
         {
             LogQueueFull(this.GetPrimaryKeyString(), _waiting.Count);
             return LeaseGrant.None(LeaseGrantStatus.QueueFull, EstimateWait());
         }
-        _waiting.Enqueue(waiter, request.AccountId, request.Weight);
+        _waiting.Enqueue(waiter, request.Continues ? request.LeaseId : request.AccountId, request.Weight);
         Match();
         try
         {
@@ -128,7 +130,10 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         return best;
     }
 
-    private static bool MayServe(Waiter waiter, Member member) => !waiter.Request.ExcludedSessions.Contains(member.Info.SessionId);
+    private static bool MayServe(Waiter waiter, Member member)
+        => !waiter.Request.ExcludedSessions.Contains(member.Info.SessionId)
+            && (!waiter.Request.Continues || member.Info.Model.Continues.Contains(waiter.Request.Kind.Word()))
+            && (waiter.Request.Digest.Length == 0 || member.Info.Model.Digest.Length == 0 || member.Info.Model.Digest == waiter.Request.Digest);
 
     private LeaseGrant GrantTo(Waiter waiter, Member member)
     {

@@ -612,6 +612,7 @@ internal sealed partial class NodeSession : INodeSession
         lock (_slotGate) left = [.. _leases.Values];
         var last = _endStatus is { Code: StatusCode.Unavailable } status
             ? new LeaseEvent.Failed(LeaseFailure.HubLost, status.Detail)
+            : _draining && _endStatus is null ? new LeaseEvent.Failed(LeaseFailure.HandedBack, "the node was leaving, as it had said")
             : new LeaseEvent.Failed(LeaseFailure.NodeLost, "the node's connection is gone");
         foreach (var lease in left) EndLease(lease, last);
     }

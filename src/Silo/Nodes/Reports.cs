@@ -48,7 +48,7 @@ internal static class Reports
             model.Loaded,
             (int)Math.Min(model.ContextLength, int.MaxValue),
             [.. model.Capabilities],
-            Printable.Of(model.Quantization, NameMax)) { DeterminismClass = ClassOf(engine, model) })])
+            Printable.Of(model.Quantization, NameMax)) { DeterminismClass = ClassOf(engine, model), Continues = [.. engine.Continues] })])
     {
         Backend = Printable.Of(engine.Backend, NameMax),
         Architecture = Printable.Of(engine.Architecture, NameMax),
@@ -83,6 +83,7 @@ internal static class Reports
         foreach (var engine in inventory.Engines)
         {
             if (!IsName(engine.Name)) return "an engine without a usable name";
+            if (engine.Continues.Count > 16 || engine.Continues.Any(kind => !IsName(kind))) return $"engine {engine.Name} continues unusable kinds";
             if (engine.Slots > options.MaxSlots) return $"engine {engine.Name} has more than {options.MaxSlots} slots";
             if (engine.Models.Select(model => model.Name).Distinct(StringComparer.Ordinal).Count() != engine.Models.Count) return $"engine {engine.Name} has two models of the same name";
             foreach (var model in engine.Models)

@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using Federation.NodeAgent.Engines;
+using Federation.Protocol.OpenAi;
 
 namespace Federation.NodeAgent.Tests.Engines;
 
@@ -10,6 +12,8 @@ internal sealed class ManualEngine(string name) : IEngine
     public string Kind { get; init; } = "openai";
 
     public int Slots => 1;
+
+    public ImmutableArray<JobKind> Continues => [];
 
     /// <summary>What it answers when asked what it has.</summary>
     public Func<CancellationToken, Task<EngineInventory?>> Inventory { get; set; } = _ => Task.FromResult<EngineInventory?>(null);

@@ -73,6 +73,11 @@ public sealed record JobOutcome(
 
     /// <summary>The cloud provider that answered; empty where a node did.</summary>
     [Id(42)] public string Provider { get; init; } = string.Empty;
+
+    /// <summary>
+    /// Of the prompt's tokens, those that are the answer's own beginning, which another node gave under a job of its own: this one read them and is paid for that, the client is not asked to pay for them as a prompt.
+    /// </summary>
+    [Id(23)] public long CarriedTokens { get; init; }
 }
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>

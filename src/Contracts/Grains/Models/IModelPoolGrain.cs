@@ -55,6 +55,12 @@ public sealed record LeaseRequest(
 {
     /// <summary>The lease that a grant gives. Known beforehand, so that whoever never hears of the grant can give it back.</summary>
     public string LeaseId => $"{JobId}.{Attempt}";
+
+    /// <summary>The answer has begun on another node, and its client waits in the middle of it: only an engine that can go on with it may have it, and it stands behind nobody of its account.</summary>
+    [Id(7)] public bool Continues { get; init; }
+
+    /// <summary>Weights that a node must have, as far as it tells; empty: any.</summary>
+    [Id(8)] public string Digest { get; init; } = string.Empty;
 }
 
 /// <summary>The answer to <see cref="IModelPoolGrain.Acquire"/>.</summary>

@@ -254,6 +254,9 @@ public sealed record ModelReport(
 {
     /// <summary>Whose answers compare with this engine's of this model: the canonical text of a determinism class.</summary>
     [Id(7)] public string DeterminismClass { get; init; } = string.Empty;
+
+    /// <summary>Kinds of jobs whose answers the engine can go on with where another node's broke off.</summary>
+    [Id(8)] public ImmutableArray<string> Continues { get; init; } = [];
 }
 
 /// <summary>A node as people see it.</summary>

@@ -225,4 +225,7 @@ public enum LeaseFailure
 
     /// <summary>The node stopped it, as one would that the hub had cancelled; the hub had not.</summary>
     GivenUp = 8,
+
+    /// <summary>The node left, having said that it would, and its time to finish was up: another one goes on.</summary>
+    HandedBack = 9,
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.IO.Pipelines;
 using System.Text;
 using Federation.NodeAgent.Engines.Builtin.Gguf;
@@ -51,6 +52,9 @@ public sealed partial class BuiltinEngine : IScoringEngine
 
     /// <inheritdoc/>
     public int Slots => _options.Slots;
+
+    /// <inheritdoc/>
+    public ImmutableArray<JobKind> Continues { get; } = [JobKind.Chat, JobKind.Completion];
 
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken) =>

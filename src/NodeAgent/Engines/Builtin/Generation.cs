@@ -62,7 +62,9 @@ internal sealed class Generation
             {
                 // The next answer goes on from the same prompt, whose memory is still there.
                 _session.Rewind(prompt.Length);
-                await AnswerAsync(new Choice((i * _request.Choices) + j, _request, prompt.Length, first, _seed, isOne ? _committed : null)).ConfigureAwait(false);
+                var choice = new Choice((i * _request.Choices) + j, _request, prompt.Length, first, _seed, isOne ? _committed : null);
+                choice.Sampler.Resume(Prompts.Said(_model, _request));
+                await AnswerAsync(choice).ConfigureAwait(false);
             }
         }
 

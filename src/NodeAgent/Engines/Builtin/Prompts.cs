@@ -9,8 +9,23 @@ internal static class Prompts
 {
     /// <summary>The prompts of a request, one for a chat, each with room in the context for at least one token of an answer.</summary>
     /// <exception cref="OpenAiErrorException">The model does not chat, knows no such role or token, or the prompt is too long.</exception>
-    public static List<int[]> Encode(LoadedModel model, GenerationRequest request) =>
-        request.Kind == JobKind.Chat ? [Chat(model, request)] : [.. request.Prompts.Select(prompt => Completion(model, prompt))];
+    public static List<int[]> Encode(LoadedModel model, GenerationRequest request)
+    {
+        List<int[]> prompts = request.Kind == JobKind.Chat ? [Chat(model, request)] : [.. request.Prompts.Select(prompt => Completion(model, prompt))];
+        if (request.Said.IsEmpty)
+        {
+            return prompts;
+        }
+
+        int[] whole = [.. prompts[0], .. Said(model, request)];
+        RequireRoom(model, whole.Length, Continuation.Field);
+        return [whole];
+    }
+
+    /// <summary>
+    /// The tokens of what was said already: each piece by itself, and behind the prompt's, for so the model wrote them. The text as a whole could be cut otherwise, and the model would not go on as it had.
+    /// </summary>
+    public static IEnumerable<int> Said(LoadedModel model, GenerationRequest request) => request.Said.SelectMany(piece => model.Tokenizer.EncodeText(piece));
 
     private static int[] Chat(LoadedModel model, GenerationRequest request)
     {

@@ -36,6 +36,7 @@ internal sealed class TextScorer
         _hasEnd = _isWhole && request.FinishReason == "stop";
         _answer = model.Tokenizer.EncodeText(_isWhole ? request.AnswerText : request.AnswerText[..known]);
         _sampler = new Sampler(asked.Sampling, seed: 0);
+        _sampler.Resume(Prompts.Said(model, asked));
         var tokens = prompt.Length + Places;
         if (tokens > model.Card.ContextTokens)
         {

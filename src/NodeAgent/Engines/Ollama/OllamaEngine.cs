@@ -72,6 +72,9 @@ public sealed class OllamaEngine : IScoringEngine
     /// <inheritdoc/>
     public int Slots => _options.Slots;
 
+    /// <summary>Chats: it goes on with an assistant's message at the end. Its completions put the whole prompt into the model's template, the answer's beginning with it.</summary>
+    public ImmutableArray<JobKind> Continues { get; } = [JobKind.Chat];
+
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Federation.NodeAgent.Engines.Scoring;
+using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.Ollama;
@@ -13,7 +14,8 @@ internal sealed class OllamaProbes(ProbeCalls calls)
     /// <inheritdoc cref="IScoringEngine.ScoreAsync"/>
     public async Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken)
     {
-        var prompt = await RenderAsync(request, cancellationToken).ConfigureAwait(false);
+        // What another node had said stands before all that this one did.
+        var prompt = await RenderAsync(request, cancellationToken).ConfigureAwait(false) + Continuation.TextOf(request.Request);
         return await ProbeScorer.ScoreAsync(request, (prefix, token) => ProbeAsync(request.Model, prompt + prefix, token), cancellationToken).ConfigureAwait(false);
     }
 

@@ -43,9 +43,10 @@ internal sealed class OpenAiEndpoint : IDisposable
     /// <exception cref="EngineUnavailableException">No answer began.</exception>
     public async Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken)
     {
+        var body = Continuation.Spell(request.Body, request.Kind);
         var asked = request.Stream && request.Kind != JobKind.Embedding
-            ? StreamUsage.Ask(request.Body)
-            : new UsageRequest(request.Body, IsAdded: false);
+            ? StreamUsage.Ask(body)
+            : new UsageRequest(body, IsAdded: false);
         using var content = new ReadOnlyMemoryContent(asked.Body);
         var response = await SendAsync(HttpMethod.Post, _openAiPath + request.Kind.Path()["/v1".Length..], content, cancellationToken).ConfigureAwait(false);
         return await RelayedResponse.OpenAsync(response, asked.IsAdded, StreamLogprobs.AreAskedFor(request) ? new StreamLogprobs() : null, cancellationToken).ConfigureAwait(false);

@@ -15,6 +15,7 @@ public sealed class OpenAiEngine : IScoringEngine
     private readonly InventoryCalls _calls;
     private readonly OpenAiProbes _probes;
     private readonly string _modelsPath;
+    private volatile bool _continues;
 
     /// <exception cref="ArgumentException">The URL is not absolute http or https, or an option is out of its range.</exception>
     public OpenAiEngine(OpenAiOptions options, TimeProvider time)
@@ -43,13 +44,16 @@ public sealed class OpenAiEngine : IScoringEngine
     /// <inheritdoc/>
     public int Slots => _options.Slots;
 
+    /// <summary>Servers that are known to go on with an assistant's message, by the name they give as a model's owner, or all as the contributor says: another one would begin a second answer.</summary>
+    public ImmutableArray<JobKind> Continues => _options.Continues ?? _continues ? [JobKind.Chat, JobKind.Completion] : [];
+
     /// <inheritdoc/>
     public async Task<EngineInventory?> GetInventoryAsync(CancellationToken cancellationToken)
     {
         var list = await _calls.GetAsync(_modelsPath, OpenAiJson.Default.ModelList, cancellationToken).ConfigureAwait(false);
-        return list is null
-            ? null
-            : new EngineInventory("", [.. list.Data.Where(model => model.Id.Length > 0).DistinctBy(model => model.Id).OrderBy(model => model.Id, StringComparer.Ordinal).Select(Model)]);
+        if (list is null) return null;
+        _continues = list.Data.Count > 0 && list.Data.All(model => model.OwnedBy is "llamacpp" or "vllm" or "sglang");
+        return new EngineInventory("", [.. list.Data.Where(model => model.Id.Length > 0).DistinctBy(model => model.Id).OrderBy(model => model.Id, StringComparer.Ordinal).Select(Model)]);
     }
 
     /// <inheritdoc/>
@@ -89,9 +93,10 @@ public sealed class OpenAiEngine : IScoringEngine
 /// <summary><c>GET /v1/models</c>.</summary>
 internal sealed record ModelList([property: JsonRequired] IReadOnlyList<ModelEntry> Data);
 
-/// <summary>One model of the list. <paramref name="MaxModelLength"/> is vLLM's, <paramref name="Meta"/> llama-server's.</summary>
+/// <summary>One model of the list. <paramref name="MaxModelLength"/> is vLLM's, <paramref name="Meta"/> llama-server's; servers name themselves in <paramref name="OwnedBy"/>.</summary>
 internal sealed record ModelEntry(
     [property: JsonRequired] string Id,
+    [property: JsonPropertyName("owned_by")] string? OwnedBy,
     [property: JsonPropertyName("max_model_len")] long? MaxModelLength,
     ModelMeta? Meta);
 

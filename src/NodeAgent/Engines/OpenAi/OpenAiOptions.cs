@@ -23,6 +23,12 @@ public sealed record OpenAiOptions
     /// </summary>
     public ImmutableArray<string> Capabilities { get; init; } = [];
 
+    /// <summary>
+    /// Whether the server goes on with a chat whose last message is the assistant's, and with a prompt that ends in the answer's beginning. Null, the default: llama-server, vLLM and SGLang do, and no other is
+    /// believed to.
+    /// </summary>
+    public bool? Continues { get; init; }
+
     /// <summary>How long the server may take to say what it has. Default 5 s.</summary>
     public TimeSpan InventoryTimeout { get; init; } = TimeSpan.FromSeconds(5);
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Federation.NodeAgent.Engines.Scoring;
+using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 
 namespace Federation.NodeAgent.Engines.OpenAi;
@@ -15,12 +16,16 @@ internal sealed class OpenAiProbes(ProbeCalls calls, string openAiPath)
     [
         "model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "n", "best_of", "seed", "stop",
         "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty", "repeat_penalty", "repetition_penalty", "logit_bias", "response_format", "tool_choice", "echo",
-        "continue_final_message", "add_generation_prompt",
+        "continue_final_message", "add_generation_prompt", Continuation.Field,
     ];
 
     /// <inheritdoc cref="IScoringEngine.ScoreAsync"/>
-    public Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken) =>
-        ProbeScorer.ScoreAsync(request, request.Kind == "chat" ? (prefix, token) => ChatAsync(request, prefix, token) : (prefix, token) => CompletionAsync(request, prefix, token), cancellationToken);
+    public Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken)
+    {
+        // What another node had said stands before all that this one did.
+        var said = Continuation.TextOf(request.Request) ?? "";
+        return ProbeScorer.ScoreAsync(request, request.Kind == "chat" ? (prefix, token) => ChatAsync(request, said + prefix, token) : (prefix, token) => CompletionAsync(request, said + prefix, token), cancellationToken);
+    }
 
     private async Task<Probe> ChatAsync(ScoreRequest request, string prefix, CancellationToken cancellationToken)
     {

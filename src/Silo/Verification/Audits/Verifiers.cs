@@ -34,7 +34,10 @@ internal sealed partial class Verifiers(HubDirectoryView directory, DirectLeases
     public async Task<ImmutableArray<Verifier>> FindAsync(NodeView worker, JobOutcome job, Random random, CancellationToken cancellationToken)
     {
         int Distance(Verifier verifier) => DeterminismClass.ForKind(verifier.Model.DeterminismClass, job.Kind) == job.DeterminismClass ? 0 : 1;
-        var candidates = (await CandidatesAsync(worker, job.Model, job.ModelDigest, cancellationToken)).OrderBy(Distance).DistinctBy(verifier => verifier.Node.NodeId).ToArray();
+        var candidates = (await CandidatesAsync(worker, job.Model, job.ModelDigest, cancellationToken))
+            // Who cannot go on with another's answer would score the rest as if it were all.
+            .Where(verifier => job.CarriedTokens == 0 || verifier.Model.Continues.Contains(job.Kind.Word()))
+            .OrderBy(Distance).DistinctBy(verifier => verifier.Node.NodeId).ToArray();
         random.Shuffle(candidates);
         // Stable: among equals the drawn order stays. Whole texts are scored at once by the engine of our own, with probabilities of every token.
         return [.. candidates.OrderBy(Distance).ThenBy(verifier => verifier.ScoresWholeTexts ? 0 : 1).ThenBy(verifier => verifier.Node.Report!.RunningLeases)];

@@ -16,6 +16,9 @@ internal sealed record GenerationRequest
     /// <summary>The last message is the assistant's and is to be gone on with (<c>continue_final_message</c>).</summary>
     public bool ContinuesLastMessage { get; init; }
 
+    /// <summary>What was said of the one answer already, elsewhere, in the pieces in which it was streamed (<see cref="Continuation"/>); empty: nothing.</summary>
+    public ImmutableArray<string> Said { get; init; } = [];
+
     /// <summary>Of a completion.</summary>
     public ImmutableArray<TextPrompt> Prompts { get; init; } = [];
 

@@ -57,6 +57,12 @@ internal sealed class RequestReader(int choicesMax)
         var messages = chat ? Messages(body) : [];
         var prompts = chat ? [] : Prompts(body);
         var choices = Integer(body, "n", 1, choicesMax) ?? 1;
+        var said = Said(body);
+        if (said.Length > 0 && choices * Math.Max(1, prompts.Length) > 1)
+        {
+            throw Fault($"{Continuation.Field} goes on with one answer, not with several.", Continuation.Field);
+        }
+
         if (choices * Math.Max(1, prompts.Length) > choicesMax)
         {
             throw Fault($"{prompts.Length} prompts with {choices} choices each are more than the {choicesMax} this engine gives.", "n");
@@ -67,6 +73,7 @@ internal sealed class RequestReader(int choicesMax)
             Kind = kind,
             Messages = messages,
             ContinuesLastMessage = chat && ContinuesLastMessage(body, messages),
+            Said = said,
             Prompts = prompts,
             Choices = choices,
             TokensMax = Integer(body, "max_completion_tokens", 1, int.MaxValue) ?? Integer(body, "max_tokens", 1, int.MaxValue) ?? (chat ? null : 16),
@@ -206,6 +213,11 @@ internal sealed class RequestReader(int choicesMax)
             ? true
             : throw Fault("continue_final_message needs the last message to be the assistant's.", "continue_final_message");
     }
+
+    private static ImmutableArray<string> Said(JsonElement body) =>
+        Given(body, Continuation.Field) is null ? []
+        : Continuation.PiecesOf(body) is { } pieces ? [.. pieces]
+        : throw WrongType(Continuation.Field, "an array of texts");
 
     private ImmutableArray<TextPrompt> Prompts(JsonElement body)
     {

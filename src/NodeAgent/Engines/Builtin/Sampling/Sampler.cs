@@ -38,6 +38,9 @@ internal readonly record struct WeighedToken(int Choice, double Margin, double? 
 /// </summary>
 internal sealed class Sampler(SamplingSettings settings, ulong seed)
 {
+    /// <summary>SplitMix64's, from one draw to the next.</summary>
+    private const ulong Step = 0x9E3779B97F4A7C15;
+
     private readonly Dictionary<int, int> _seen = [];
     private ulong _state = seed;
     private float[] _penalised = [];
@@ -52,6 +55,16 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
         var token = settings.Temperature == 0 ? greatest : Draw(adjusted, adjusted[greatest]);
         Note(token);
         return token;
+    }
+
+    /// <summary>Takes in what was chosen before, elsewhere: penalties count it, and the draws that it took are not drawn again.</summary>
+    public void Resume(IEnumerable<int> chosen)
+    {
+        foreach (var token in chosen)
+        {
+            Note(token);
+            _state += settings.Temperature > 0 ? Step : 0;
+        }
     }
 
     /// <summary>Weighs a token of an answer that is there already; penalties then count it like one of the sampler's own.</summary>
@@ -191,7 +204,7 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
     /// <summary>0 to below 1, by SplitMix64: written out, since the framework's generators may change between versions.</summary>
     private double Uniform()
     {
-        _state += 0x9E3779B97F4A7C15;
+        _state += Step;
         var z = _state;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
