@@ -23,6 +23,8 @@ internal static class AccountEndpoints
             .WithName("create_account").WithSummary("Makes an account.").TakesJson<CreateAccountJson>().Produces<AccountJson>(201);
         accounts.MapGet("/accounts", ListAsync).RequireScope(Scopes.Admin)
             .WithName("list_accounts").WithSummary("The hub's accounts.").Produces<ListJson<AccountJson>>();
+        accounts.MapPost("/accounts/{id}/tier", SetTierAsync).RequireScope(Scopes.Admin)
+            .WithName("set_tier").WithSummary("Gives an account another tier; it counts at once.").TakesJson<SetTierJson>().Produces<AccountJson>();
         accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference)
             .WithName("create_key").WithSummary("Makes an API key, which is shown this once.").TakesJson<CreateKeyJson>().Produces<NewKeyJson>(201);
         accounts.MapGet("/keys", ListKeysAsync).RequireScope(Scopes.Inference)
@@ -36,12 +38,15 @@ internal static class AccountEndpoints
         var caller = http.Caller();
         var id = caller.IsAdmin && account is { Length: > 0 } ? account : caller.AccountId;
         if (await store.FindAsync(id, http.RequestAborted) is not { } row) return Answers.Error(OpenAiError.NotFound($"There is no account '{id}'."));
-        var balance = await grains.GetGrain<IAccountGrain>(id).GetBalance(http.RequestAborted);
+        var grain = grains.GetGrain<IAccountGrain>(id);
+        var balance = await grain.GetBalance(http.RequestAborted);
+        var limits = await grain.GetLimits();
         return Answers.Json(AccountJson.Of(row) with
         {
             AvailableMicrocredits = balance.AvailableMicrocredits,
             HeldMicrocredits = balance.HeldMicrocredits,
             PendingMicrocredits = balance.PendingMicrocredits,
+            Limits = new LimitsJson(LimitJson.Of(limits.Requests), LimitJson.Of(limits.Streams), LimitJson.Of(limits.Tokens), LimitJson.Of(limits.CloudTokens)),
         });
     }
 
@@ -63,9 +68,21 @@ internal static class AccountEndpoints
         var (body, unreadable) = await Answers.ReadAsync<CreateAccountJson>(http);
         if (body is null) return Answers.Error(unreadable!);
         if (WhyBadName(body.Name) is { } problem) return problem;
-        if (!TierNames.TryParse(body.Tier ?? "contributor", out var tier)) return Answers.Error(OpenAiError.BadRequest($"'{body.Tier}' is not a tier; there are: {string.Join(", ", Enum.GetValues<Tier>().Select(TierNames.Of))}.", "tier"));
+        if (!TierNames.TryParse(body.Tier ?? "contributor", out var tier)) return Answers.Error(NoTier(body.Tier));
         return Answers.Json(AccountJson.Of(await store.CreateAsync(body.Name!, tier, http.RequestAborted)), StatusCodes.Status201Created);
     }
+
+    private static async Task<IResult> SetTierAsync(HttpContext http, AccountStore store, IGrainFactory grains, string id)
+    {
+        var (body, unreadable) = await Answers.ReadAsync<SetTierJson>(http);
+        if (body is null) return Answers.Error(unreadable!);
+        if (!TierNames.TryParse(body.Tier, out var tier)) return Answers.Error(NoTier(body.Tier));
+        if (await store.SetTierAsync(id, tier, http.RequestAborted) is not { } row) return Answers.Error(OpenAiError.NotFound($"There is no account '{id}'."));
+        await grains.GetGrain<IAccountGrain>(id).Refresh();
+        return Answers.Json(AccountJson.Of(row));
+    }
+
+    private static OpenAiError NoTier(string? word) => OpenAiError.BadRequest($"'{word}' is not a tier; there are: {string.Join(", ", Enum.GetValues<Tier>().Select(TierNames.Of))}.", "tier");
 
     private static async Task<IResult> ListAsync(HttpContext http, AccountStore store, string? after, int? limit)
     {
@@ -125,6 +142,8 @@ internal static class AccountEndpoints
 
     internal sealed record CreateAccountJson(string? Name, string? Tier);
 
+    internal sealed record SetTierJson(string? Tier);
+
     internal sealed record CreateKeyJson(string? AccountId, string? Name, string[]? Scopes, long? ExpiresInSeconds);
 
     internal sealed record NewKeyJson(string Id, string Key, string AccountId, string Name, string[] Scopes, DateTimeOffset? ExpiresAt);
@@ -142,7 +161,17 @@ internal static class AccountEndpoints
 
         public long? PendingMicrocredits { get; init; }
 
+        public LimitsJson? Limits { get; init; }
+
         public static AccountJson Of(AccountRow row) => new(row.Id, row.Name, TierNames.Of(row.Tier), row.CreatedAt, row.ClosedAt);
+    }
+
+    /// <summary>Where the account stands with its tier's limits; what is absent is not limited.</summary>
+    internal sealed record LimitsJson(LimitJson? RequestsPerMinute, LimitJson? ConcurrentStreams, LimitJson? TokensPerDay, LimitJson? CloudTokensPerDay);
+
+    internal sealed record LimitJson(long Limit, long Remaining, double ResetSeconds)
+    {
+        public static LimitJson? Of(LimitLevel? level) => level is null ? null : new(level.Limit, level.Remaining, Math.Round(level.Reset.TotalSeconds, 3));
     }
 
     internal sealed record StatementJson(string Purse, ImmutableArray<StatementLineJson> Lines, long? NextCursor);

@@ -41,6 +41,14 @@ internal sealed class AccountStore(HubDatabase database, TimeProvider time)
         },
         cancellationToken);
 
+    /// <summary>Gives the account another tier; <see langword="null"/> when there is no such account. Its grain must be told to refresh.</summary>
+    public async Task<AccountRow?> SetTierAsync(string id, Tier tier, CancellationToken cancellationToken)
+    {
+        var changed = await database.WriteAsync(
+            (connection, transaction) => connection.ExecuteAsync("UPDATE accounts SET tier = @Tier WHERE id = @id", new { id, Tier = TierNames.Of(tier) }, transaction), cancellationToken);
+        return changed > 0 ? await FindAsync(id, cancellationToken) : null;
+    }
+
     public Task<bool> AnyAsync(CancellationToken cancellationToken) => database.ReadAsync(
         async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM accounts") > 0, cancellationToken);
 

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.ComponentModel.DataAnnotations;
 using Dapper;
+using Federation.Contracts.Accounts;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 using static Federation.Silo.Storage.UnixTime;
@@ -25,6 +26,15 @@ internal static class Scopes
 internal sealed record ApiCaller(string AccountId, string KeyId, ImmutableArray<string> Scopes)
 {
     public bool IsAdmin => Scopes.Contains(Accounts.Scopes.Admin);
+
+    /// <summary>Limits of the key's own; <see langword="null"/> where it has none but its account's.</summary>
+    public KeyLimits? Limits { get; init; }
+
+    /// <summary>Patterns of the models the key may use; empty for all its account may.</summary>
+    public ImmutableArray<string> Models { get; init; } = [];
+
+    /// <summary>Whether the key may use the model, by the name its nodes know it by.</summary>
+    public bool MayUse(string model) => Models.IsEmpty || ModelPatterns.Match(Models, model);
 }
 
 /// <summary>One key's row; the key itself is nowhere.</summary>

@@ -1,44 +1,131 @@
+using System.Collections.Immutable;
+using System.IO.Enumeration;
 using Federation.Contracts.Accounts;
+using Federation.Protocol.OpenAi;
+using Federation.Silo.Accounts.Limits;
+using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Accounts;
 
-/// <summary>What each tier gets. All of it is configuration; the defaults are the price list's.</summary>
+/// <summary>
+/// What each tier gets. All of it is configuration, a value a tier: <c>Tiers:RequestsPerMinute:Free = 5</c>. A tier that is not named keeps its default; 0 means no limit.
+/// </summary>
 internal sealed class TierOptions
 {
     public const string SectionName = "Tiers";
 
+    /// <summary>The largest limit that can be set. Sums of what runs stay far from overflow.</summary>
+    public const long LimitMax = 1_000_000_000_000;
+
+    /// <summary>The most requests a minute that can be limited to: each of the last minute is remembered, eight bytes a request.</summary>
+    public const long RequestsPerMinuteMax = 100_000;
+
+    private const int PatternsMax = 1_000;
+    private const int PatternLengthMax = 256;
+
     /// <summary>Share of a busy model's slots beside other accounts.</summary>
-    public Dictionary<Tier, double> Weights { get; set; } = new()
-    {
-        [Tier.Free] = 1,
-        [Tier.Contributor] = 2,
-        [Tier.Pro] = 4,
-        [Tier.Unlimited] = 8,
-        [Tier.Enterprise] = 8,
-    };
+    public Dictionary<Tier, double> Weights { get; set; } = Each(1.0, 2, 4, 8, 8);
 
     /// <summary>What earned credits are multiplied by.</summary>
-    public Dictionary<Tier, int> EarningMultipliers { get; set; } = new()
-    {
-        [Tier.Free] = 1,
-        [Tier.Contributor] = 1,
-        [Tier.Pro] = 1,
-        [Tier.Unlimited] = 2,
-        [Tier.Enterprise] = 1,
-    };
-}
+    public Dictionary<Tier, int> EarningMultipliers { get; set; } = Each(1, 1, 1, 2, 1);
 
-/// <summary>Checks that every tier has a usable weight and multiplier.</summary>
-internal sealed class TierOptionsValidator : Microsoft.Extensions.Options.IValidateOptions<TierOptions>
-{
-    public Microsoft.Extensions.Options.ValidateOptionsResult Validate(string? name, TierOptions options)
+    /// <summary>Prompt and completion tokens of an account in one day, UTC; 0: no limit. Default 200 000 for free, else none. [uncalibrated]</summary>
+    public Dictionary<Tier, long> TokensPerDay { get; set; } = Each(200_000L, 0, 0, 0, 0);
+
+    /// <summary>Of those, tokens from cloud providers, by the price list; 0: no limit but the account's credits. Default 10 000 for free, 250 000 for pro, else none.</summary>
+    public Dictionary<Tier, long> CloudTokensPerDay { get; set; } = Each(10_000L, 0, 250_000, 0, 0);
+
+    /// <summary>Requests of an account in any 60 seconds; 0: no limit. Default 20, 600, 1 200, 3 000, none. [uncalibrated]</summary>
+    public Dictionary<Tier, long> RequestsPerMinute { get; set; } = Each(20L, 600, 1_200, 3_000, 0);
+
+    /// <summary>Requests of an account that run or wait at once, streamed or not; 0: no limit. Default 2, 32, 64, 128, none. [uncalibrated]</summary>
+    public Dictionary<Tier, long> ConcurrentStreams { get; set; } = Each(2L, 32, 64, 128, 0);
+
+    /// <summary>Models a tier may use, as patterns with * and ?; empty: all. Default all. ":latest" at the end of a model's name need not be matched.</summary>
+    public Dictionary<Tier, List<string>> Models { get; set; } = Each(_ => new List<string>());
+
+    /// <summary>What a tier may ask for: chat, completion, embedding; empty: everything. Default everything.</summary>
+    public Dictionary<Tier, List<string>> Capabilities { get; set; } = Each(_ => new List<string>());
+
+    /// <summary>Everything that is wrong, each in a sentence that begins with the setting's name.</summary>
+    public IEnumerable<string> Problems()
     {
-        var problems = new List<string>();
         foreach (var tier in Enum.GetValues<Tier>())
         {
-            if (!options.Weights.TryGetValue(tier, out var weight) || weight is not (> 0 and <= 1_000)) problems.Add($"Tiers:Weights:{tier} must be above 0 and at most 1000.");
-            if (!options.EarningMultipliers.TryGetValue(tier, out var multiplier) || multiplier is < 1 or > 100) problems.Add($"Tiers:EarningMultipliers:{tier} must be 1 to 100.");
+            if (!Weights.TryGetValue(tier, out var weight) || weight is not (> 0 and <= 1_000)) yield return $"Tiers:Weights:{tier} must be above 0 and at most 1000.";
+            if (!EarningMultipliers.TryGetValue(tier, out var multiplier) || multiplier is < 1 or > 100) yield return $"Tiers:EarningMultipliers:{tier} must be 1 to 100.";
+            if (WhyBad(nameof(TokensPerDay), TokensPerDay, tier, LimitMax) is { } tokens) yield return tokens;
+            if (WhyBad(nameof(CloudTokensPerDay), CloudTokensPerDay, tier, LimitMax) is { } cloud) yield return cloud;
+            if (WhyBad(nameof(RequestsPerMinute), RequestsPerMinute, tier, RequestsPerMinuteMax) is { } requests) yield return requests;
+            if (WhyBad(nameof(ConcurrentStreams), ConcurrentStreams, tier, RequestsPerMinuteMax) is { } streams) yield return streams;
+            var patterns = Models.GetValueOrDefault(tier) ?? [];
+            if (patterns.Count > PatternsMax || patterns.Any(pattern => string.IsNullOrWhiteSpace(pattern) || pattern.Length > PatternLengthMax))
+                yield return $"Tiers:Models:{tier} must be at most {PatternsMax} patterns of 1 to {PatternLengthMax} characters each.";
+            foreach (var word in (Capabilities.GetValueOrDefault(tier) ?? []).Where(word => !JobKinds.ForClients.Any(kind => kind.Word() == word)))
+                yield return $"Tiers:Capabilities:{tier}: '{word}' is not a capability; there are: {string.Join(", ", JobKinds.ForClients.Select(kind => kind.Word()))}.";
         }
-        return problems.Count == 0 ? Microsoft.Extensions.Options.ValidateOptionsResult.Success : Microsoft.Extensions.Options.ValidateOptionsResult.Fail(problems);
+    }
+
+    private static string? WhyBad(string name, Dictionary<Tier, long> limits, Tier tier, long max)
+        => limits.TryGetValue(tier, out var limit) && limit >= 0 && limit <= max ? null : $"Tiers:{name}:{tier} must be 0 to {max}; 0 means no limit.";
+
+    private static Dictionary<Tier, T> Each<T>(T free, T contributor, T pro, T unlimited, T enterprise) => new()
+    {
+        [Tier.Free] = free,
+        [Tier.Contributor] = contributor,
+        [Tier.Pro] = pro,
+        [Tier.Unlimited] = unlimited,
+        [Tier.Enterprise] = enterprise,
+    };
+
+    private static Dictionary<Tier, T> Each<T>(Func<Tier, T> value) => Enum.GetValues<Tier>().ToDictionary(tier => tier, value);
+}
+
+/// <summary>Checks that every tier has what it needs, in bounds.</summary>
+internal sealed class TierOptionsValidator : IValidateOptions<TierOptions>
+{
+    public ValidateOptionsResult Validate(string? name, TierOptions options)
+        => options.Problems().ToList() is { Count: > 0 } problems ? ValidateOptionsResult.Fail(problems) : ValidateOptionsResult.Success;
+}
+
+/// <summary>What one tier gets, fit for asking on every request.</summary>
+/// <param name="Tier">Which.</param>
+/// <param name="Weight">Share of a busy model's slots.</param>
+/// <param name="EarningMultiplier">Of what its nodes earn.</param>
+/// <param name="Limits">What its accounts may.</param>
+/// <param name="Models">Patterns of models; empty for all.</param>
+/// <param name="Capabilities">Kinds of jobs; empty for all.</param>
+internal sealed record TierTerms(Tier Tier, double Weight, int EarningMultiplier, AccountCaps Limits, ImmutableArray<string> Models, ImmutableArray<JobKind> Capabilities)
+{
+    public static TierTerms Of(TierOptions options, Tier tier) => new(
+        tier,
+        options.Weights[tier],
+        options.EarningMultipliers[tier],
+        new AccountCaps(options.RequestsPerMinute[tier], options.ConcurrentStreams[tier], options.TokensPerDay[tier], options.CloudTokensPerDay[tier]),
+        [.. options.Models.GetValueOrDefault(tier) ?? []],
+        [.. JobKinds.ForClients.Where(kind => options.Capabilities.GetValueOrDefault(tier)?.Contains(kind.Word()) == true)]);
+
+    /// <summary>Which of the two stands against a job; <see langword="null"/> when neither does.</summary>
+    public RefusalReason? WhyNot(string model, JobKind kind)
+    {
+        if (Models.Length > 0 && !ModelPatterns.Match(Models, model)) return RefusalReason.Model;
+        return Capabilities.Length > 0 && !Capabilities.Contains(kind) ? RefusalReason.Capability : null;
+    }
+}
+
+/// <summary>Names of models with * for any characters and ? for one.</summary>
+internal static class ModelPatterns
+{
+    private const string LatestTag = ":latest";
+
+    /// <summary>Whether one of the patterns matches the name, which may do without its ":latest".</summary>
+    public static bool Match(ImmutableArray<string> patterns, string model)
+    {
+        foreach (var pattern in patterns)
+        {
+            if (FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false)) return true;
+            if (model.EndsWith(LatestTag, StringComparison.Ordinal) && FileSystemName.MatchesSimpleExpression(pattern, model.AsSpan(0, model.Length - LatestTag.Length), ignoreCase: false)) return true;
+        }
+        return false;
     }
 }

@@ -8,7 +8,7 @@ internal static class AccountCommand
 {
     public static Command Create()
     {
-        var command = new Command("account", "Accounts: who owns credits.") { CreateOne(), List(), Show() };
+        var command = new Command("account", "Accounts: who owns credits.") { CreateOne(), List(), Show(), SetTier() };
         return command.WithHub();
     }
 
@@ -33,6 +33,15 @@ internal static class AccountCommand
         var id = new Argument<string>("id") { Description = "acct_…" };
         var command = new Command("show", "Shows an account and what it has.") { id };
         command.Sends(HttpMethod.Get, parsed => $"/v1/account?account={Uri.EscapeDataString(parsed.GetValue(id)!)}");
+        return command;
+    }
+
+    private static Command SetTier()
+    {
+        var id = new Argument<string>("id") { Description = "acct_…" };
+        var tier = new Argument<string>("tier") { Description = "free, contributor, pro, unlimited or enterprise." };
+        var command = new Command("tier", "Gives an account another tier; it counts at once.") { id, tier };
+        command.Sends(HttpMethod.Post, parsed => $"/v1/accounts/{Uri.EscapeDataString(parsed.GetValue(id)!)}/tier", parsed => new JsonObject { ["tier"] = parsed.GetValue(tier) });
         return command;
     }
 }

@@ -21,6 +21,11 @@ internal abstract class AnswerSink
     /// <summary>Whoever asked has gone: nobody wants the rest.</summary>
     public abstract CancellationToken Gone { get; }
 
+    /// <summary>Where the caller stands with its limits, for the answer's headers. Called at most once and before all else; not where nothing is limited.</summary>
+    public virtual void Tell(RateLimits limits)
+    {
+    }
+
     /// <summary>A stream begins. Called once, and from then on another node cannot begin anew.</summary>
     public abstract void Begin(AnswerHead head);
 
@@ -56,6 +61,8 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
     private readonly PipeWriter _body = http.Response.BodyWriter;
 
     public override CancellationToken Gone => http.RequestAborted;
+
+    public override void Tell(RateLimits limits) => limits.WriteTo(http.Response);
 
     public override void Begin(AnswerHead head)
     {

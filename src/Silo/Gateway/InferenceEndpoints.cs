@@ -1,6 +1,8 @@
 using Federation.Contracts.Accounts;
+using Federation.Contracts.Hubs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
+using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Hubs;
 using Federation.Silo.Models;
 using Federation.Silo.Verification.Audits;
@@ -54,16 +56,16 @@ internal sealed class InferenceGate(
     HubDirectoryView directory,
     HubDrain drain,
     LeaseDispatcher dispatcher,
+    Reservations reservations,
     Settlements settlements,
     Abandonments abandonments,
     AnswerBuffer audited,
     IOptions<GatewayOptions> options,
     IOptions<PoolOptions> pool,
+    IOptions<LimitOptions> limits,
     TimeProvider time,
     ILogger<InferenceRun> logger)
 {
-    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(200);
-
     /// <summary>Answers an OpenAI client.</summary>
     public async Task HandleAsync(HttpContext http, JobKind kind)
     {
@@ -83,15 +85,22 @@ internal sealed class InferenceGate(
         var settled = Task.CompletedTask;
         try
         {
-            var (request, error) = await CheckAsync(call, sink.Gone);
-            if (request is null)
+            var (head, model, error) = await CheckAsync(call, sink.Gone);
+            if (head is null)
             {
                 await sink.RefuseAsync(error!);
                 return;
             }
-            var run = new InferenceRun(request, sink, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
-            await run.ExecuteAsync();
-            settled = run.Settled;
+            var ask = new AdmissionRequest(call.RequestId, call.Caller.KeyId, call.Kind, model!.Name, call.Body.Length / limits.Value.BytesPerToken, MaxTokensOf(head, call.Kind)) { KeyLimits = call.Caller.Limits };
+            var (admission, reservation) = await reservations.AdmitAsync(call.Caller.AccountId, ask, sink.Gone);
+            if (RateLimits.Of(admission) is { } levels) sink.Tell(levels);
+            if (admission.Refusal is { } refusal)
+            {
+                await sink.RefuseAsync(LimitErrors.Of(refusal, head.Model, call.Kind));
+                return;
+            }
+            // From here on the model goes by the name its nodes know it by.
+            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head with { Model = model.Name }, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin }, sink, reservation);
         }
         finally
         {
@@ -106,37 +115,41 @@ internal sealed class InferenceGate(
         entered.Dispose();
     }
 
-    /// <summary>The request, if nothing speaks against it; else what does.</summary>
-    private async Task<(InferenceRequest? Request, OpenAiError? Error)> CheckAsync(InferenceCall call, CancellationToken cancellationToken)
+    /// <summary>Runs what was admitted.</summary>
+    /// <returns>Completes, and never fails, when what was answered is on record.</returns>
+    private async Task<Task> RunAsync(InferenceRequest request, AnswerSink sink, Reservation reservation)
     {
-        if (settlements.IsFull) return (null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
-        if (!RequestHead.TryRead(call.Body.Span, call.Kind, out var head, out var error)) return (null, error);
-        if (await directory.FindModelAsync(head.Model, cancellationToken) is not { } model) return (null, OpenAiError.UnknownModel(head.Model));
-        if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(call.Kind.Word()))
-            return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
-        var admission = await AdmitAsync(call.Caller, cancellationToken);
-        if (!admission.Admitted) return (null, OpenAiError.Forbidden("The account is closed."));
-        // From here on the model goes by the name its nodes know it by.
-        return (new InferenceRequest(call.RequestId, call.Kind, head with { Model = model.Name }, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin }, null);
+        // Where nothing is counted, nothing stands between the run and its client.
+        var counted = reservation.IsOver ? null : new CountedSink(sink, reservation);
+        var run = new InferenceRun(request, counted ?? sink, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
+        if (counted is not null) counted.Run = run;
+        try
+        {
+            await run.ExecuteAsync();
+            return run.Settled;
+        }
+        finally
+        {
+            reservation.End(run.DeliveredTokens, 0, 0);
+        }
     }
 
     /// <summary>Nobody waits for work in the background, so it takes what those leave who do.</summary>
     private Admission InTurn(Admission admission, CallOrigin origin) => origin is CallOrigin.Client ? admission : admission with { Weight = admission.Weight * pool.Value.BackgroundWeight };
 
-    /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: the answer changes nothing, so asking is free.</summary>
-    private async Task<Admission> AdmitAsync(ApiCaller caller, CancellationToken cancellationToken)
+    /// <summary>What can be known of a request without asking anybody about its caller.</summary>
+    /// <returns>Head and model, or what speaks against it.</returns>
+    private async ValueTask<(RequestHead? Head, KnownModel? Model, OpenAiError? Error)> CheckAsync(InferenceCall call, CancellationToken cancellationToken)
     {
-        var askedAt = time.GetTimestamp();
-        while (true)
-        {
-            try
-            {
-                return await grains.GetGrain<IAccountGrain>(caller.AccountId).Admit(cancellationToken);
-            }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException && time.GetElapsedTime(askedAt) < pool.Value.Patience)
-            {
-                await Task.Delay(AskAgainAfter, time, cancellationToken);
-            }
-        }
+        if (settlements.IsFull) return (null, null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
+        if (!RequestHead.TryRead(call.Body.Span, call.Kind, out var head, out var error)) return (null, null, error);
+        if (await directory.FindModelAsync(head.Model, cancellationToken) is not { } model) return (null, null, OpenAiError.UnknownModel(head.Model));
+        if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(call.Kind.Word()))
+            return (null, null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
+        if (!call.Caller.MayUse(model.Name)) return (null, null, LimitErrors.ModelNotAllowed($"The API key does not have access to model `{head.Model}`."));
+        return (head, model, null);
     }
+
+    /// <summary>The most tokens an answer may have by the client's own words; vectors have none.</summary>
+    private static long? MaxTokensOf(RequestHead head, JobKind kind) => kind is JobKind.Embedding ? 0 : Math.Min(head.MaxTokens ?? 0, TierOptions.LimitMax) * head.Choices is > 0 and var tokens ? tokens : null;
 }

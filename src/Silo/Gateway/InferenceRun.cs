@@ -58,6 +58,9 @@ internal sealed partial class InferenceRun(
     /// <summary>Completes, and never fails, when what was answered is on record.</summary>
     public Task Settled { get; private set; } = Task.CompletedTask;
 
+    /// <summary>Prompt and completion tokens of what was delivered, of all nodes that had a part in it, as far as it is settled.</summary>
+    public long DeliveredTokens { get; private set; }
+
     /// <summary>Answers the request, or says why not.</summary>
     public async Task ExecuteAsync()
     {
@@ -447,6 +450,8 @@ internal sealed partial class InferenceRun(
         };
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
+        // As the record counts it: what was carried over is part of the prompt, and was answered once.
+        DeliveredTokens += Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens) + outcome.CompletionTokens;
         Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
     }
 

@@ -8,6 +8,9 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
 {
     private static readonly PathString[] OpenAiPaths = ["/chat", "/completions", "/embeddings", "/models", "/responses", "/audio", "/images", "/files", "/moderations"];
 
+    // Beyond this, OpenAI's clients do not believe a Retry-After and ask again at a pace of their own.
+    private const int ClientPatienceSeconds = 60;
+
     /// <summary>Seconds for Retry-After; <see langword="null"/> where a retry cannot help.</summary>
     public int? RetryAfterSeconds { get; init; }
 
@@ -86,6 +89,8 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
         http.Response.ContentType = isOpenAi ? "application/json" : "application/problem+json";
         http.Response.ContentLength = body.Length;
         if (RetryAfterSeconds is { } seconds) http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        // OpenAI's clients wait and ask again by themselves, which is of no use where the wait is longer than theirs.
+        if (Status == 429 && RetryAfterSeconds is null or > ClientPatienceSeconds) http.Response.Headers["x-should-retry"] = "false";
         if (Status == 401) http.Response.Headers.WWWAuthenticate = "Bearer";
         // Credits do not come by asking again; OpenAI's clients would, twice.
         if (Code is "insufficient_quota") http.Response.Headers["x-should-retry"] = "false";

@@ -14,6 +14,15 @@ internal sealed record RequestHead(string Model, bool Stream)
     private const int ModelNameMax = 256;
     private const int DepthMax = 64;
 
+    // More is more than any engine gives; a bound all the same, since it is multiplied.
+    private const int ChoicesMax = 1_024;
+
+    /// <summary>The most tokens that one choice of the answer may have, by <c>max_completion_tokens</c> or <c>max_tokens</c>; <see langword="null"/> where neither says a number that makes sense.</summary>
+    public long? MaxTokens { get; init; }
+
+    /// <summary>How many choices are asked for, <c>n</c>; at least 1.</summary>
+    public int Choices { get; init; } = 1;
+
     /// <summary>Reads a body; exactly one of the two results is set.</summary>
     public static bool TryRead(ReadOnlySpan<byte> body, JobKind kind, [NotNullWhen(true)] out RequestHead? head, [NotNullWhen(false)] out OpenAiError? error)
     {
@@ -25,7 +34,7 @@ internal sealed record RequestHead(string Model, bool Stream)
             var fields = new Fields();
             error = ReadFields(body, ref fields) ?? fields.WhyIncomplete(InputOf(kind));
             if (error is not null) return false;
-            head = new RequestHead(fields.Model!, fields.Stream);
+            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = fields.MaxCompletionTokens ?? fields.MaxTokens, Choices = fields.Choices };
             return true;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -65,6 +74,15 @@ internal sealed record RequestHead(string Model, bool Stream)
                 case "messages":
                     fields.EmptyMessages = IsEmptyArray(reader);
                     break;
+                case "max_tokens":
+                    fields.MaxTokens = Positive(reader);
+                    break;
+                case "max_completion_tokens":
+                    fields.MaxCompletionTokens = Positive(reader);
+                    break;
+                case "n":
+                    fields.Choices = (int)Math.Min(Positive(reader) ?? 1, ChoicesMax);
+                    break;
                 default:
                     break;
             }
@@ -74,6 +92,9 @@ internal sealed record RequestHead(string Model, bool Stream)
         reader.Read();
         return null;
     }
+
+    /// <summary>A whole number above 0; whatever else is there is the engine's to judge.</summary>
+    private static long? Positive(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.Number && reader.TryGetInt64(out var number) && number > 0 ? number : null;
 
     private static bool IsEmptyArray(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.StartArray && reader.Read() && reader.TokenType is JsonTokenType.EndArray;
 
@@ -86,6 +107,12 @@ internal sealed record RequestHead(string Model, bool Stream)
         public bool Stream { get; set; }
 
         public bool EmptyMessages { get; set; }
+
+        public long? MaxTokens { get; set; }
+
+        public long? MaxCompletionTokens { get; set; }
+
+        public int Choices { get; set; } = 1;
 
         /// <summary>
         /// Notes a parameter that the hub reads; <see langword="false"/> when it was there before. Of two, the hub might take one and

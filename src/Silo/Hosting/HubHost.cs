@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
@@ -55,9 +56,11 @@ internal static class HubHost
         builder.AddBackgroundSettings();
         builder.RequireGoodSettings(file);
         builder.AddGrainEngine(storage, clustering);
-        // After the grains, which its background work calls.
+        // After the grains, which their background work calls.
         builder.AddVerification();
         builder.AddBackground();
+        builder.Services.AddSingleton<Reservations>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<Reservations>());
         builder.Services.AddOpenApi();
         builder.ListenOn(listen);
 
@@ -97,7 +100,9 @@ internal static class HubHost
     {
         builder.Services.AddValidated<TierOptions, TierOptionsValidator>(TierOptions.SectionName);
         builder.Services.AddValidated<ApiKeyOptions, ApiKeyOptionsValidator>(ApiKeyOptions.SectionName);
+        builder.Services.AddValidated<LimitOptions, LimitOptionsValidator>(LimitOptions.SectionName);
         builder.Services.AddSingleton<AccountStore>();
+        builder.Services.AddSingleton<UsageStore>();
         builder.Services.AddSingleton<ApiKeys>();
         builder.Services.AddHostedService<KeyUseService>();
         builder.Services.AddSingleton<OperatorAccount>();

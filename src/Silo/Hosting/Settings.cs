@@ -81,6 +81,7 @@ internal static partial class Settings
         var properties = options.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(property => property.SetMethod is { IsPublic: true }).ToList();
         if (properties.FirstOrDefault(property => property.Name.Equals(setting.Key, StringComparison.OrdinalIgnoreCase)) is not { } property)
             return $"{setting.Path} is not a setting; there are: {string.Join(", ", properties.Select(known => known.Name).Order(StringComparer.Ordinal))}.";
+        if (WhyNoDictionary(property.PropertyType, setting) is { } wrong) return wrong;
         try
         {
             // Each by itself: the binder stops at the first value of a section that it cannot read.
@@ -92,6 +93,15 @@ internal static partial class Settings
         {
             return property.PropertyType == typeof(TimeSpan) ? $"{setting.Path}: '{setting.Value}' is not a duration; write hours:minutes:seconds, such as 00:00:30." : $"{setting.Path}: {exception.Message}";
         }
+    }
+
+    /// <summary>The binder passes over a key that is no name of the enum, and over a single value where there should be one a name.</summary>
+    private static string? WhyNoDictionary(Type type, IConfigurationSection setting)
+    {
+        if (!type.IsGenericType || type.GetGenericTypeDefinition() != typeof(Dictionary<,>) || type.GetGenericArguments()[0] is not { IsEnum: true } names) return null;
+        var known = string.Join(", ", Enum.GetNames(names));
+        if (setting.Value is not null) return $"{setting.Path}: give a value for each of those it is for: {known}.";
+        return setting.GetChildren().FirstOrDefault(child => !Enum.GetNames(names).Contains(child.Key, StringComparer.OrdinalIgnoreCase)) is { } child ? $"{child.Path} is not a setting; there are: {known}." : null;
     }
 
     // How the validators that are generated from annotations begin.

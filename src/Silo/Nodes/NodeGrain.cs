@@ -447,13 +447,13 @@ internal sealed partial class NodeGrain(
         foreach (var account in accounts.Distinct(StringComparer.Ordinal))
         {
             // An account that is gone was there when it asked; its tier nobody knows any more.
-            if (await GrainFactory.GetGrain<IAccountGrain>(account).Admit(CancellationToken.None) is { Admitted: true, Tier: Tier.Free }) free.Add(account);
+            if (await GrainFactory.GetGrain<IAccountGrain>(account).GetTerms() is { IsOpen: true, Tier: Tier.Free }) free.Add(account);
         }
         return free;
     }
 
     private async Task<int> EarningMultiplierAsync()
-        => (await GrainFactory.GetGrain<IAccountGrain>(_node!.AccountId).Admit(CancellationToken.None)).EarningMultiplier;
+        => (await GrainFactory.GetGrain<IAccountGrain>(_node!.AccountId).GetTerms()).EarningMultiplier;
 
     private static string Name(ImmutableArray<byte> receiptId) => Convert.ToHexStringLower(receiptId.AsSpan());
 

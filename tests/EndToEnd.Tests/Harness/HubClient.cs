@@ -106,6 +106,8 @@ internal sealed class ChatStream(HttpResponseMessage response) : IDisposable
 
     public int Attempts => int.Parse(response.Headers.GetValues("x-federation-attempts").Single(), System.Globalization.CultureInfo.InvariantCulture);
 
+    public string Header(string name) => response.Headers.GetValues(name).Single();
+
     /// <summary>The data of each event, <c>[DONE]</c> included.</summary>
     public async IAsyncEnumerable<string> EventsAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {

@@ -32,7 +32,7 @@ internal sealed class TestHub : IAsyncDisposable
     private readonly IHost _host;
     private readonly SqlLedger _books;
 
-    private TestHub(TestDatabase database, Action<NodeLinkOptions>? configure, Action<StandingOptions>? standing, TimeProvider? time)
+    private TestHub(TestDatabase database, Action<NodeLinkOptions>? configure, Action<StandingOptions>? standing, TimeProvider? time, Action<TierOptions>? tiers)
     {
         time ??= TimeProvider.System;
         Database = database.Open();
@@ -48,6 +48,7 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddSingleton<NodeStore>();
         builder.Services.AddSingleton<ReceiptStore>();
         builder.Services.AddSingleton<AccountStore>();
+        builder.Services.AddSingleton<UsageStore>();
         builder.Services.AddSingleton<HardwareClasses>();
         builder.Services.AddSingleton<VerificationStore>();
         builder.Services.AddSingleton<EarningStore>();
@@ -66,6 +67,7 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddOptions<HardwareClassOptions>().Configure(options => options.VouchedSizesAge = TimeSpan.Zero);
         builder.Services.AddOptions<HubOptions>().Configure(options => options.DirectoryAge = TimeSpan.Zero);
         builder.Services.AddOptions<StandingOptions>().Configure(options => standing?.Invoke(options));
+        builder.Services.AddOptions<TierOptions>().Configure(options => tiers?.Invoke(options));
         builder.UseOrleans(silo => silo.UseLocalhostClustering(FreePort(), FreePort()));
         _host = builder.Build();
     }
@@ -96,9 +98,9 @@ internal sealed class TestHub : IAsyncDisposable
 
     /// <summary>The grains' timers stay on the real clock; what they read as now is <paramref name="time"/>'s.</summary>
     public static async Task<TestHub> StartAsync(
-        TestDatabase database, Action<NodeLinkOptions>? configure = null, Action<StandingOptions>? standing = null, TimeProvider? time = null)
+        TestDatabase database, Action<NodeLinkOptions>? configure = null, Action<StandingOptions>? standing = null, TimeProvider? time = null, Action<TierOptions>? tiers = null)
     {
-        var hub = new TestHub(database, configure, standing, time);
+        var hub = new TestHub(database, configure, standing, time, tiers);
         await hub._host.StartAsync();
         return hub;
     }

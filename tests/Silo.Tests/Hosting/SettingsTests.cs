@@ -1,3 +1,5 @@
+using Federation.Contracts.Accounts;
+using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
@@ -15,6 +17,7 @@ public sealed class SettingsTests
         SettingsSection.Of<HubOptions, HubOptionsValidator>(HubOptions.SectionName),
         SettingsSection.Of<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName),
         SettingsSection.Of<HardwareClassOptions, HardwareClassOptionsValidator>(HardwareClassOptions.SectionName),
+        SettingsSection.Of<TierOptions, TierOptionsValidator>(TierOptions.SectionName),
         SettingsSection.Of<ClusteringOptions, ClusteringOptionsValidator>(ClusteringOptions.SectionName),
     ];
 
@@ -43,6 +46,23 @@ public sealed class SettingsTests
         Assert.Equal([("plain", 3L), ("qwen3:0.6b", 500_000_000L), ("sha256:0a", 7L)], options.ModelBytes.Select(entry => (entry.Key, entry.Value)).Order());
         Assert.Equal(["HardwareClasses:ModelBytes: 'much' of qwen3:0.6b is not a whole number."], Problems(("HardwareClasses:ModelBytes:qwen3:0.6b", "much")));
     }
+
+    [Fact]
+    public void What_a_tier_gets_is_set_a_tier_at_a_time_and_the_others_keep_theirs()
+    {
+        Assert.Empty(Problems(("Tiers:RequestsPerMinute:pro", "7"), ("Tiers:Models:Free:0", "llama*"), ("Tiers:Models:Free:1", "qwen*")));
+        var tiers = new TierOptions();
+        Settings.Bind(new ConfigurationBuilder().AddInMemoryCollection([new("T:RequestsPerMinute:pro", "7"), new("T:Models:Free:0", "llama*"), new("T:Models:Free:1", "qwen*")]).Build().GetSection("T"), tiers);
+        Assert.Equal([20, 600, 7, 3_000, 0], Enum.GetValues<Tier>().Select(tier => tiers.RequestsPerMinute[tier]));
+        Assert.Equal(["llama*", "qwen*"], tiers.Models[Tier.Free]);
+        Assert.Empty(tiers.Models[Tier.Pro]);
+    }
+
+    [Fact]
+    public void A_tier_that_is_none_and_a_value_without_a_tier_are_named()
+        => Assert.Equal(
+            ["Tiers:ConcurrentStreams: give a value for each of those it is for: Free, Contributor, Pro, Unlimited, Enterprise.", "Tiers:Weights:Gold is not a setting; there are: Free, Contributor, Pro, Unlimited, Enterprise."],
+            Problems(("Tiers:Weights:Gold", "3"), ("Tiers:ConcurrentStreams", "5")).Order(StringComparer.Ordinal));
 
     [Fact]
     public void Good_values_are_good()
@@ -91,7 +111,7 @@ public sealed class SettingsTests
         var file = new ConfigurationBuilder().AddInMemoryCollection(
             [new("Hubb:Name", "Ours"), new("DrainTimeout", "00:00:05"), new("hub:Name", "Ours"), new("Storage:Postgres", "Host=db"), new("Logging:LogLevel:Default", "Debug"), new("AllowedHosts", "*"), new("Kestrel:Limits:x", "1"), new("urls", "http://*:80")]).Build();
         Assert.Equal(
-            ["DrainTimeout is not a section of settings; there are: Clustering, Gateway, HardwareClasses, Hub, Storage.", "Hubb is not a section of settings; there are: Clustering, Gateway, HardwareClasses, Hub, Storage."],
+            ["DrainTimeout is not a section of settings; there are: Clustering, Gateway, HardwareClasses, Hub, Storage, Tiers.", "Hubb is not a section of settings; there are: Clustering, Gateway, HardwareClasses, Hub, Storage, Tiers."],
             Settings.UnknownSections(Sections, file).Order(StringComparer.Ordinal));
     }
 

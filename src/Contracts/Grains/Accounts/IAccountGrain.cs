@@ -1,12 +1,45 @@
+using System.Collections.Immutable;
+using Orleans.Concurrency;
+
 namespace Federation.Contracts.Accounts;
 
-/// <summary>One account: who owns credits. The key is the account's id, <c>acct_…</c>.</summary>
+/// <summary>
+/// One account: who owns credits, and the one place where its limits are counted. The key is the account's id, <c>acct_…</c>.
+/// </summary>
 [Alias("Federation.Account")]
 public interface IAccountGrain : IGrainWithStringKey
 {
-    /// <summary>May this account have a job run now, and with what weight.</summary>
+    /// <summary>What the account's tier gives it. Asking changes nothing.</summary>
+    [Alias("GetTerms")]
+    Task<AccountTerms> GetTerms();
+
+    /// <summary>
+    /// May the account have this job run now. If so, and if anything about the account or the key is limited, the job is counted as running until <see cref="Release"/>, or
+    /// until nobody has renewed it for its lifetime. Asking again for the same job counts it once.
+    /// </summary>
     [Alias("Admit")]
-    Task<Admission> Admit(CancellationToken cancellationToken);
+    Task<Admission> Admit(AdmissionRequest request);
+
+    /// <summary>
+    /// Sets what an admitted job may cost at most, before it goes where it costs something. What was set before for this job is replaced; refused, it stays.
+    /// </summary>
+    /// <param name="jobId">An admitted job.</param>
+    /// <param name="spend">At most.</param>
+    /// <returns>Why not; <see langword="null"/> when it may.</returns>
+    [Alias("ReserveSpend")]
+    Task<AdmissionRefusal?> ReserveSpend(string jobId, JobSpend spend);
+
+    /// <summary>An admitted job is over. Nobody waits for this: what gets lost on the way is taken from the record when its lifetime is over.</summary>
+    [Alias("Release"), OneWay]
+    Task Release(JobUsage usage);
+
+    /// <summary>These jobs still run, says the silo that serves them. An activation that has lost its memory takes them on.</summary>
+    [Alias("Renew")]
+    Task Renew(ImmutableArray<RunningJob> jobs);
+
+    /// <summary>Where the account stands with its limits.</summary>
+    [Alias("GetLimits")]
+    Task<AccountLimits> GetLimits();
 
     /// <summary>What the account has.</summary>
     [Alias("GetBalance")]
@@ -17,14 +50,14 @@ public interface IAccountGrain : IGrainWithStringKey
     Task Refresh();
 }
 
-/// <summary>The answer to <see cref="IAccountGrain.Admit"/>.</summary>
-/// <param name="Admitted">Whether the account may use the hub.</param>
-/// <param name="Tier">The account's tier; it sets <paramref name="Weight"/>.</param>
+/// <summary>What an account may, by its tier.</summary>
+/// <param name="IsOpen">Whether the account exists and was not closed.</param>
+/// <param name="Tier">The account's tier; it sets what follows.</param>
 /// <param name="Weight">Share of a busy model's slots beside other accounts; above 0.</param>
 /// <param name="EarningMultiplier">What the account's nodes earn is multiplied by.</param>
-[GenerateSerializer, Immutable, Alias("Federation.Admission")]
-public sealed record Admission(
-    [property: Id(0)] bool Admitted,
+[GenerateSerializer, Immutable, Alias("Federation.AccountTerms")]
+public sealed record AccountTerms(
+    [property: Id(0)] bool IsOpen,
     [property: Id(1)] Tier Tier,
     [property: Id(2)] double Weight,
     [property: Id(3)] int EarningMultiplier);

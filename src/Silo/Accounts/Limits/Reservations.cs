@@ -1,0 +1,113 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using Federation.Contracts.Accounts;
+using Federation.Silo.Hosting;
+using Federation.Silo.Models;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Accounts.Limits;
+
+/// <summary>The jobs that this silo runs for accounts with limits: it asks for them, says that they go on, and says when they are over.</summary>
+internal sealed class Reservations(IGrainFactory grains, IOptions<LimitOptions> options, IOptions<PoolOptions> pool, TimeProvider time, ILogger<Reservations> logger)
+    : PeriodicService(options.Value.ReservationLifetime / 3, time, logger)
+{
+    private const int RenewedAtOnce = 1_000;
+
+    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(200);
+
+    private readonly ConcurrentDictionary<string, Reservation> _running = new(StringComparer.Ordinal);
+
+    /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: it counts a job once, however often it is asked.</summary>
+    /// <returns>The answer, and what must be ended when the job is over: it does nothing where the job was refused or nothing is counted.</returns>
+    public async Task<(Admission Admission, Reservation Reservation)> AdmitAsync(string accountId, AdmissionRequest request, CancellationToken cancellationToken)
+    {
+        var account = grains.GetGrain<IAccountGrain>(accountId);
+        var reservation = new Reservation(this, account, accountId, request);
+        var askedAt = Time.GetTimestamp();
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    // Not given up when the client leaves: who does not hear the answer does not know what to take back.
+                    var admission = await account.Admit(request);
+                    if (admission.IsCounted) _running[request.JobId] = reservation;
+                    else reservation.Forget();
+                    return (admission, reservation);
+                }
+                catch (Exception exception) when (exception is OrleansException or TimeoutException && Time.GetElapsedTime(askedAt) < pool.Value.Patience)
+                {
+                    await Task.Delay(AskAgainAfter, Time, cancellationToken);
+                }
+            }
+        }
+        catch
+        {
+            // It may be counted all the same.
+            reservation.End(0, 0, 0);
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override async Task LookAsync(CancellationToken cancellationToken)
+    {
+        foreach (var account in _running.Values.GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal))
+        {
+            foreach (var some in account.Chunk(RenewedAtOnce))
+            {
+                // What ends meanwhile is not told to go on again: its end would be forgotten.
+                var jobs = some.Where(reservation => _running.ContainsKey(reservation.JobId)).Select(reservation => reservation.AsRunning).ToImmutableArray();
+                if (jobs.Length > 0) await grains.GetGrain<IAccountGrain>(account.Key).Renew(jobs);
+            }
+        }
+    }
+
+    internal void Remove(Reservation reservation) => _running.TryRemove(reservation.JobId, out _);
+}
+
+/// <summary>A running job's place in its account's limits.</summary>
+internal sealed class Reservation(Reservations reservations, IAccountGrain account, string accountId, AdmissionRequest request)
+{
+    private static readonly JobSpend Nothing = new(0, 0);
+
+    private JobSpend _spend = Nothing;
+    private int _ended;
+
+    public string AccountId => accountId;
+
+    public string JobId => request.JobId;
+
+    /// <summary>What is repeated while it runs.</summary>
+    public RunningJob AsRunning => new(request, _spend);
+
+    /// <summary>Whether its end has been told, or need not be.</summary>
+    public bool IsOver => Volatile.Read(ref _ended) != 0;
+
+    /// <summary>Sets what the job may cost at most, before it goes where it costs something; replaces what was set before.</summary>
+    /// <returns>Why not; <see langword="null"/> when it may.</returns>
+    public async Task<AdmissionRefusal?> ReserveAsync(long microcredits, long cloudTokens)
+    {
+        // Where nothing is limited, nothing is counted.
+        if (IsOver) return null;
+        var spend = new JobSpend(microcredits, cloudTokens);
+        var refusal = await account.ReserveSpend(request.JobId, spend);
+        if (refusal is null) _spend = spend;
+        return refusal;
+    }
+
+    /// <summary>The job is over; the first call counts. Whoever is told of the end before its client is can be asked for the next at once.</summary>
+    /// <param name="tokens">Prompt and completion, as far as delivered.</param>
+    /// <param name="microcredits">What it cost.</param>
+    /// <param name="cloudTokens">Of its tokens, those from a cloud provider.</param>
+    public void End(long tokens, long microcredits, long cloudTokens)
+    {
+        if (Interlocked.Exchange(ref _ended, 1) != 0) return;
+        reservations.Remove(this);
+        _ = account.Release(new JobUsage(request.JobId, request.KeyId, tokens, new JobSpend(microcredits, cloudTokens)));
+    }
+
+    /// <summary>There is nothing to end.</summary>
+    internal void Forget() => Volatile.Write(ref _ended, 1);
+}

@@ -1,0 +1,113 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json.Nodes;
+using Federation.EndToEnd.Tests.Harness;
+using Xunit.Abstractions;
+
+namespace Federation.EndToEnd.Tests;
+
+/// <summary>A hub with small limits for accounts of the free tier, and for those of the pro tier one request at a time.</summary>
+public sealed class LimitedHub : SharedHub
+{
+    private protected override Dictionary<string, string> Settings() => new(base.Settings())
+    {
+        ["Tiers__RequestsPerMinute__Free"] = "5",
+        ["Tiers__ConcurrentStreams__Free"] = "0",
+        ["Tiers__TokensPerDay__Free"] = "10000",
+        ["Tiers__RequestsPerMinute__Pro"] = "0",
+        ["Tiers__ConcurrentStreams__Pro"] = "1",
+    };
+}
+
+/// <summary>What tiers and keys limit, as clients see it.</summary>
+public sealed class LimitTests(LimitedHub shared, ITestOutputHelper output) : SharedHubTest<LimitedHub>(shared, output)
+{
+    [Fact]
+    public async Task Of_requests_sent_at_once_as_many_are_answered_as_the_minute_allows_and_every_answer_says_what_is_left()
+    {
+        using var client = await ClientAsync("free");
+        var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => client.ChatAsync(SharedHub.SteadyModel)));
+        var answered = answers.Where(answer => answer.Status is HttpStatusCode.OK).ToList();
+        Assert.Equal(5, answered.Count);
+        Assert.Equal(["0", "1", "2", "3", "4"], answered.Select(answer => Header(answer.Headers, "x-ratelimit-remaining-requests")).Order(StringComparer.Ordinal));
+        foreach (var answer in answers)
+        {
+            Assert.Equal("5", Header(answer.Headers, "x-ratelimit-limit-requests"));
+            Assert.Equal("10000", Header(answer.Headers, "x-ratelimit-limit-tokens"));
+            Assert.Matches("^([0-9]+m)?[0-9]+(ms|s)$", Header(answer.Headers, "x-ratelimit-reset-requests"));
+            Assert.Matches("^([0-9]+h)?([0-9]+m)?[0-9]+m?s$", Header(answer.Headers, "x-ratelimit-reset-tokens"));
+        }
+        foreach (var refused in answers.Except(answered))
+        {
+            refused.ExpectError(HttpStatusCode.TooManyRequests, "rate_limit_exceeded", "Rate limit reached for this account on requests per min (RPM): Limit 5, Used 5, Requested 1. Please try again in ");
+            Assert.Equal("requests", refused.Json["error"]!["type"]!.ToString());
+            Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 60);
+        }
+        using var stream = await (await ClientAsync("free")).StreamChatAsync(SharedHub.SteadyModel);
+        Assert.Equal("4", stream.Header("x-ratelimit-remaining-requests"));
+        await stream.TextAsync();
+    }
+
+    [Fact]
+    public async Task An_answer_longer_than_what_is_left_of_the_day_is_refused_until_tomorrow()
+    {
+        using var client = await ClientAsync("free");
+        var refused = await client.PostAsync("/v1/chat/completions", $$"""{"model":"{{SharedHub.SteadyModel}}","max_tokens":10001,"messages":[{"role":"user","content":"hi"}]}""");
+        refused.ExpectError(HttpStatusCode.TooManyRequests, "rate_limit_exceeded", "on tokens per day (TPD): Limit 10000, Used 0, Requested 10002.");
+        Assert.Equal("tokens", refused.Json["error"]!["type"]!.ToString());
+    }
+
+    [Fact]
+    public async Task One_at_a_time_means_that_whoever_has_the_end_of_an_answer_may_ask_for_the_next()
+    {
+        using var client = await ClientAsync("pro");
+        for (var i = 0; i < 30; i++)
+        {
+            if (i % 2 == 0) Assert.Equal("as ever", (await client.ChatAsync(SharedHub.SteadyModel)).Content);
+            else Assert.Equal("as ever", await (await client.StreamChatAsync(SharedHub.SteadyModel)).TextAsync());
+        }
+        (await client.ChatAsync("nobody-has-this")).ExpectError(HttpStatusCode.NotFound, "model_not_found", "does not exist");
+        Assert.Equal("as ever", (await client.ChatAsync(SharedHub.SteadyModel)).Content);
+    }
+
+    [Fact]
+    public async Task A_stream_that_runs_takes_the_place_of_another_until_its_client_leaves()
+    {
+        var (_, line, model) = await ConnectedNodeAsync();
+        using var client = await ClientAsync("pro");
+        using var leave = new CancellationTokenSource();
+        var asking = client.ChatAsync(model, cancellationToken: leave.Token);
+        await line.NextAssignAsync();
+        (await client.ChatAsync(SharedHub.SteadyModel)).ExpectError(HttpStatusCode.TooManyRequests, "rate_limit_exceeded", "on concurrent requests: Limit 1, Running 1.");
+        await leave.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => asking);
+        await Patience.UntilAsync(async () => (await client.ChatAsync(SharedHub.SteadyModel)).Status is HttpStatusCode.OK, "the place to be free again");
+    }
+
+    [Fact]
+    public async Task The_operator_gives_an_account_another_tier_and_it_counts_at_once()
+    {
+        using var admin = Hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("rising");
+        using var client = new HubClient(Hub.Api, key);
+        Assert.Equal("600", Header((await client.ChatAsync(SharedHub.SteadyModel)).Headers, "x-ratelimit-limit-requests"));
+        var (code, said) = await HubProcess.CommandAsync("account", "tier", account, "free", "--hub", Hub.Api.ToString(), "--key-file", Path.Combine(Hub.Data, "admin.key"));
+        Assert.True(code == 0, said);
+        Assert.Equal("5", Header((await client.ChatAsync(SharedHub.SteadyModel)).Headers, "x-ratelimit-limit-requests"));
+        var limits = (await client.GetAsync("/v1/account")).Expect(HttpStatusCode.OK).Json["limits"]!;
+        Assert.Equal((5, 10_000), (limits["requests_per_minute"]!["limit"]!.GetValue<long>(), limits["tokens_per_day"]!["limit"]!.GetValue<long>()));
+        (await admin.PostAsync($"/v1/accounts/{account}/tier", new JsonObject { ["tier"] = "gold" })).ExpectError(HttpStatusCode.BadRequest, null, "'gold' is not a tier; there are: free,");
+        (await admin.PostAsync("/v1/accounts/acct_none/tier", new JsonObject { ["tier"] = "pro" })).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no account");
+        (await client.PostAsync($"/v1/accounts/{account}/tier", new JsonObject { ["tier"] = "enterprise" })).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "lacks the scope 'admin'");
+    }
+
+    private async Task<HubClient> ClientAsync(string tier)
+    {
+        using var admin = Hub.Client();
+        var (account, key) = await admin.CreateAccountAsync(tier);
+        (await admin.PostAsync($"/v1/accounts/{account}/tier", new JsonObject { ["tier"] = tier })).Expect(HttpStatusCode.OK);
+        return new HubClient(Hub.Api, key);
+    }
+
+    private static string Header(HttpResponseHeaders headers, string name) => headers.GetValues(name).Single();
+}
