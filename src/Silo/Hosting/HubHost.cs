@@ -115,6 +115,7 @@ internal static class HubHost
         builder.Services.AddSingleton<NodeStore>();
         builder.Services.AddSingleton<JoinTokens>();
         builder.Services.AddSingleton<NodeSessions>();
+        builder.Services.AddSingleton<EndedSessions>();
         builder.Services.AddSingleton<SessionGrains>();
         var link = builder.Read<NodeLinkOptions>(NodeLinkOptions.SectionName);
         builder.Services.AddGrpc(options =>

@@ -64,6 +64,10 @@ internal sealed class NodeLinkOptions
     [Range(1, 1_000_000)]
     public int MaxSessions { get; set; } = 10_000;
 
+    /// <summary>How long a connection that has ended says so to whoever calls it. Default 40 s: longer than such a call waits.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:10:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan Linger { get; set; } = TimeSpan.FromSeconds(40);
+
     /// <summary>Words of a node about challenges that may wait to be read. Default 32.</summary>
     [Range(8, 10_000)]
     public int MaxCheckMessages { get; set; } = 32;

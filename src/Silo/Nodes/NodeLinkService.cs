@@ -18,6 +18,7 @@ internal sealed partial class NodeLinkService(
     HubIdentity identity,
     JoinTokens joinTokens,
     NodeSessions sessions,
+    EndedSessions ended,
     SessionGrains grains,
     HubDrain drain,
     ChallengeRoom challenges,
@@ -140,7 +141,7 @@ internal sealed partial class NodeLinkService(
             sessions.Remove(session);
             LogDisconnected(session.NodeId, session.EndStatus?.Detail ?? "the node hung up");
             await DisconnectAsync(session);
-            grains.Forget(reference);
+            ended.Keep(session, () => grains.Forget(reference));
         }
     }
 

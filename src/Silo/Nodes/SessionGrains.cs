@@ -12,7 +12,7 @@ internal sealed class SessionGrains(IGrainFactory grains, IOptions<PoolOptions> 
 {
     public TimeSpan AnnouncePeriod { get; } = pool.Value.AnnouncePeriod;
 
-    /// <summary>How other silos reach the session. The reference holds it weakly; <see cref="NodeSessions"/> keeps it alive.</summary>
+    /// <summary>How other silos reach the session. The reference holds it weakly; <see cref="NodeSessions"/> keeps it alive, then <see cref="EndedSessions"/>.</summary>
     public INodeSession ReferenceTo(NodeSession session) => grains.CreateObjectReference<INodeSession>(session);
 
     public void Forget(INodeSession reference) => grains.DeleteObjectReference<INodeSession>(reference);
