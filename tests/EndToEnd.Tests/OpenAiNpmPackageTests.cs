@@ -97,20 +97,16 @@ public sealed class OpenAiNpmPackageTests(DemoHub demo, ITestOutputHelper output
 
     private Task<JsonNode> FailAsync(string scenario, string? key = null, string model = AgentProcess.Model) => AskAsync(scenario, key, model, "error");
 
-    private async Task<JsonNode> AskAsync(string scenario, string? key, string model, string outcome)
-    {
-        var environment = new Dictionary<string, string>
-        {
-            ["OPENAI_BASE_URL"] = new Uri(Hub.Api, "/v1").ToString(),
-            ["OPENAI_API_KEY"] = key ?? Hub.AdminKey,
-            ["MODEL"] = model,
-        };
-        Assert.True(Directory.Exists(Path.Combine(Places.Clients, "node_modules", "openai")), $"The openai package is missing. Run: npm ci --prefix {Places.Clients}");
-        await using var node = ChildProcess.Start("node", "node", ["openai.mjs", scenario], environment, Places.Clients);
-        var code = await node.ExitAsync();
-        Assert.True(code == 0, node.Tail());
-        var seen = JsonNode.Parse(node.Lines[^1])![outcome];
-        Assert.True(seen is not null, node.Tail());
-        return seen;
-    }
+    private Task<JsonNode> AskAsync(string scenario, string? key, string model, string outcome) => OpenAiScript.RunAsync(Hub, scenario, model, key, outcome);
+}
+
+/// <summary><c>clients/openai.mjs</c>.</summary>
+internal static class OpenAiScript
+{
+    private static readonly NpmClient Script = new("openai", "openai.mjs");
+
+    public static Task<JsonNode> RunAsync(HubProcess hub, string scenario, string model, string? key = null, string outcome = "result") => Script.RunAsync(
+        scenario,
+        new Dictionary<string, string> { ["OPENAI_BASE_URL"] = new Uri(hub.Api, "/v1").ToString(), ["OPENAI_API_KEY"] = key ?? hub.AdminKey, ["MODEL"] = model },
+        outcome);
 }

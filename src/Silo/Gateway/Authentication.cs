@@ -18,7 +18,7 @@ internal static class Authentication
     });
 
     /// <summary>The id of this request, which is also its job's.</summary>
-    public static string RequestId(this HttpContext http) => (string)http.Items[RequestIdKey]!;
+    public static string RequestId(this HttpContext http) => http.Items[RequestIdKey] as string ?? string.Empty;
 
     /// <summary>Who calls; only where <see cref="RequireScope{T}"/> has let them in.</summary>
     public static ApiCaller Caller(this HttpContext http) => (ApiCaller)http.Items[CallerKey]!;
@@ -37,6 +37,8 @@ internal static class Authentication
     private static async ValueTask<OpenAiError?> WhyRefusedAsync(HttpContext http, string scope)
     {
         var header = http.Request.Headers.Authorization.ToString();
+        // Anthropic's clients have a header of their own for it.
+        if (header.Length == 0 && http.Request.Headers["x-api-key"].ToString() is { Length: > 0 } bare) header = $"Bearer {bare}";
         if (header.Length == 0) return OpenAiError.MissingKey();
         if (!header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)) return OpenAiError.InvalidKey();
         var keys = http.RequestServices.GetRequiredService<ApiKeys>();

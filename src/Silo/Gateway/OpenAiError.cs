@@ -1,6 +1,3 @@
-using System.Text.Encodings.Web;
-using System.Text.Json;
-
 namespace Federation.Silo.Gateway;
 
 /// <summary>An error in the shape OpenAI's clients parse, with its HTTP status.</summary>
@@ -48,46 +45,21 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
     /// <summary>Everything unforeseen: no word of the cause leaves the hub.</summary>
     public static OpenAiError Internal() => new(500, "server_error", "internal_error", "The hub failed to handle the request.");
 
-    public byte[] ToJson() => Write(json =>
-    {
-        json.WriteStartObject("error");
-        json.WriteString("message", Message);
-        json.WriteString("type", Type);
-        json.WriteString("param", Param);
-        json.WriteString("code", Code);
-        json.WriteEndObject();
-    });
-
-    private byte[] ToProblem() => Write(json =>
-    {
-        json.WriteString("type", $"urn:federation:{Code ?? Type}");
-        json.WriteString("title", Message);
-        json.WriteNumber("status", Status);
-    });
-
-    private static byte[] Write(Action<Utf8JsonWriter> members)
-    {
-        using var buffer = new MemoryStream();
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
-        {
-            json.WriteStartObject();
-            members(json);
-            json.WriteEndObject();
-        }
-        return buffer.ToArray();
-    }
+    public byte[] ToJson() => ErrorShape.OpenAi.Write(this, string.Empty);
 
     /// <summary>Whether a client of OpenAI's API asks, whose base URL lacks the <c>/v1</c> at its end.</summary>
     public static bool LacksVersion(PathString path) => Array.Exists(OpenAiPaths, known => path.StartsWithSegments(known, StringComparison.Ordinal));
 
-    /// <summary>Answers with the error: in OpenAI's shape where its clients ask, as problem details (RFC 9457) elsewhere.</summary>
+    /// <summary>Answers with the error, in the shape that whoever asks can parse.</summary>
     public async Task WriteAsync(HttpContext http)
     {
-        var isOpenAi = http.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal) || LacksVersion(http.Request.Path);
-        var body = isOpenAi ? ToJson() : ToProblem();
+        var shape = ErrorShapes.Of(http.Request.Path);
+        var body = shape.Write(this, http.RequestId());
         http.Response.StatusCode = Status;
-        http.Response.ContentType = isOpenAi ? "application/json" : "application/problem+json";
+        http.Response.ContentType = shape.ContentType();
         http.Response.ContentLength = body.Length;
+        // Where Anthropic's clients look for the id.
+        if (shape is ErrorShape.Anthropic) http.Response.Headers["request-id"] = http.RequestId();
         if (RetryAfterSeconds is { } seconds) http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         // OpenAI's clients wait and ask again by themselves, which is of no use where the wait is longer than theirs.
         if (Status == 429 && RetryAfterSeconds is null or > ClientPatienceSeconds) http.Response.Headers["x-should-retry"] = "false";

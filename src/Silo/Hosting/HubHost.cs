@@ -3,6 +3,9 @@ using System.Security.Cryptography.X509Certificates;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
+using Federation.Silo.Apis;
+using Federation.Silo.Apis.Anthropic;
+using Federation.Silo.Apis.Ollama;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
@@ -71,6 +74,8 @@ internal static class HubHost
         app.MapInference();
         app.MapAsyncJobs();
         app.MapModels();
+        app.MapOllama();
+        app.MapAnthropic();
         app.MapAccounts();
         app.MapPricing();
         app.MapNodes();
@@ -209,6 +214,7 @@ internal static class HubHost
         builder.Services.AddSingleton<DirectLeases>();
         builder.Services.AddSingleton<Abandonments>();
         builder.Services.AddSingleton<InferenceGate>();
+        builder.Services.AddSingleton<TranslatedApi>();
         builder.Services.AddSingleton<Settlements>();
         builder.Services.AddHostedService(services => services.GetRequiredService<Settlements>());
     }
