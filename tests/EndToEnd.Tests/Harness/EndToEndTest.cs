@@ -22,6 +22,9 @@ public abstract class EndToEndTest(ITestOutputHelper output) : IAsyncLifetime
         foreach (var hub in _hubs) HubProcess.AssertNoComplaints(hub.Process.Lines, [.. _expectedComplaints]);
     }
 
+    /// <summary>Says something beside the logs, as what was measured.</summary>
+    private protected void Note(string line) => output.WriteLine(line);
+
     /// <summary>The hub may say this of itself in this test.</summary>
     private protected void ExpectComplaint(string part) => _expectedComplaints.Add(part);
 

@@ -29,6 +29,9 @@ internal sealed class ModelEngine(TimeSpan pause) : ModelServer(AgentProcess.Mod
         await _model.DisposeAsync();
     }
 
+    /// <summary>It goes on with an assistant's message at the end.</summary>
+    protected override string Owner => "llamacpp";
+
     protected override async Task AnswerAsync(HttpContext http)
     {
         using var body = new MemoryStream();

@@ -20,12 +20,15 @@ internal abstract class ModelServer : IAsyncDisposable
         Model = model;
         _app = builder.Build();
         _app.MapGet("/v1/models", () => Results.Text(
-            new JsonObject { ["object"] = "list", ["data"] = new JsonArray(new JsonObject { ["id"] = model, ["object"] = "model", ["created"] = 1, ["owned_by"] = "test" }) }.ToJsonString(), "application/json"));
+            new JsonObject { ["object"] = "list", ["data"] = new JsonArray(new JsonObject { ["id"] = model, ["object"] = "model", ["created"] = 1, ["owned_by"] = Owner }) }.ToJsonString(), "application/json"));
         _app.MapPost("/v1/chat/completions", AnswerAsync);
     }
 
     /// <summary>What it claims to run.</summary>
     public string Model { get; }
+
+    /// <summary>Which server it passes for: agents know by it whether it goes on with an answer that another began.</summary>
+    protected virtual string Owner => "test";
 
     /// <summary>What an agent's configuration calls its URL.</summary>
     public string Url => $"{_app.Urls.Single()}/v1";

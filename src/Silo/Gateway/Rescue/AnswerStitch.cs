@@ -55,7 +55,8 @@ internal sealed class AnswerStitch(StreamHead? head, long carried)
         if (chunk["usage"] is not JsonObject usage) return false;
         if (usage["prompt_tokens"] is JsonValue prompt && prompt.TryGetValue(out long read) && usage["completion_tokens"] is JsonValue completion && completion.TryGetValue(out long said))
         {
-            var (own, all) = (Math.Max(0, read - carried), said + carried);
+            // Bounded, as the hub's own count is: a node may say any number.
+            var (own, all) = (Math.Clamp(read, carried, int.MaxValue) - carried, Math.Clamp(said, 0, int.MaxValue) + carried);
             (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) = (own, all, own + all);
         }
         return true;
