@@ -101,6 +101,94 @@ public sealed class LimitTests(LimitedHub shared, ITestOutputHelper output) : Sh
         (await client.PostAsync($"/v1/accounts/{account}/tier", new JsonObject { ["tier"] = "enterprise" })).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "lacks the scope 'admin'");
     }
 
+    [Fact]
+    public async Task A_keys_own_limits_hold_beside_its_accounts()
+    {
+        using var admin = Hub.Client();
+        var made = (await admin.PostAsync("/v1/keys", new JsonObject { ["name"] = "lean", ["requests_per_minute"] = 2, ["models"] = new JsonArray(SharedHub.SteadyModel) })).Expect(HttpStatusCode.Created).Json;
+        using var client = new HubClient(Hub.Api, made["key"]!.ToString());
+        (await client.ChatAsync("another")).ExpectError(HttpStatusCode.NotFound, "model_not_found", "does not exist");
+        Assert.Equal("1", Header((await client.ChatAsync(SharedHub.SteadyModel)).Expect(HttpStatusCode.OK).Headers, "x-ratelimit-remaining-requests"));
+        (await client.ChatAsync(SharedHub.SteadyModel)).Expect(HttpStatusCode.OK);
+        (await client.ChatAsync(SharedHub.SteadyModel)).ExpectError(HttpStatusCode.TooManyRequests, "rate_limit_exceeded", "Rate limit reached for this API key on requests per min (RPM): Limit 2");
+        var listed = (await admin.GetAsync("/v1/keys")).Expect(HttpStatusCode.OK).Json["data"]!.AsArray().Single(key => key!["id"]!.ToString() == made["id"]!.ToString())!;
+        Assert.Equal((2, SharedHub.SteadyModel), (listed["requests_per_minute"]!.GetValue<int>(), listed["models"]![0]!.ToString()));
+    }
+
+    [Fact]
+    public async Task A_key_for_other_models_does_not_reach_this_one()
+    {
+        using var admin = Hub.Client();
+        var made = (await admin.PostAsync("/v1/keys", new JsonObject { ["name"] = "elsewhere", ["models"] = new JsonArray("other*") })).Expect(HttpStatusCode.Created).Json;
+        using var client = new HubClient(Hub.Api, made["key"]!.ToString());
+        (await client.ChatAsync(SharedHub.SteadyModel)).ExpectError(HttpStatusCode.Forbidden, "model_not_found", "does not have access to model");
+    }
+
+    [Fact]
+    public async Task A_limited_key_makes_and_rotates_no_other_and_rotates_itself()
+    {
+        using var admin = Hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("owner");
+        using var owner = new HubClient(Hub.Api, key);
+        var made = (await owner.PostAsync("/v1/keys", new JsonObject { ["name"] = "lean", ["budget_credits"] = 1.5, ["budget_period"] = "day" })).Expect(HttpStatusCode.Created).Json;
+        using var lean = new HubClient(Hub.Api, made["key"]!.ToString());
+        var owners = (await owner.GetAsync("/v1/keys")).Json["data"]!.AsArray().Single(one => one!["name"]!.ToString() == "owner")!["id"]!.ToString();
+        (await lean.PostAsync("/v1/keys", new JsonObject { ["name"] = "free" })).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "A key with limits of its own makes no others.");
+        (await lean.PostAsync($"/v1/keys/{owners}/rotate", "{}")).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "rotates no other");
+        (await lean.SendAsync(HttpMethod.Delete, $"/v1/keys/{owners}")).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "revokes no other");
+        var rotated = (await lean.PostAsync($"/v1/keys/{made["id"]}/rotate", """{"grace_seconds":0}""")).Expect(HttpStatusCode.OK).Json;
+        (await lean.GetAsync("/v1/account")).Expect(HttpStatusCode.Unauthorized);
+        using var renewed = new HubClient(Hub.Api, rotated["key"]!.ToString());
+        Assert.Equal(account, (await renewed.GetAsync("/v1/account")).Expect(HttpStatusCode.OK).Json["id"]!.ToString());
+        (await renewed.PostAsync("/v1/keys", new JsonObject { ["name"] = "free" })).Expect(HttpStatusCode.Forbidden);
+    }
+
+    [Fact]
+    public async Task A_key_without_the_admin_scope_does_not_get_at_the_admins_secret()
+    {
+        using var admin = Hub.Client();
+        var modest = (await admin.PostAsync("/v1/keys", new JsonObject { ["name"] = "modest" })).Expect(HttpStatusCode.Created).Json["key"]!.ToString();
+        using var client = new HubClient(Hub.Api, modest);
+        var admins = (await admin.GetAsync("/v1/keys")).Json["data"]!.AsArray().Single(key => key!["name"]!.ToString() == "admin")!["id"]!.ToString();
+        (await client.PostAsync($"/v1/keys/{admins}/rotate", "{}")).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "lacks the scope 'admin'");
+        var (_, stranger) = await admin.CreateAccountAsync("stranger");
+        (await new HubClient(Hub.Api, stranger).PostAsync($"/v1/keys/{admins}/rotate", "{}")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no key");
+        var (code, said) = await HubProcess.CommandAsync("key", "rotate", "key_none", "--grace", "5", "--hub", Hub.Api.ToString(), "--key-file", Path.Combine(Hub.Data, "admin.key"));
+        Assert.Equal((1, "federation-hub: There is no key 'key_none'."), (code, said));
+    }
+
+    [Theory]
+    [InlineData("""{"name":"x","budget_credits":-1}""", "budget_credits")]
+    [InlineData("""{"name":"x","budget_credits":1e300}""", "budget_credits")]
+    [InlineData("""{"name":"x","budget_credits":1000000001}""", "budget_credits")]
+    [InlineData("""{"name":"x","budget_period":"day"}""", "budget_period")]
+    [InlineData("""{"name":"x","budget_credits":1,"budget_period":"year"}""", "budget_period")]
+    [InlineData("""{"name":"x","requests_per_minute":0}""", "requests_per_minute")]
+    [InlineData("""{"name":"x","requests_per_minute":99999999999999999999}""", "requests_per_minute")]
+    [InlineData("""{"name":"x","tokens_per_day":-9223372036854775808}""", "tokens_per_day")]
+    [InlineData("""{"name":"x","tokens_per_day":9223372036854775807}""", "tokens_per_day")]
+    [InlineData("""{"name":"x","expires_in_seconds":-5}""", "expires_in_seconds")]
+    [InlineData("""{"name":"x","models":[""]}""", "models")]
+    [InlineData("""{"name":"x","models":["a\u0000b"]}""", "models")]
+    [InlineData("""{"name":"x","models":[null]}""", "models")]
+    [InlineData("""{"name":"a\u0000b"}""", "name")]
+    public async Task A_key_that_cannot_be_is_a_400_that_names_the_field(string body, string field)
+    {
+        using var admin = Hub.Client();
+        var answer = (await admin.PostAsync("/v1/keys", body)).Expect(HttpStatusCode.BadRequest);
+        Assert.Equal(field, answer.Json["error"]!["param"]!.ToString());
+    }
+
+    [Theory]
+    [InlineData("""{"grace_seconds":-1}""")]
+    [InlineData("""{"grace_seconds":604801}""")]
+    [InlineData("""{"grace_seconds":9223372036854775807}""")]
+    public async Task A_grace_beyond_its_bound_is_refused(string body)
+    {
+        using var admin = Hub.Client();
+        (await admin.PostAsync("/v1/keys/key_any/rotate", body)).ExpectError(HttpStatusCode.BadRequest, null, "'grace_seconds' must be 0 to 604800.");
+    }
+
     private async Task<HubClient> ClientAsync(string tier)
     {
         using var admin = Hub.Client();

@@ -7,7 +7,7 @@ using Federation.Silo.Gateway;
 
 namespace Federation.Silo.Accounts;
 
-/// <summary>Accounts, their keys, what they have and how it came about.</summary>
+/// <summary>Accounts, what they have and how it came about.</summary>
 internal static class AccountEndpoints
 {
     private const int NameMax = 100;
@@ -25,12 +25,6 @@ internal static class AccountEndpoints
             .WithName("list_accounts").WithSummary("The hub's accounts.").Produces<ListJson<AccountJson>>();
         accounts.MapPost("/accounts/{id}/tier", SetTierAsync).RequireScope(Scopes.Admin)
             .WithName("set_tier").WithSummary("Gives an account another tier; it counts at once.").TakesJson<SetTierJson>().Produces<AccountJson>();
-        accounts.MapPost("/keys", CreateKeyAsync).RequireScope(Scopes.Inference)
-            .WithName("create_key").WithSummary("Makes an API key, which is shown this once.").TakesJson<CreateKeyJson>().Produces<NewKeyJson>(201);
-        accounts.MapGet("/keys", ListKeysAsync).RequireScope(Scopes.Inference)
-            .WithName("list_keys").WithSummary("An account's keys, without the keys themselves.").Produces<ListJson<KeyJson>>();
-        accounts.MapDelete("/keys/{id}", RevokeKeyAsync).RequireScope(Scopes.Inference)
-            .WithName("revoke_key").WithSummary("Revokes a key for good.").Produces(204);
     }
 
     private static async Task<IResult> GetOwnAsync(HttpContext http, AccountStore store, IGrainFactory grains, string? account)
@@ -91,41 +85,8 @@ internal static class AccountEndpoints
         return Answers.Json(new ListJson<AccountJson>([.. rows.Select(AccountJson.Of)]));
     }
 
-    private static async Task<IResult> CreateKeyAsync(HttpContext http, ApiKeys keys, AccountStore store)
-    {
-        var (body, unreadable) = await Answers.ReadAsync<CreateKeyJson>(http);
-        if (body is null) return Answers.Error(unreadable!);
-        var caller = http.Caller();
-        var accountId = body.AccountId ?? caller.AccountId;
-        if (accountId != caller.AccountId && !caller.IsAdmin) return Answers.Error(OpenAiError.Forbidden("Only an admin makes keys for another account."));
-        if (WhyBadName(body.Name) is { } problem) return problem;
-        var scopes = body.Scopes is { Length: > 0 } wanted ? wanted : [.. Scopes.Usual];
-        if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) return Answers.Error(OpenAiError.BadRequest($"'{unknown}' is not a scope; there are: {string.Join(", ", Scopes.All)}.", "scopes"));
-        // Nobody hands out more than they have.
-        if (!caller.IsAdmin && scopes.FirstOrDefault(scope => !caller.Scopes.Contains(scope)) is { } excess) return Answers.Error(OpenAiError.Forbidden($"Your own key lacks the scope '{excess}'."));
-        if (body.ExpiresInSeconds is <= 0 or > 315_360_000) return Answers.Error(OpenAiError.BadRequest("'expires_in_seconds' must be above 0 and at most ten years.", "expires_in_seconds"));
-        if (await store.FindAsync(accountId, http.RequestAborted) is null) return Answers.Error(OpenAiError.NotFound($"There is no account '{accountId}'."));
-        TimeSpan? lifetime = body.ExpiresInSeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null;
-        var (row, key) = await keys.CreateAsync(accountId, body.Name!, [.. scopes.Distinct(StringComparer.Ordinal)], lifetime, http.RequestAborted);
-        return Answers.Json(new NewKeyJson(row.Id, key, row.AccountId, row.Name, [.. row.Scopes], row.ExpiresAt), StatusCodes.Status201Created);
-    }
-
-    private static async Task<IResult> ListKeysAsync(HttpContext http, ApiKeys keys, string? account)
-    {
-        var caller = http.Caller();
-        var rows = await keys.ListAsync(caller.IsAdmin && account is { Length: > 0 } ? account : caller.AccountId, http.RequestAborted);
-        return Answers.Json(new ListJson<KeyJson>([.. rows.Select(KeyJson.Of)]));
-    }
-
-    private static async Task<IResult> RevokeKeyAsync(HttpContext http, ApiKeys keys, string id)
-    {
-        var caller = http.Caller();
-        return await keys.RevokeAsync(id, caller.IsAdmin ? null : caller.AccountId, http.RequestAborted)
-            ? Results.NoContent()
-            : Answers.Error(OpenAiError.NotFound($"There is no key '{id}'."));
-    }
-
-    private static IResult? WhyBadName(string? name) => string.IsNullOrWhiteSpace(name) || name.Length > NameMax || name.Any(char.IsControl)
+    /// <summary>What is wrong with the name of an account or a key.</summary>
+    public static IResult? WhyBadName(string? name) => string.IsNullOrWhiteSpace(name) || name.Length > NameMax || name.Any(char.IsControl)
         ? Answers.Error(OpenAiError.BadRequest($"'name' must be 1 to {NameMax} characters.", "name"))
         : null;
 
@@ -143,15 +104,6 @@ internal static class AccountEndpoints
     internal sealed record CreateAccountJson(string? Name, string? Tier);
 
     internal sealed record SetTierJson(string? Tier);
-
-    internal sealed record CreateKeyJson(string? AccountId, string? Name, string[]? Scopes, long? ExpiresInSeconds);
-
-    internal sealed record NewKeyJson(string Id, string Key, string AccountId, string Name, string[] Scopes, DateTimeOffset? ExpiresAt);
-
-    internal sealed record KeyJson(string Id, string AccountId, string Name, string Prefix, string[] Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt, DateTimeOffset? LastUsedAt)
-    {
-        public static KeyJson Of(ApiKeyRow row) => new(row.Id, row.AccountId, row.Name, row.Prefix, [.. row.Scopes], row.CreatedAt, row.ExpiresAt, row.RevokedAt, row.LastUsedAt);
-    }
 
     internal sealed record AccountJson(string Id, string Name, string Tier, DateTimeOffset CreatedAt, DateTimeOffset? ClosedAt)
     {

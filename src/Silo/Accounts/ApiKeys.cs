@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.ComponentModel.DataAnnotations;
+using System.Text.Json;
 using Dapper;
 using Federation.Contracts.Accounts;
 using Federation.Silo.Storage;
@@ -33,13 +34,42 @@ internal sealed record ApiCaller(string AccountId, string KeyId, ImmutableArray<
     /// <summary>Patterns of the models the key may use; empty for all its account may.</summary>
     public ImmutableArray<string> Models { get; init; } = [];
 
+    /// <summary>When the key ends; <see langword="null"/> for never.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>Whether the key may less than its account.</summary>
+    public bool IsLimited => Limits is not null || !Models.IsEmpty;
+
     /// <summary>Whether the key may use the model, by the name its nodes know it by.</summary>
     public bool MayUse(string model) => Models.IsEmpty || ModelPatterns.Match(Models, model);
 }
 
 /// <summary>One key's row; the key itself is nowhere.</summary>
 internal sealed record ApiKeyRow(
-    string Id, string AccountId, string Name, string Prefix, ImmutableArray<string> Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt, DateTimeOffset? LastUsedAt);
+    string Id, string AccountId, string Name, string Prefix, ImmutableArray<string> Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt, DateTimeOffset? LastUsedAt)
+{
+    /// <summary>Limits of the key's own; <see langword="null"/> where it has none.</summary>
+    public KeyLimits? Limits { get; init; }
+
+    /// <summary>Patterns of the models it may use; empty for all.</summary>
+    public ImmutableArray<string> Models { get; init; } = [];
+
+    /// <summary>Until when the secret before the latest rotation opens; <see langword="null"/> where there is none.</summary>
+    public DateTimeOffset? PreviousUntil { get; init; }
+}
+
+/// <summary>A key to be made.</summary>
+internal sealed record NewKey(string AccountId, string Name, ImmutableArray<string> Scopes)
+{
+    /// <summary>How long it opens; <see langword="null"/> for as long as it is not revoked.</summary>
+    public TimeSpan? Lifetime { get; init; }
+
+    /// <inheritdoc cref="ApiKeyRow.Limits"/>
+    public KeyLimits? Limits { get; init; }
+
+    /// <inheritdoc cref="ApiKeyRow.Models"/>
+    public ImmutableArray<string> Models { get; init; } = [];
+}
 
 /// <summary>How keys are cached.</summary>
 internal sealed class ApiKeyOptions
@@ -57,6 +87,10 @@ internal sealed class ApiKeyOptions
     [Range(1, 10_000_000)]
     public int CacheMax { get; set; } = 10_000;
 
+    /// <summary>The longest time that a key's secret may still open after it was rotated. Default 7 days.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "90.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan RotationGraceMax { get; set; } = TimeSpan.FromDays(7);
+
     /// <summary>How often it is written down which keys were used: what a list of keys shows is at most so old. Default 1 min.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan UsePeriod { get; set; } = TimeSpan.FromMinutes(1);
@@ -65,7 +99,7 @@ internal sealed class ApiKeyOptions
 [OptionsValidator]
 internal sealed partial class ApiKeyOptionsValidator : IValidateOptions<ApiKeyOptions>;
 
-/// <summary>API keys: <c>fk_…</c>, stored as SHA-256, shown once, revocable.</summary>
+/// <summary>API keys: <c>fk_…</c>, stored as SHA-256, shown once, revocable, and rotated: a new secret for the same key.</summary>
 internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> options, TimeProvider time)
 {
     public const string KeyPrefix = "fk_";
@@ -84,20 +118,20 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         if (!Secrets.IsWellFormed(KeyPrefix, key)) return null;
         var hash = Secrets.Hash(key);
         var cacheKey = Convert.ToHexString(hash);
-        if (_cache.TryGetValue(cacheKey, out var cached) && time.GetElapsedTime(cached.FetchedAt) < options.Value.CacheAge) return StillValid(cached.Row);
+        if (_cache.TryGetValue(cacheKey, out var cached) && time.GetElapsedTime(cached.FetchedAt) < options.Value.CacheAge) return StillValid(cached);
         var revocations = Interlocked.Read(ref _revocations);
-        var row = await FindAsync(hash, cancellationToken);
-        if (row is null)
+        var found = await FindAsync(hash, cancellationToken);
+        if (found is null)
         {
             _cache.TryRemove(cacheKey, out _);
             return null;
         }
         // Rather forget everything at once, and ask again, than keep an order of use on the hot path.
         if (_cache.Count >= options.Value.CacheMax) _cache.Clear();
-        _cache[cacheKey] = new Cached(row, time.GetTimestamp());
+        _cache[cacheKey] = found;
         // Of a revocation that came between reading and keeping, this row knows nothing.
         if (Interlocked.Read(ref _revocations) != revocations) _cache.TryRemove(cacheKey, out _);
-        return StillValid(row);
+        return StillValid(found);
     }
 
     /// <summary>Who holds the key with this id, for work that was asked for with it earlier; <see langword="null"/> when it was revoked or has expired since.</summary>
@@ -105,21 +139,24 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
     {
         var row = await database.ReadAsync(
             async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM api_keys WHERE id = @keyId", new { keyId }))?.ToRow(), cancellationToken);
-        return row is null ? null : StillValid(row);
+        return row is null ? null : StillValid(Cached.Of(row, secretUntil: null, time.GetTimestamp()));
     }
 
     /// <summary>Makes a key; the second value is the key, which nobody will see again.</summary>
-    public async Task<(ApiKeyRow Row, string Key)> CreateAsync(
-        string accountId, string name, ImmutableArray<string> scopes, TimeSpan? lifetime, CancellationToken cancellationToken)
+    public Task<(ApiKeyRow Row, string Key)> CreateAsync(string accountId, string name, ImmutableArray<string> scopes, TimeSpan? lifetime, CancellationToken cancellationToken)
+        => CreateAsync(new NewKey(accountId, name, scopes) { Lifetime = lifetime }, cancellationToken);
+
+    /// <inheritdoc cref="CreateAsync(string, string, ImmutableArray{string}, TimeSpan?, CancellationToken)"/>
+    public async Task<(ApiKeyRow Row, string Key)> CreateAsync(NewKey wanted, CancellationToken cancellationToken)
     {
         var key = Secrets.Create(KeyPrefix);
         var now = time.GetUtcNow();
-        var row = new ApiKeyRow($"key_{Guid.CreateVersion7():N}", accountId, name, key[..(KeyPrefix.Length + ShownCharacters)], scopes, now, now + lifetime, null, null);
+        var row = new ApiKeyRow($"key_{Guid.CreateVersion7():N}", wanted.AccountId, wanted.Name, PrefixOf(key), wanted.Scopes, now, now + wanted.Lifetime, null, null) { Limits = wanted.Limits, Models = wanted.Models };
         await database.WriteAsync(
             (connection, transaction) => connection.ExecuteAsync(
                 """
-                INSERT INTO api_keys (id, account_id, name, sha256, prefix, scopes, created_at, expires_at)
-                VALUES (@Id, @AccountId, @Name, @Hash, @Prefix, @Scopes, @CreatedAt, @ExpiresAt)
+                INSERT INTO api_keys (id, account_id, name, sha256, prefix, scopes, created_at, expires_at, models, requests_per_minute, tokens_per_day, budget, budget_period)
+                VALUES (@Id, @AccountId, @Name, @Hash, @Prefix, @Scopes, @CreatedAt, @ExpiresAt, @Models, @RequestsPerMinute, @TokensPerDay, @Budget, @BudgetPeriod)
                 """,
                 new
                 {
@@ -128,13 +165,44 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
                     row.Name,
                     Hash = Secrets.Hash(key),
                     row.Prefix,
-                    Scopes = string.Join(' ', scopes),
+                    Scopes = string.Join(' ', row.Scopes),
                     CreatedAt = Ms(now),
                     ExpiresAt = Ms(row.ExpiresAt),
+                    Models = row.Models.IsEmpty ? null : JsonSerializer.Serialize(row.Models),
+                    row.Limits?.RequestsPerMinute,
+                    row.Limits?.TokensPerDay,
+                    Budget = row.Limits?.BudgetMicrocredits,
+                    BudgetPeriod = row.Limits?.BudgetMicrocredits is null ? null : BudgetPeriods.Of(row.Limits.BudgetPeriod),
                 },
                 transaction),
             cancellationToken);
         return (row, key);
+    }
+
+    /// <summary>A key by its id, revoked or not; <see langword="null"/> when there is none.</summary>
+    public Task<ApiKeyRow?> FindByIdAsync(string keyId, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM api_keys WHERE id = @keyId", new { keyId }))?.ToRow(), cancellationToken);
+
+    /// <summary>Gives a key a new secret. The one before opens for a while longer; the one before that, if its time is not over, at once no more.</summary>
+    /// <param name="row">The key, as <see cref="FindByIdAsync"/> found it.</param>
+    /// <param name="grace">How long the secret before still opens; zero for no longer.</param>
+    /// <param name="cancellationToken">Nobody waits any more.</param>
+    /// <returns>The key and its new secret, which nobody will see again; <see langword="null"/> when it was revoked or rotated since it was found.</returns>
+    public async Task<(ApiKeyRow Row, string Key)?> RotateAsync(ApiKeyRow row, TimeSpan grace, CancellationToken cancellationToken)
+    {
+        var key = Secrets.Create(KeyPrefix);
+        var until = time.GetUtcNow() + grace;
+        var rotated = await database.WriteAsync(
+            (connection, transaction) => connection.ExecuteAsync(
+                """
+                UPDATE api_keys SET previous_sha256 = sha256, previous_until = @until, sha256 = @hash, prefix = @prefix
+                WHERE id = @Id AND prefix = @Before AND revoked_at IS NULL
+                """,
+                new { row.Id, Before = row.Prefix, until = Ms(until), hash = Secrets.Hash(key), prefix = PrefixOf(key) },
+                transaction),
+            cancellationToken);
+        Forget(row.Id);
+        return rotated > 0 ? (row with { Prefix = PrefixOf(key), PreviousUntil = until }, key) : null;
     }
 
     /// <summary>The keys of an account, the newest first, at most <see cref="ListMax"/>.</summary>
@@ -158,13 +226,26 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
                 new { keyId, accountId = accountId ?? string.Empty, now = Ms(time.GetUtcNow()) },
                 transaction),
             cancellationToken);
-        Interlocked.Increment(ref _revocations);
-        foreach (var (cacheKey, _) in _cache.Where(entry => entry.Value.Row.Id == keyId)) _cache.TryRemove(cacheKey, out _);
+        Forget(keyId);
         return revoked > 0;
     }
 
-    private Task<ApiKeyRow?> FindAsync(byte[] hash, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} FROM api_keys WHERE sha256 = @hash", new { hash }))?.ToRow(),
+    private static string PrefixOf(string key) => key[..(KeyPrefix.Length + ShownCharacters)];
+
+    /// <summary>Whatever is remembered of a key must be read again.</summary>
+    private void Forget(string keyId)
+    {
+        Interlocked.Increment(ref _revocations);
+        foreach (var (cacheKey, _) in _cache.Where(entry => entry.Value.Row.Id == keyId)) _cache.TryRemove(cacheKey, out _);
+    }
+
+    private Task<Cached?> FindAsync(byte[] hash, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var stored = await connection.QuerySingleOrDefaultAsync<Stored>(
+                $"SELECT {Stored.Columns}, CASE WHEN sha256 = @hash THEN 1 ELSE 0 END AS is_current FROM api_keys WHERE sha256 = @hash OR previous_sha256 = @hash", new { hash });
+            return stored is null ? null : Cached.Of(stored.ToRow(), stored.Is_current == 1 ? null : At(stored.Previous_until ?? 0), time.GetTimestamp());
+        },
         cancellationToken);
 
     /// <summary>Writes down when the keys that were used since the last call were used.</summary>
@@ -182,19 +263,30 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         foreach (var use in uses) _used.TryRemove(use);
     }
 
-    private ApiCaller? StillValid(ApiKeyRow row)
+    private ApiCaller? StillValid(Cached found)
     {
         var now = time.GetUtcNow();
-        if (row.RevokedAt is not null || row.ExpiresAt <= now) return null;
-        _used[row.Id] = now;
-        return new ApiCaller(row.AccountId, row.Id, row.Scopes);
+        if (found.Row.RevokedAt is not null || found.Until <= now) return null;
+        _used[found.Row.Id] = now;
+        return found.Caller;
     }
 
-    private sealed record Cached(ApiKeyRow Row, long FetchedAt);
+    /// <param name="Row">The key.</param>
+    /// <param name="Caller">Who it lets in.</param>
+    /// <param name="Until">When the secret opens no more; null for never.</param>
+    /// <param name="FetchedAt">How old this is.</param>
+    private sealed record Cached(ApiKeyRow Row, ApiCaller Caller, DateTimeOffset? Until, long FetchedAt)
+    {
+        public static Cached Of(ApiKeyRow row, DateTimeOffset? secretUntil, long fetchedAt)
+        {
+            var until = secretUntil < row.ExpiresAt || row.ExpiresAt is null ? secretUntil ?? row.ExpiresAt : row.ExpiresAt;
+            return new(row, new ApiCaller(row.AccountId, row.Id, row.Scopes) { Limits = row.Limits, Models = row.Models, ExpiresAt = row.ExpiresAt }, until, fetchedAt);
+        }
+    }
 
     private sealed class Stored
     {
-        public const string Columns = "id, account_id, name, prefix, scopes, created_at, expires_at, revoked_at, last_used_at";
+        public const string Columns = "id, account_id, name, prefix, scopes, created_at, expires_at, revoked_at, last_used_at, models, requests_per_minute, tokens_per_day, budget, budget_period, previous_until";
 
         public required string Id { get; init; }
 
@@ -214,7 +306,54 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
 
         public long? Last_used_at { get; init; }
 
-        public ApiKeyRow ToRow() => new(
-            Id, Account_id, Name, Prefix, [.. Scopes.Split(' ')], At(Created_at), At(Expires_at), At(Revoked_at), At(Last_used_at));
+        public string? Models { get; init; }
+
+        public long? Requests_per_minute { get; init; }
+
+        public long? Tokens_per_day { get; init; }
+
+        public long? Budget { get; init; }
+
+        public string? Budget_period { get; init; }
+
+        public long? Previous_until { get; init; }
+
+        /// <summary>1 where a key was looked for by its present secret.</summary>
+        public long Is_current { get; init; }
+
+        public ApiKeyRow ToRow() => new(Id, Account_id, Name, Prefix, [.. Scopes.Split(' ')], At(Created_at), At(Expires_at), At(Revoked_at), At(Last_used_at))
+        {
+            Models = Models is null ? [] : JsonSerializer.Deserialize<ImmutableArray<string>>(Models),
+            Limits = Requests_per_minute is null && Tokens_per_day is null && Budget is null ? null : new KeyLimits
+            {
+                RequestsPerMinute = Requests_per_minute,
+                TokensPerDay = Tokens_per_day,
+                BudgetMicrocredits = Budget,
+                BudgetPeriod = Budget_period is null ? default : BudgetPeriods.Parse(Budget_period),
+            },
+            PreviousUntil = At(Previous_until),
+        };
+    }
+}
+
+/// <summary>The words for the spans of budgets in tables and JSON.</summary>
+internal static class BudgetPeriods
+{
+    public static string Of(BudgetPeriod period) => period switch
+    {
+        BudgetPeriod.Day => "day",
+        BudgetPeriod.Month => "month",
+        _ => throw new ArgumentOutOfRangeException(nameof(period), period, null),
+    };
+
+    public static BudgetPeriod Parse(string word) => TryParse(word, out var period) ? period : throw new FormatException($"'{word}' is not the span of a budget.");
+
+    /// <summary>Whoever names a budget and no span means a month.</summary>
+    public static BudgetPeriod OrMonth(string? word) => word is null ? BudgetPeriod.Month : Parse(word);
+
+    public static bool TryParse(string? word, out BudgetPeriod period)
+    {
+        period = word == "day" ? BudgetPeriod.Day : BudgetPeriod.Month;
+        return word is "day" or "month";
     }
 }

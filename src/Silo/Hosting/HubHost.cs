@@ -77,6 +77,7 @@ internal static class HubHost
         app.MapOllama();
         app.MapAnthropic();
         app.MapAccounts();
+        app.MapKeys();
         app.MapPricing();
         app.MapNodes();
         app.MapVerification();

@@ -149,6 +149,87 @@ public abstract class ApiKeysTests(TestDatabase database)
         Assert.Equal([false, true], listed.Select(row => row.RevokedAt is not null));
     }
 
+    [Fact]
+    public async Task A_key_keeps_the_limits_it_was_made_with()
+    {
+        var keys = Keys();
+        var account = await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None);
+        var limits = new KeyLimits { RequestsPerMinute = 7, TokensPerDay = 1_000_000, BudgetMicrocredits = 2_500_000, BudgetPeriod = BudgetPeriod.Day };
+        var (row, key) = await keys.CreateAsync(new NewKey(account.Id, "lean", Scopes.Usual) { Limits = limits, Models = ["llama*", "weiß \"nicht\""] }, CancellationToken.None);
+        var caller = await AuthenticateAsync(keys, key);
+        Assert.Equal(limits, caller!.Limits);
+        Assert.Equal(["llama*", "weiß \"nicht\""], caller.Models.ToArray());
+        Assert.True(caller.MayUse("llama3.2:1b") && caller.MayUse("weiß \"nicht\":latest") && !caller.MayUse("gpt-4"));
+        Assert.Equal(limits, (await keys.FindByIdAsync(row.Id, CancellationToken.None))!.Limits);
+        Assert.Equal((limits, true), await keys.FindCallerAsync(row.Id, CancellationToken.None) is { } later ? (later.Limits, later.IsLimited) : default);
+        var (_, free) = await NewAsync(keys);
+        Assert.False((await AuthenticateAsync(keys, free))!.IsLimited);
+    }
+
+    [Fact]
+    public async Task A_rotated_keys_old_secret_opens_for_as_long_as_was_said_and_not_a_moment_longer()
+    {
+        var keys = Keys(age: TimeSpan.FromHours(1));
+        var (row, old) = await NewAsync(keys);
+        Assert.NotNull(await AuthenticateAsync(keys, old));
+        var (rotated, fresh) = (await keys.RotateAsync(row, TimeSpan.FromMinutes(10), CancellationToken.None))!.Value;
+        Assert.StartsWith(rotated.Prefix, fresh, StringComparison.Ordinal);
+        Assert.Equal(row.Id, (await AuthenticateAsync(keys, fresh))!.KeyId);
+        Assert.Equal(row.Id, (await AuthenticateAsync(keys, old))!.KeyId);
+        _clock.Advance(TimeSpan.FromMinutes(10) - TimeSpan.FromMilliseconds(1));
+        Assert.NotNull(await AuthenticateAsync(keys, old));
+        _clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Null(await AuthenticateAsync(keys, old));
+        Assert.NotNull(await AuthenticateAsync(keys, fresh));
+    }
+
+    [Fact]
+    public async Task A_key_rotated_without_grace_opens_at_once_with_its_new_secret_alone()
+    {
+        var keys = Keys(age: TimeSpan.FromHours(1));
+        var (row, old) = await NewAsync(keys);
+        Assert.NotNull(await AuthenticateAsync(keys, old));
+        var (_, fresh) = (await keys.RotateAsync(row, TimeSpan.Zero, CancellationToken.None))!.Value;
+        Assert.Null(await AuthenticateAsync(keys, old));
+        Assert.NotNull(await AuthenticateAsync(keys, fresh));
+    }
+
+    [Fact]
+    public async Task A_key_rotated_twice_has_one_secret_before_and_two_who_rotate_it_at_once_do_not_both()
+    {
+        var keys = Keys();
+        var (row, first) = await NewAsync(keys);
+        var (rotated, second) = (await keys.RotateAsync(row, TimeSpan.FromHours(1), CancellationToken.None))!.Value;
+        Assert.Null(await keys.RotateAsync(row, TimeSpan.FromHours(1), CancellationToken.None));
+        var (_, third) = (await keys.RotateAsync(rotated, TimeSpan.FromHours(1), CancellationToken.None))!.Value;
+        Assert.Null(await AuthenticateAsync(keys, first));
+        Assert.NotNull(await AuthenticateAsync(keys, second));
+        Assert.NotNull(await AuthenticateAsync(keys, third));
+    }
+
+    [Fact]
+    public async Task A_revoked_key_opens_with_neither_secret_and_is_not_rotated()
+    {
+        var keys = Keys();
+        var (row, old) = await NewAsync(keys);
+        var (rotated, fresh) = (await keys.RotateAsync(row, TimeSpan.FromHours(1), CancellationToken.None))!.Value;
+        await keys.RevokeAsync(row.Id, null, CancellationToken.None);
+        Assert.Null(await AuthenticateAsync(keys, old));
+        Assert.Null(await AuthenticateAsync(keys, fresh));
+        Assert.Null(await keys.RotateAsync(rotated, TimeSpan.Zero, CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task A_key_that_ends_ends_with_both_secrets()
+    {
+        var keys = Keys(age: TimeSpan.FromHours(1));
+        var (row, old) = await NewAsync(keys, lifetime: TimeSpan.FromMinutes(5));
+        var (_, fresh) = (await keys.RotateAsync(row, TimeSpan.FromDays(1), CancellationToken.None))!.Value;
+        _clock.Advance(TimeSpan.FromMinutes(5));
+        Assert.Null(await AuthenticateAsync(keys, old));
+        Assert.Null(await AuthenticateAsync(keys, fresh));
+    }
+
     private ApiKeys Keys(TimeSpan? age = null, int max = 1_000)
         => new(database.Database, Microsoft.Extensions.Options.Options.Create(new ApiKeyOptions { CacheAge = age ?? TimeSpan.FromSeconds(1), CacheMax = max }), _clock);
 
