@@ -1,9 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 
@@ -241,7 +239,7 @@ internal static class GatewayBench
         public static async Task<Nginx> StartAsync(Uri engine)
         {
             var data = Directory.CreateTempSubdirectory("federation-nginx");
-            var port = FreePort();
+            var port = Ports.Free();
             var file = Path.Combine(data.FullName, "nginx.conf");
             await File.WriteAllTextAsync(file, $$"""
                 worker_processes 1;
@@ -283,13 +281,6 @@ internal static class GatewayBench
             process.WaitForExit();
             process.Dispose();
             data.Delete(recursive: true);
-        }
-
-        private static int FreePort()
-        {
-            using var listener = new TcpListener(IPAddress.Loopback, 0);
-            listener.Start();
-            return ((IPEndPoint)listener.LocalEndpoint).Port;
         }
 
         private static async Task<bool> AnswersAsync(HttpClient http)

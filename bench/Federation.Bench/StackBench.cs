@@ -21,7 +21,7 @@ internal static class StackBench
         var table = new Table("path", "per second");
         var builder = WebApplication.CreateBuilder();
         builder.Logging.ClearProviders();
-        builder.UseOrleans(silo => silo.UseLocalhostClustering(FreePort(), FreePort()));
+        builder.UseOrleans(silo => silo.UseLocalhostClustering(Ports.Free(), Ports.Free()));
         builder.Services.AddGrpc();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, endpoint => endpoint.Protocols = HttpProtocols.Http2));
         await using var app = builder.Build();
@@ -86,13 +86,6 @@ internal static class StackBench
             rates.Add(count / clock.Elapsed.TotalSeconds);
         }
         return rates;
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new System.Net.Sockets.TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private sealed class EchoService : Echo.EchoBase

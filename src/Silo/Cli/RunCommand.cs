@@ -1,12 +1,13 @@
 using System.CommandLine;
 using System.Net;
+using Federation.Protocol.Machine;
 using Federation.Silo.Accounts;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Cli;
@@ -93,8 +94,7 @@ internal static class RunCommand
     {
         try
         {
-            if (OperatingSystem.IsWindows()) Directory.CreateDirectory(path);
-            else Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            PrivateFile.EnsureDirectory(path);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

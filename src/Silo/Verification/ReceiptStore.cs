@@ -161,7 +161,7 @@ internal sealed class ReceiptStore(HubDatabase database)
             Credited,
             Dc,
             Node_id,
-            DateTimeOffset.FromUnixTimeMilliseconds(Created_at),
+            UnixTime.At(Created_at),
             Objection ?? string.Empty);
     }
 }

@@ -36,7 +36,7 @@ internal sealed class AuditQueue(HubDatabase database)
         async connection =>
         {
             var rows = await connection.QueryAsync<Row>(DrawnSql, new { limit, @operator = OperatorAccount.AccountId });
-            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, JobKinds.TryParse(row.Kind, out var kind) ? kind : JobKind.Chat, row.Model, row.Dc, row.IsHubs != 0, [.. row.Beacon], DateTimeOffset.FromUnixTimeMilliseconds(row.DrawnAt))).ToImmutableArray();
+            return rows.Select(row => new DrawnAudit(row.ReceiptId, row.NodeId, row.JobId, JobKinds.TryParse(row.Kind, out var kind) ? kind : JobKind.Chat, row.Model, row.Dc, row.IsHubs != 0, [.. row.Beacon], UnixTime.At(row.DrawnAt))).ToImmutableArray();
         },
         cancellationToken);
 

@@ -120,7 +120,6 @@ internal sealed class Auditor(
         catch (OperationCanceledException) when (scores.Count > 0)
         {
             // The threshold holds for any number of answers.
-            return AlarmReview.Of(sum, scores, options.Value);
         }
         return AlarmReview.Of(sum, scores, options.Value);
     }

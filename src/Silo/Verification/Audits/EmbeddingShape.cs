@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
+using static Federation.Silo.Verification.Audits.BodySpelling;
 
 namespace Federation.Silo.Verification.Audits;
 
@@ -50,8 +50,7 @@ internal sealed record EmbeddingShape(ImmutableArray<(string Name, string? Raw)>
                 }
             }
             if (fields.Count(field => field.Item1 is "model") != 1 || fields.Count(field => field.Item1 is "input") != 1 || lengths.Sum(length => (long)length) > options.MaxPromptCharacters) return false;
-            var colon = body.IndexOf((byte)':');
-            shape = new EmbeddingShape(fields.ToImmutable(), lengths, isList, body[colon + 1] == (byte)' ');
+            shape = new EmbeddingShape(fields.ToImmutable(), lengths, isList, BodySpelling.IsSpaced(body));
             return true;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -77,7 +76,7 @@ internal sealed record EmbeddingShape(ImmutableArray<(string Name, string? Raw)>
     /// <param name="random">Unpredictable to nodes.</param>
     public byte[] Write(string model, Random random)
     {
-        var (comma, colon) = IsSpaced ? (", ", ": ") : (",", ":");
+        var (comma, colon) = BodySpelling.Of(IsSpaced);
         var texts = Lengths.Select(length => Quote(CanaryText.Statement(length, random))).ToArray();
         var input = IsList ? $"[{string.Join(comma, texts)}]" : texts[0];
         var fields = Fields.Select(field => $"{Quote(field.Name)}{colon}{field.Raw ?? (field.Name == "model" ? Quote(model) : input)}");
@@ -87,6 +86,4 @@ internal sealed record EmbeddingShape(ImmutableArray<(string Name, string? Raw)>
     private static bool IsCount(JsonElement value) => value.ValueKind is JsonValueKind.Number && value.TryGetInt32(out var count) && count is > 0 and <= DimensionsMax;
 
     private static int LengthOf(JsonElement text) => (text.GetString() ?? throw new JsonException("No text.")).Length;
-
-    private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
 }

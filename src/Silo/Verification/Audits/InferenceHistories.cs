@@ -26,5 +26,5 @@ internal sealed class InferenceHistories(HubDatabase database)
         INSERT INTO inference_histories (node_id, weights, history, updated_at) VALUES (@NodeId, @Weights, @Json, @Now)
         ON CONFLICT (node_id, weights) DO UPDATE SET history = excluded.history, updated_at = excluded.updated_at
         """,
-        new { NodeId = nodeId, history.Weights, history.Json, Now = now.ToUnixTimeMilliseconds() });
+        new { NodeId = nodeId, history.Weights, history.Json, Now = UnixTime.Ms(now) });
 }

@@ -3,8 +3,8 @@ using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
+using static Federation.Silo.Verification.Audits.BodySpelling;
 
 namespace Federation.Silo.Verification.Audits;
 
@@ -53,8 +53,7 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
                 if (fields.Count == FieldsMax || FieldOf(property) is not { } field) return false;
                 fields.Add(field);
             }
-            var colon = body.IndexOf((byte)':');
-            shape = new RequestShape(fields.ToImmutable(), colon >= 0 && colon + 1 < body.Length && body[colon + 1] == (byte)' ');
+            shape = new RequestShape(fields.ToImmutable(), BodySpelling.IsSpaced(body));
             if (shape.IsUsable(options)) return true;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -111,7 +110,7 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
     public byte[] Write(string model, string? template, Random random)
     {
         var body = new StringBuilder();
-        var (comma, colon) = IsSpaced ? (", ", ": ") : (",", ":");
+        var (comma, colon) = BodySpelling.Of(IsSpaced);
         body.Append('{').AppendJoin(comma, Fields.Select(field => $"{Quote(field.Name)}{colon}{Value(field)}")).Append('}');
         return Encoding.UTF8.GetBytes(body.ToString());
 
@@ -141,9 +140,6 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
     }
 
     private static string UsualLimit(CanaryOptions options, Random random) => random.Next(options.MinTokens, Math.Max(options.MinTokens, options.MaxTokens) + 1).ToString(CultureInfo.InvariantCulture);
-
-    /// <summary>As clients escape: no more than JSON asks for.</summary>
-    private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
 
     private bool IsUsable(CanaryOptions options)
     {

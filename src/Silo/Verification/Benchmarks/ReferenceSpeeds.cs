@@ -63,18 +63,24 @@ internal sealed class ReferenceSpeeds(SpeedStore store, HardwareClasses classes,
     public async ValueTask<ReferenceSpeed> FindAsync(string hardwareClass, string weights, long claimedBytes, string payee, CancellationToken cancellationToken)
     {
         var bytes = await sizes.CountedAsync(weights, claimedBytes, payee, cancellationToken);
-        var measured = await Measured(hardwareClass, weights).WaitAsync(cancellationToken);
-        return SpeedRules.Reference(measured, payee, classes.TimesOf(hardwareClass, bytes), options.Value) with { ModelBytes = bytes };
+        return await ReferenceAsync(hardwareClass, weights, bytes, payee, cancellationToken);
     }
 
     /// <summary>What work with a model is paid by, for a payee: by the references of his class and of every better one.</summary>
     /// <inheritdoc cref="FindAsync"/>
     public async ValueTask<PayRate> PayRateAsync(string hardwareClass, string weights, long claimedBytes, string payee, CancellationToken cancellationToken)
     {
-        var own = await FindAsync(hardwareClass, weights, claimedBytes, payee, cancellationToken);
+        var bytes = await sizes.CountedAsync(weights, claimedBytes, payee, cancellationToken);
+        var own = await ReferenceAsync(hardwareClass, weights, bytes, payee, cancellationToken);
         var better = new List<(HardwareClass, TokenTimes)>();
-        foreach (var other in classes.NotBelow(hardwareClass)) better.Add((other, (await FindAsync(other.Name, weights, claimedBytes, payee, cancellationToken)).Times));
-        return PayRate.Of(classes.Find(hardwareClass), own.Times, better) with { ModelBytes = own.ModelBytes };
+        foreach (var other in classes.NotBelow(hardwareClass)) better.Add((other, (await ReferenceAsync(other.Name, weights, bytes, payee, cancellationToken)).Times));
+        return PayRate.Of(classes.Find(hardwareClass), own.Times, better) with { ModelBytes = bytes };
+    }
+
+    private async ValueTask<ReferenceSpeed> ReferenceAsync(string hardwareClass, string weights, long bytes, string payee, CancellationToken cancellationToken)
+    {
+        var measured = await Measured(hardwareClass, weights).WaitAsync(cancellationToken);
+        return SpeedRules.Reference(measured, payee, classes.TimesOf(hardwareClass, bytes), options.Value) with { ModelBytes = bytes };
     }
 
     /// <summary>What was read a while ago at most; whoever is the first to want it anew reads for all who come meanwhile.</summary>

@@ -33,7 +33,7 @@ internal sealed class SlotRoom(ChallengeRoom challenges, Neighbourhood neighbour
         var now = Time.GetUtcNow();
         var epoch = EpochClosing.EpochOf(now);
         var row = await epochs.FindAsync(epoch, cancellationToken) ?? throw new InvalidOperationException($"Epoch {epoch} has no secret yet.");
-        var (begin, end) = (DateTimeOffset.FromUnixTimeMilliseconds(epoch * EpochClosing.EpochMs), DateTimeOffset.FromUnixTimeMilliseconds((epoch + 1) * EpochClosing.EpochMs));
+        var (begin, end) = (EpochClosing.BeginOf(epoch), EpochClosing.BeginOf(epoch + 1));
         string[] groups = node.Network.Length > 0
             ? [CommonSlotSchedule.AccountGroup(node.AccountId), CommonSlotSchedule.NetworkGroup(node.Network)]
             : [CommonSlotSchedule.AccountGroup(node.AccountId)];

@@ -24,6 +24,9 @@ internal sealed partial class EpochClosing(EpochStore store, HubIdentity hub, IO
     /// <summary>The epoch of a moment.</summary>
     public static long EpochOf(DateTimeOffset at) => at.ToUnixTimeMilliseconds() / EpochMs;
 
+    /// <summary>When an epoch begins, and the one before it ends.</summary>
+    public static DateTimeOffset BeginOf(long epoch) => DateTimeOffset.FromUnixTimeMilliseconds(epoch * EpochMs);
+
     /// <summary>Does what is due.</summary>
     public async Task LookAsync(CancellationToken cancellationToken)
     {

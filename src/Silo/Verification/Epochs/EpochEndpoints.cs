@@ -69,7 +69,7 @@ internal sealed record EpochJson(
         var (isRooted, isRevealed) = (row.State is not EpochState.Open, row.State is EpochState.Revealed);
         return new EpochJson(
             row.Epoch,
-            DateTimeOffset.FromUnixTimeMilliseconds(row.Epoch * EpochClosing.EpochMs),
+            EpochClosing.BeginOf(row.Epoch),
             row.State.ToString().ToLowerInvariant(),
             Convert.ToHexStringLower(row.Commitment),
             row.CommittedAt,

@@ -95,7 +95,7 @@ internal sealed class EpochStore(HubDatabase database)
                 UPDATE earnings SET epoch = @epoch WHERE id IN (
                   SELECT id FROM earnings WHERE epoch IS NULL AND receipt_id IS NOT NULL AND credited_at IS NOT NULL AND credited_at < @end ORDER BY credited_at LIMIT @batchMax)
                 """,
-                new { epoch, end = (epoch + 1) * 3_600_000, batchMax },
+                new { epoch, end = (epoch + 1) * EpochClosing.EpochMs, batchMax },
                 transaction)
             : null,
         cancellationToken);
