@@ -6,6 +6,7 @@ var root = new RootCommand("federation-hub: pools contributors' GPUs into one Op
     RunCommand.Create(),
     AccountCommand.Create(),
     KeyCommand.Create(),
+    UsageCommand.Create(),
     JoinTokenCommand.Create(),
     VerifyReceiptCommand.Create(),
     EpochCommand.Create(),

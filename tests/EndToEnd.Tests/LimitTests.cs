@@ -189,6 +189,27 @@ public sealed class LimitTests(LimitedHub shared, ITestOutputHelper output) : Sh
         (await admin.PostAsync("/v1/keys/key_any/rotate", body)).ExpectError(HttpStatusCode.BadRequest, null, "'grace_seconds' must be 0 to 604800.");
     }
 
+    [Fact]
+    public async Task What_was_used_is_reported_by_day_model_and_key_as_json_and_as_csv()
+    {
+        using var admin = Hub.Client();
+        var (account, key) = await admin.CreateAccountAsync("thrifty");
+        using var client = new HubClient(Hub.Api, key);
+        for (var i = 0; i < 3; i++) (await client.ChatAsync(SharedHub.SteadyModel)).Expect(HttpStatusCode.OK);
+        // An answer is on record a moment after its client has it.
+        await Patience.UntilAsync(async () => (await client.GetAsync("/v1/usage?group_by=model")).Expect(HttpStatusCode.OK).Json["data"]!.AsArray().Sum(line => line!["requests"]!.GetValue<int>()) == 3, "three answers on record");
+        var line = (await client.GetAsync("/v1/usage?group_by=day,model,key")).Expect(HttpStatusCode.OK).Json["data"]!.AsArray().First()!;
+        Assert.Equal(SharedHub.SteadyModel, line["model"]!.ToString());
+        Assert.StartsWith("key_", line["key_id"]!.ToString(), StringComparison.Ordinal);
+        Assert.True(line["total_tokens"]!.GetValue<long>() > 0);
+        var (code, said) = await HubProcess.CommandAsync("usage", "--account", account, "--by", "model", "--csv", "--hub", Hub.Api.ToString(), "--key-file", Path.Combine(Hub.Data, "admin.key"));
+        Assert.Equal(0, code);
+        Assert.StartsWith($"model,requests,prompt_tokens,completion_tokens,total_tokens,cloud_tokens,cost_microcredits\n{SharedHub.SteadyModel},3,", said.ReplaceLineEndings("\n"), StringComparison.Ordinal);
+        (await client.GetAsync("/v1/usage?account=acct_operator")).ExpectError(HttpStatusCode.Forbidden, "insufficient_permissions", "Only an admin");
+        (await client.GetAsync("/v1/usage?group_by=hour")).ExpectError(HttpStatusCode.BadRequest, null, "'group_by' must be some of: day, model, key.");
+        Assert.Empty((await admin.GetAsync("/v1/usage?account=acct_none")).Expect(HttpStatusCode.OK).Json["data"]!.AsArray());
+    }
+
     private async Task<HubClient> ClientAsync(string tier)
     {
         using var admin = Hub.Client();

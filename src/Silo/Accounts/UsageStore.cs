@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Data.Common;
 using Dapper;
+using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Storage;
 using static Federation.Silo.Storage.UnixTime;
@@ -15,6 +16,8 @@ internal sealed record UsageOnRecord(UsedSoFar Used, ImmutableArray<DateTimeOffs
 /// <summary>What accounts have used, from the record of jobs. A job counts on the day it was asked for.</summary>
 internal sealed class UsageStore(HubDatabase database)
 {
+    private const long MsPerDay = 86_400_000;
+
     /// <summary>Of an account, in the day that holds this moment.</summary>
     public Task<UsageOnRecord> OfAccountAsync(string accountId, DateTimeOffset at, CancellationToken cancellationToken) => database.ReadAsync(
         connection => ReadAsync(connection, "account_id = @accountId", new { accountId, keyId = string.Empty, day = Ms(Periods.StartOfDay(at)), minute = Ms(at - RequestWindow.Span) }, monthSpend: 0),
@@ -30,6 +33,37 @@ internal sealed class UsageStore(HubDatabase database)
             return await ReadAsync(connection, "account_id = @accountId AND key_id = @keyId", parameters, spent);
         },
         cancellationToken);
+
+    /// <summary>One page of a report, and where the next begins; <see langword="null"/> where there is none.</summary>
+    /// <remarks>From the record of jobs, by its index of account and time: what is asked for seldom costs nothing where every request goes.</remarks>
+    public Task<(ImmutableArray<UsageLine> Lines, int? Next)> ReportAsync(UsageQuery query, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var groups = new List<string>();
+            if (query.Groups.HasFlag(UsageGroups.Day)) groups.Add($"created_at / {MsPerDay}");
+            if (query.Groups.HasFlag(UsageGroups.Model)) groups.Add("model");
+            if (query.Groups.HasFlag(UsageGroups.Key)) groups.Add("COALESCE(key_id, '')");
+            var by = groups.Count > 0 ? $"GROUP BY {string.Join(", ", groups)} ORDER BY {string.Join(", ", groups)}" : "GROUP BY account_id";
+            var rows = (await connection.QueryAsync<Line>(
+                $"""
+                 SELECT {(query.Groups.HasFlag(UsageGroups.Day) ? $"created_at / {MsPerDay}" : "CAST(NULL AS bigint)")} AS day,
+                        {(query.Groups.HasFlag(UsageGroups.Model) ? "model" : "CAST(NULL AS text)")} AS model,
+                        {(query.Groups.HasFlag(UsageGroups.Key) ? "COALESCE(key_id, '')" : "CAST(NULL AS text)")} AS key_id,
+                        CAST(SUM(CASE WHEN id LIKE '%~%' THEN 0 ELSE 1 END) AS bigint) AS requests,
+                        CAST(SUM(prompt_tokens) AS bigint) AS prompt_tokens,
+                        CAST(SUM(completion_tokens) AS bigint) AS completion_tokens,
+                        CAST(SUM(CASE WHEN provider IS NOT NULL THEN prompt_tokens + completion_tokens ELSE 0 END) AS bigint) AS cloud_tokens,
+                        CAST(SUM(price) AS bigint) AS cost
+                 FROM jobs WHERE account_id = @AccountId AND created_at >= @start AND created_at < @end
+                 {by} LIMIT @limit OFFSET @Cursor
+                 """,
+                new { query.AccountId, query.Cursor, limit = query.Limit + 1, start = MsOf(query.Start), end = MsOf(query.End.AddDays(1)) })).AsList();
+            int? next = rows.Count > query.Limit ? query.Cursor + query.Limit : null;
+            return (rows.Take(query.Limit).Select(row => row.ToLine()).ToImmutableArray(), next);
+        },
+        cancellationToken);
+
+    private static long MsOf(DateOnly day) => Ms(new DateTimeOffset(day.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero));
 
     private static async Task<UsageOnRecord> ReadAsync(DbConnection connection, string whose, object parameters, long monthSpend)
     {
@@ -53,5 +87,27 @@ internal sealed class UsageStore(HubDatabase database)
         public required long Cloud_tokens { get; init; }
 
         public required long Spend { get; init; }
+    }
+
+    private sealed class Line
+    {
+        public long? Day { get; init; }
+
+        public string? Model { get; init; }
+
+        public string? Key_id { get; init; }
+
+        public required long Requests { get; init; }
+
+        public required long Prompt_tokens { get; init; }
+
+        public required long Completion_tokens { get; init; }
+
+        public required long Cloud_tokens { get; init; }
+
+        public required long Cost { get; init; }
+
+        public UsageLine ToLine() => new(
+            Day is { } day ? DateOnly.FromDateTime(At(day * MsPerDay).UtcDateTime) : null, Model, Key_id, Requests, Prompt_tokens, Completion_tokens, Cloud_tokens, new Microcredits(Cost));
     }
 }

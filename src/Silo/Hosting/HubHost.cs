@@ -78,6 +78,7 @@ internal static class HubHost
         app.MapAnthropic();
         app.MapAccounts();
         app.MapKeys();
+        app.MapUsage();
         app.MapPricing();
         app.MapNodes();
         app.MapVerification();
