@@ -30,5 +30,5 @@ internal sealed class TranslatedApi(InferenceGate gate, IOptions<GatewayOptions>
     }
 
     /// <summary>Has a translated request answered, or says why not.</summary>
-    public Task RunAsync(HttpContext http, Protocol.OpenAi.JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink) => gate.RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()), sink);
+    public Task RunAsync(HttpContext http, Protocol.OpenAi.JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink) => gate.RunAsync(http, kind, body, sink);
 }

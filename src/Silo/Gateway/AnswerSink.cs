@@ -6,10 +6,14 @@ using Federation.Protocol.OpenAi;
 namespace Federation.Silo.Gateway;
 
 /// <summary>What is known of an answer when it begins.</summary>
-/// <param name="NodeId">Who answers.</param>
+/// <param name="NodeId">Who answers; empty where it is no node.</param>
 /// <param name="Attempts">Nodes that were asked, this one counted.</param>
 /// <param name="Queued">How long the request waited for a node.</param>
-internal sealed record AnswerHead(string NodeId, int Attempts, TimeSpan Queued);
+internal sealed record AnswerHead(string NodeId, int Attempts, TimeSpan Queued)
+{
+    /// <summary>Which way the answer comes: <c>nodes</c>, or <c>cloud:</c> and the provider's name.</summary>
+    public string Route { get; init; } = "nodes";
+}
 
 /// <summary>
 /// Where the answer to an OpenAI request goes: to a client as it is, into another API's words, or into a job's record. Each request ends in exactly one of <see cref="CompleteAsync"/>,
@@ -105,7 +109,8 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
     /// <summary>Sets the headers that say who answered.</summary>
     public static void Describe(HttpResponse response, AnswerHead head)
     {
-        response.Headers["x-federation-node"] = head.NodeId;
+        if (head.NodeId.Length > 0) response.Headers["x-federation-node"] = head.NodeId;
+        response.Headers["x-federation-route"] = head.Route;
         response.Headers["x-federation-attempts"] = head.Attempts.ToString(CultureInfo.InvariantCulture);
         response.Headers["x-federation-queue-ms"] = ((long)head.Queued.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
     }

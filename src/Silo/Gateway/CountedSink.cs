@@ -7,7 +7,7 @@ namespace Federation.Silo.Gateway;
 internal sealed class CountedSink(AnswerSink client, Reservation reservation) : AnswerSink
 {
     /// <summary>Whose answer it is.</summary>
-    public InferenceRun? Run { get; set; }
+    public IAnswerRun? Run { get; set; }
 
     public override CancellationToken Gone => client.Gone;
 
@@ -43,5 +43,5 @@ internal sealed class CountedSink(AnswerSink client, Reservation reservation) : 
         return client.BreakOffAsync(error);
     }
 
-    private void End() => reservation.End(Run?.DeliveredTokens ?? 0, 0, 0);
+    private void End() => reservation.End(Run?.DeliveredTokens ?? 0, Run?.PaidMicrocredits ?? 0, Run?.CloudTokens ?? 0);
 }

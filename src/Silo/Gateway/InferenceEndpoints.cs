@@ -1,10 +1,14 @@
+using System.Collections.Immutable;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Hubs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
+using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Hubs;
 using Federation.Silo.Models;
+using Federation.Silo.Pricing;
+using Federation.Silo.Providers;
 using Federation.Silo.Verification.Audits;
 using Microsoft.Extensions.Options;
 
@@ -35,6 +39,9 @@ internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMem
 {
     /// <summary>What the request is part of; a client that waits for its answer by default.</summary>
     public CallOrigin Origin { get; init; }
+
+    /// <summary>What the answer may cost; <see langword="null"/> where the caller's credits are the only limit.</summary>
+    public Microcredits? MaxCost { get; init; }
 }
 
 /// <summary>What a request is part of: it sets its place beside others, and may set its price.</summary>
@@ -56,6 +63,7 @@ internal sealed class InferenceGate(
     HubDirectoryView directory,
     HubDrain drain,
     LeaseDispatcher dispatcher,
+    Clouds clouds,
     Reservations reservations,
     Settlements settlements,
     Abandonments abandonments,
@@ -70,8 +78,15 @@ internal sealed class InferenceGate(
     public async Task HandleAsync(HttpContext http, JobKind kind)
     {
         var sink = new OpenAiSink(http);
-        if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is { } body) await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()), sink);
-        else await sink.RefuseAsync(OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes));
+        if (await RequestBody.ReadAsync(http, options.Value.MaxBodyBytes) is not { } body) await sink.RefuseAsync(OpenAiError.BodyTooLarge(options.Value.MaxBodyBytes));
+        else await RunAsync(http, kind, body, sink);
+    }
+
+    /// <summary>Answers what came over HTTP, with what its headers say of it.</summary>
+    public async Task RunAsync(HttpContext http, JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink)
+    {
+        if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var maxCost) is { } error) await sink.RefuseAsync(error);
+        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = maxCost }, sink);
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
@@ -85,13 +100,14 @@ internal sealed class InferenceGate(
         var settled = Task.CompletedTask;
         try
         {
-            var (head, model, error) = await CheckAsync(call, sink.Gone);
-            if (head is null)
+            var (asked, error) = await CheckAsync(call, sink.Gone);
+            if (asked is null)
             {
                 await sink.RefuseAsync(error!);
                 return;
             }
-            var ask = new AdmissionRequest(call.RequestId, call.Caller.KeyId, call.Kind, model!.Name, call.Body.Length / limits.Value.BytesPerToken, MaxTokensOf(head, call.Kind)) { KeyLimits = call.Caller.Limits };
+            var head = asked.Head;
+            var ask = new AdmissionRequest(call.RequestId, call.Caller.KeyId, call.Kind, head.Model, call.Body.Length / limits.Value.BytesPerToken, MaxTokensOf(head, call.Kind)) { KeyLimits = call.Caller.Limits };
             var (admission, reservation) = await reservations.AdmitAsync(call.Caller.AccountId, ask, sink.Gone);
             if (RateLimits.Of(admission) is { } levels) sink.Tell(levels);
             if (admission.Refusal is { } refusal)
@@ -99,8 +115,7 @@ internal sealed class InferenceGate(
                 await sink.RefuseAsync(LimitErrors.Of(refusal, head.Model, call.Kind));
                 return;
             }
-            // From here on the model goes by the name its nodes know it by.
-            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head with { Model = model.Name }, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin }, sink, reservation);
+            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin }, asked, call.MaxCost, sink, reservation);
         }
         finally
         {
@@ -117,38 +132,70 @@ internal sealed class InferenceGate(
 
     /// <summary>Runs what was admitted.</summary>
     /// <returns>Completes, and never fails, when what was answered is on record.</returns>
-    private async Task<Task> RunAsync(InferenceRequest request, AnswerSink sink, Reservation reservation)
+    private async Task<Task> RunAsync(InferenceRequest request, Asked asked, Microcredits? maxCost, AnswerSink sink, Reservation reservation)
     {
         // Where nothing is counted, nothing stands between the run and its client.
         var counted = reservation.IsOver ? null : new CountedSink(sink, reservation);
-        var run = new InferenceRun(request, counted ?? sink, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
-        if (counted is not null) counted.Run = run;
+        var client = counted ?? sink;
+        var overflow = asked.Model is not null && !asked.Routes.IsEmpty ? new OverflowSink(client) : null;
+        IAnswerRun run = asked.Model is null ? ToCloud(null)
+            : new InferenceRun(request, overflow ?? client, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
         try
         {
+            if (counted is not null) counted.Run = run;
+            await run.ExecuteAsync();
+            if (overflow?.Unanswered is not { } unanswered) return run.Settled;
+            run = ToCloud(unanswered);
+            if (counted is not null) counted.Run = run;
             await run.ExecuteAsync();
             return run.Settled;
         }
         finally
         {
-            reservation.End(run.DeliveredTokens, 0, 0);
+            reservation.End(run.DeliveredTokens, run.PaidMicrocredits, run.CloudTokens);
         }
+
+        IAnswerRun ToCloud(OpenAiError? otherwise) => clouds.Run(request, asked.Routes, asked.Tokens!, maxCost, client, reservation, otherwise);
     }
 
     /// <summary>Nobody waits for work in the background, so it takes what those leave who do.</summary>
     private Admission InTurn(Admission admission, CallOrigin origin) => origin is CallOrigin.Client ? admission : admission with { Weight = admission.Weight * pool.Value.BackgroundWeight };
 
     /// <summary>What can be known of a request without asking anybody about its caller.</summary>
-    /// <returns>Head and model, or what speaks against it.</returns>
-    private async ValueTask<(RequestHead? Head, KnownModel? Model, OpenAiError? Error)> CheckAsync(InferenceCall call, CancellationToken cancellationToken)
+    /// <returns>What is asked of whom, or what speaks against it.</returns>
+    private async ValueTask<(Asked? Asked, OpenAiError? Error)> CheckAsync(InferenceCall call, CancellationToken cancellationToken)
     {
-        if (settlements.IsFull) return (null, null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
-        if (!RequestHead.TryRead(call.Body.Span, call.Kind, out var head, out var error)) return (null, null, error);
-        if (await directory.FindModelAsync(head.Model, cancellationToken) is not { } model) return (null, null, OpenAiError.UnknownModel(head.Model));
-        if (model.Capabilities.Length > 0 && !model.Capabilities.Contains(call.Kind.Word()))
-            return (null, null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
-        if (!call.Caller.MayUse(model.Name)) return (null, null, LimitErrors.ModelNotAllowed($"The API key does not have access to model `{head.Model}`."));
-        return (head, model, null);
+        if (settlements.IsFull) return (null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
+        if (!RequestHead.TryRead(call.Body.Span, call.Kind, out var head, out var error)) return (null, error);
+        var routes = clouds.Find(head.Model, call.Kind);
+        // A model that a cloud has need not be looked for once more among nodes that have just come.
+        var model = await directory.FindModelAsync(head.Model, cancellationToken, insist: routes.IsEmpty);
+        if (model is { Capabilities.Length: > 0 } && !model.Capabilities.Contains(call.Kind.Word()))
+        {
+            if (routes.IsEmpty) return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
+            model = null;
+        }
+        if (model is null && routes.IsEmpty) return (null, clouds.Find(head.Model, null).IsEmpty ? OpenAiError.UnknownModel(head.Model) : OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}.", "model", "unsupported_model"));
+        // From here on the model goes by the name its nodes know it by.
+        var name = model?.Name ?? head.Model;
+        if (!call.Caller.MayUse(name)) return (null, LimitErrors.ModelNotAllowed($"The API key does not have access to model `{head.Model}`."));
+        if (model is not null && !clouds.Overflow) routes = [];
+        RequestTokens? tokens = null;
+        if (!routes.IsEmpty && !RequestTokens.TryRead(call.Body.Span, call.Kind, out tokens, out error))
+        {
+            // What cannot be priced may still be to a node's taste.
+            if (model is null) return (null, error);
+            routes = [];
+        }
+        return (new Asked(head with { Model = name }, model, routes, tokens), null);
     }
+
+    /// <summary>What is asked, and of whom it can be.</summary>
+    /// <param name="Head">With the name that its nodes know the model by.</param>
+    /// <param name="Model">That nodes have; <see langword="null"/> where clouds alone do.</param>
+    /// <param name="Routes">Clouds that are asked, where there is no node or none can answer.</param>
+    /// <param name="Tokens">What it may come to; set where there are routes.</param>
+    private sealed record Asked(RequestHead Head, KnownModel? Model, ImmutableArray<CloudRoute> Routes, RequestTokens? Tokens);
 
     /// <summary>The most tokens an answer may have by the client's own words; vectors have none.</summary>
     private static long? MaxTokensOf(RequestHead head, JobKind kind) => kind is JobKind.Embedding ? 0 : Math.Min(head.MaxTokens ?? 0, TierOptions.LimitMax) * head.Choices is > 0 and var tokens ? tokens : null;

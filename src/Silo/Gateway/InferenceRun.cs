@@ -38,7 +38,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// </remarks>
 internal sealed partial class InferenceRun(
     InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
-    GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger)
+    GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger) : IAnswerRun
 {
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
     private readonly long _startedAt = time.GetTimestamp();
@@ -55,13 +55,13 @@ internal sealed partial class InferenceRun(
 
     private CancellationToken ClientGone => sink.Gone;
 
-    /// <summary>Completes, and never fails, when what was answered is on record.</summary>
+    /// <inheritdoc/>
     public Task Settled { get; private set; } = Task.CompletedTask;
 
     /// <summary>Prompt and completion tokens of what was delivered, of all nodes that had a part in it, as far as it is settled.</summary>
     public long DeliveredTokens { get; private set; }
 
-    /// <summary>Answers the request, or says why not.</summary>
+    /// <inheritdoc/>
     public async Task ExecuteAsync()
     {
         while (true)

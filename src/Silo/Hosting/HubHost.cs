@@ -12,6 +12,7 @@ using Federation.Silo.Jobs;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Pricing;
+using Federation.Silo.Providers;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Accrual;
@@ -55,6 +56,10 @@ internal static class HubHost
         builder.AddGateway();
         builder.Services.AddValidated<PricingOptions, PricingOptionsValidator>(PricingOptions.SectionName);
         builder.Services.AddPricing();
+        builder.Services.AddValidated<CloudOptions, CloudOptionsValidator>(CloudOptions.SectionName);
+        builder.Services.AddSingleton<CloudRoutes>();
+        builder.Services.AddSingleton<Clouds>();
+        builder.Services.AddSingleton<Quotes>();
         builder.AddVerificationSettings();
         builder.AddBackgroundSettings();
         builder.RequireGoodSettings(file);

@@ -21,9 +21,13 @@ internal sealed partial class HubDirectoryView(IGrainFactory grains, IOptions<Hu
             : new ValueTask<HubDirectory>(RefreshAsync(options.Value.DirectoryAge, cancellationToken));
 
     /// <summary>A known model; asks again before it says that there is none. "llama3.2" finds "llama3.2:latest", as with Ollama itself.</summary>
-    public async ValueTask<KnownModel?> FindModelAsync(string name, CancellationToken cancellationToken)
+    /// <param name="name">As a client wrote it.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
+    /// <param name="insist">Whether it asks again.</param>
+    public async ValueTask<KnownModel?> FindModelAsync(string name, CancellationToken cancellationToken, bool insist = true)
     {
         if (TryFind(await GetAsync(cancellationToken), name, out var model)) return model;
+        if (!insist) return null;
         // Somebody who has just started a node should not be told that its model does not exist. At most ten such looks a second.
         return TryFind(await RefreshAsync(TimeSpan.FromMilliseconds(100), cancellationToken), name, out model) ? model : null;
     }

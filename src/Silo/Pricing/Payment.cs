@@ -102,6 +102,12 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
     /// <summary>What the job may come to in tokens.</summary>
     public RequestTokens Tokens => tokens;
 
+    /// <summary>What is held now; nothing where the route is free.</summary>
+    public long HeldMicrocredits => _held?.Amount.Value ?? 0;
+
+    /// <summary>The most tokens that the job may come to, prompt and answers.</summary>
+    public long MaxTokens => tokens.MaxPrompt(payments.Options) + (_held?.CompletionTokens ?? tokens.MaxCompletion(payments.Options));
+
     /// <summary>What an answer costs: never more than was held.</summary>
     /// <param name="promptTokens">As counted; of negative ones and those beyond the bound nothing is paid.</param>
     /// <param name="completionTokens">As counted.</param>

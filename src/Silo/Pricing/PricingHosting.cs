@@ -8,6 +8,5 @@ internal static class PricingHosting
     {
         services.AddSingleton<PriceList>();
         services.AddSingleton<Payments>();
-        services.AddSingleton<Quotes>();
     }
 }

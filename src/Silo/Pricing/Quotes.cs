@@ -4,12 +4,13 @@ using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
+using Federation.Silo.Providers;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Pricing;
 
 /// <summary><c>POST /v1/quote</c>: what a request would cost, without asking anybody for it.</summary>
-internal sealed class Quotes(HubDirectoryView directory, PriceList prices, IOptions<PricingOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time)
+internal sealed class Quotes(HubDirectoryView directory, PriceList prices, Clouds clouds, IOptions<PricingOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time)
 {
     /// <summary>Answers a quote, or says what is wrong with the question.</summary>
     public async Task<IResult> AnswerAsync(HttpContext http)
@@ -43,6 +44,7 @@ internal sealed class Quotes(HubDirectoryView directory, PriceList prices, IOpti
         var routes = new List<(string, Price)>();
         if (await directory.FindModelAsync(question.Model, cancellationToken) is { } model && (model.Capabilities.Length == 0 || model.Capabilities.Contains(question.Kind.Word())))
             routes.Add((PriceRule.Nodes, prices.OnNodes(model.Name)));
+        if (routes.Count == 0 || clouds.Overflow) routes.AddRange(clouds.Find(question.Model, question.Kind).Select(route => (route.Name, route.Price)));
         return routes;
     }
 
