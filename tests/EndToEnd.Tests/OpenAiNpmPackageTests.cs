@@ -90,6 +90,48 @@ public sealed class OpenAiNpmPackageTests(DemoHub demo, ITestOutputHelper output
     }
 
     [Fact]
+    public async Task It_has_a_response_made_retrieved_and_deleted()
+    {
+        var seen = await RunAsync("response");
+        Assert.Equal(("42", "completed", true, 404), (seen["text"]!.ToString(), seen["status"]!.ToString(), seen["same"]!.GetValue<bool>(), seen["gone"]!.GetValue<int>()));
+        Assert.Equal((DemoHub.PromptTokens, DemoHub.CompletionTokens), (seen["usage"]!["input_tokens"]!.GetValue<int>(), seen["usage"]!["output_tokens"]!.GetValue<int>()));
+    }
+
+    [Fact]
+    public async Task It_streams_a_response()
+    {
+        var seen = await RunAsync("responseStream");
+        var types = seen["types"]!.AsArray().Select(type => type!.ToString()).ToList();
+        Assert.Equal(("42", "completed"), (seen["text"]!.ToString(), seen["status"]!.ToString()));
+        Assert.Equal(["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"], types[..4]);
+        Assert.Equal(["response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed"], types[^4..]);
+        Assert.Equal(DemoHub.CompletionTokens, seen["usage"]!["output_tokens"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public async Task Its_response_stream_helper_puts_the_answer_together() => Assert.Equal("42", (await RunAsync("responseStreamHelper"))["text"]!.ToString());
+
+    [Fact]
+    public async Task A_response_goes_on_from_the_one_before()
+    {
+        var seen = await RunAsync("responseGoesOn");
+        Assert.Equal(seen["first"]!.ToString(), seen["previous"]!.ToString());
+        Assert.StartsWith("resp_", seen["first"]!.ToString(), StringComparison.Ordinal);
+        // The whole conversation is read again, without the instructions of before.
+        Assert.True(seen["tokens"]![1]!.GetValue<int>() > DemoHub.PromptTokens, seen.ToJsonString());
+    }
+
+    [Theory]
+    [InlineData("responseOfNobody", "previous_response_id", "previous_response_not_found")]
+    [InlineData("responseNotKept", "previous_response_id", "previous_response_not_found")]
+    [InlineData("responseHosted", "tools[0].type", "unsupported_parameter")]
+    public async Task What_a_response_cannot_be_made_of_is_named(string scenario, string param, string code)
+    {
+        var error = await FailAsync(scenario);
+        Assert.Equal(("BadRequestError", param, code), (error["type"]!.ToString(), error["param"]!.ToString(), error["code"]!.ToString()));
+    }
+
+    [Fact]
     public Task An_abort_in_mid_stream_stops_the_engine_within_a_second()
         => AssertAbortStopsTheEngineAsync(async model => Assert.Equal(3, (await RunAsync("abort", model))["chunks"]!.GetValue<int>()));
 
@@ -98,6 +140,42 @@ public sealed class OpenAiNpmPackageTests(DemoHub demo, ITestOutputHelper output
     private Task<JsonNode> FailAsync(string scenario, string? key = null, string model = AgentProcess.Model) => AskAsync(scenario, key, model, "error");
 
     private Task<JsonNode> AskAsync(string scenario, string? key, string model, string outcome) => OpenAiScript.RunAsync(Hub, scenario, model, key, outcome);
+}
+
+/// <summary>The package with an engine that knows tools, images and JSON schemas.</summary>
+public sealed class OpenAiNpmPackageFeatureTests(ReplyingHub replying) : IClassFixture<ReplyingHub>
+{
+    [Fact]
+    public async Task It_calls_tools_and_gives_their_results()
+    {
+        var seen = await OpenAiScript.RunAsync(replying.Hub, "tools", ReplyingHub.Model);
+        Assert.Equal(("tool_calls", "add", "The tool says 42."), (seen["finish"]!.ToString(), seen["call"]!["name"]!.ToString(), seen["text"]!.ToString()));
+        Assert.Equal("""{"a":17,"b":"🦙"}""", seen["call"]!["arguments"]!.ToString());
+    }
+
+    [Fact]
+    public async Task It_asks_for_json_of_a_schema_and_shows_images()
+    {
+        var seen = await OpenAiScript.RunAsync(replying.Hub, "schema", ReplyingHub.Model);
+        Assert.Equal(42, seen["parsed"]!["answer"]!.GetValue<int>());
+        Assert.StartsWith("An image of", seen["image"]!.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_response_calls_functions_and_goes_on_with_their_results()
+    {
+        var seen = await OpenAiScript.RunAsync(replying.Hub, "responseTools", ReplyingHub.Model);
+        Assert.Equal(("call_1", "add", """{"a":17,"b":"🦙"}"""), (seen["call"]!["call_id"]!.ToString(), seen["call"]!["name"]!.ToString(), seen["call"]!["arguments"]!.ToString()));
+        Assert.Equal("The tool says 42.", seen["text"]!.ToString());
+    }
+
+    [Fact]
+    public async Task A_response_follows_a_schema_and_sees_images()
+    {
+        var seen = await OpenAiScript.RunAsync(replying.Hub, "responseSchema", ReplyingHub.Model);
+        Assert.Equal(("{\"answer\": 42}", "json_schema"), (seen["text"]!.ToString(), seen["format"]!.ToString()));
+        Assert.StartsWith("An image of", seen["image"]!.ToString(), StringComparison.Ordinal);
+    }
 }
 
 /// <summary><c>clients/openai.mjs</c>.</summary>

@@ -54,7 +54,7 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
         }
         if (!_isOver)
         {
-            await KeepAsync();
+            await KeepAsync(_answer);
             writer.End();
         }
         await FlushAsync();
@@ -83,12 +83,8 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
     }
 
     /// <summary>The answer is whole and its client has not been told so yet.</summary>
-    protected virtual ValueTask KeepAsync() => ValueTask.CompletedTask;
-
-    /// <summary>A piece came.</summary>
-    protected virtual void Keep(ChatPiece piece)
-    {
-    }
+    /// <param name="answer">All of it; of a stream nothing.</param>
+    protected virtual ValueTask KeepAsync(ChatAnswer answer) => ValueTask.CompletedTask;
 
     /// <summary>What came with the end: also a last event that no blank line ended.</summary>
     private void TakeRest(ReadOnlySpan<byte> rest)
@@ -110,7 +106,6 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
             BreakOff(error);
             return;
         }
-        Keep(piece);
         if (stream)
         {
             writer.Take(piece);
@@ -136,7 +131,7 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
             await RefuseAsync(error);
             return;
         }
-        await KeepAsync();
+        await KeepAsync(_answer);
         http.Response.StatusCode = StatusCodes.Status200OK;
         http.Response.ContentType = "application/json";
         writer.Whole(_head!, _answer);

@@ -6,6 +6,7 @@ using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Apis;
 using Federation.Silo.Apis.Anthropic;
 using Federation.Silo.Apis.Ollama;
+using Federation.Silo.Apis.Responses;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
@@ -81,6 +82,7 @@ internal static class HubHost
         app.MapModels();
         app.MapOllama();
         app.MapAnthropic();
+        app.MapResponses();
         app.MapAccounts();
         app.MapKeys();
         app.MapUsage();
@@ -222,6 +224,9 @@ internal static class HubHost
         builder.Services.AddSingleton<Abandonments>();
         builder.Services.AddSingleton<InferenceGate>();
         builder.Services.AddSingleton<TranslatedApi>();
+        builder.Services.AddValidated<ResponsesOptions, ResponsesOptionsValidator>(ResponsesOptions.SectionName);
+        builder.Services.AddSingleton<ResponseStore>();
+        builder.Services.AddHostedService<ResponseSweep>();
         builder.Services.AddSingleton<Settlements>();
         builder.Services.AddHostedService(services => services.GetRequiredService<Settlements>());
     }

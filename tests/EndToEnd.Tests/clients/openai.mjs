@@ -69,6 +69,87 @@ const scenarios = {
     return await client.embeddings.create({ model, input: "hello" });
   },
 
+  async response() {
+    const response = await client.responses.create({ model, input: "17+25=", temperature: 0 });
+    const again = await client.responses.retrieve(response.id);
+    const deleted = await client.responses.delete(response.id);
+    let gone = null;
+    try {
+      await client.responses.retrieve(response.id);
+    } catch (error) {
+      gone = error.status;
+    }
+    return { text: response.output_text, status: response.status, usage: response.usage, same: JSON.stringify(again.output) === JSON.stringify(response.output), deleted: deleted?.deleted ?? null, gone };
+  },
+
+  async responseStream() {
+    const types = [];
+    let text = "", final = null;
+    for await (const event of await client.responses.create({ model, input: "17+25=", temperature: 0, stream: true })) {
+      types.push(event.type);
+      if (event.type === "response.output_text.delta") text += event.delta;
+      if (event.type === "response.completed") final = event.response;
+    }
+    return { types, text, status: final.status, usage: final.usage };
+  },
+
+  async responseStreamHelper() {
+    const stream = client.responses.stream({ model, input: "17+25=", temperature: 0 });
+    const final = await stream.finalResponse();
+    return { text: final.output_text };
+  },
+
+  async responseGoesOn() {
+    const first = await client.responses.create({ model, input: "17+25=", instructions: "You add." });
+    const second = await client.responses.create({ model, input: "And now?", previous_response_id: first.id });
+    return { first: first.id, previous: second.previous_response_id, tokens: [first.usage.input_tokens, second.usage.input_tokens] };
+  },
+
+  async responseOfNobody() {
+    return await client.responses.create({ model, input: "And now?", previous_response_id: "resp_nobody" });
+  },
+
+  async responseNotKept() {
+    const first = await client.responses.create({ model, input: "17+25=", store: false });
+    return await client.responses.create({ model, input: "And now?", previous_response_id: first.id });
+  },
+
+  async responseHosted() {
+    return await client.responses.create({ model, input: "17+25=", tools: [{ type: "web_search" }] });
+  },
+
+  async responseTools() {
+    const tools = [{ type: "function", name: "add", description: "adds", parameters: { type: "object", properties: { a: { type: "integer" } } }, strict: false }];
+    let first = null;
+    for await (const event of await client.responses.create({ model, input: "17+25=", tools, stream: true })) if (event.type === "response.completed") first = event.response;
+    const call = first.output.find((item) => item.type === "function_call");
+    const second = await client.responses.create({ model, tools, previous_response_id: first.id, input: [{ type: "function_call_output", call_id: call.call_id, output: "42" }] });
+    return { call, text: second.output_text };
+  },
+
+  async responseSchema() {
+    const format = { type: "json_schema", name: "sum", schema: { type: "object", properties: { answer: { type: "integer" } }, required: ["answer"] } };
+    const seen = await client.responses.create({ model, input: [{ role: "user", content: [{ type: "input_text", text: "17+25=" }] }], text: { format } });
+    const image = await client.responses.create({ model, input: [{ role: "user", content: [{ type: "input_image", image_url: "data:image/png;base64,AAAA", detail: "auto" }] }] });
+    return { text: seen.output_text, format: seen.text.format.type, image: image.output_text };
+  },
+
+  async tools() {
+    const tools = [{ type: "function", function: { name: "add", description: "adds", parameters: { type: "object", properties: { a: { type: "integer" } } } } }];
+    const stream = client.chat.completions.stream({ ...chat, tools });
+    const first = (await stream.finalChatCompletion()).choices[0];
+    const call = first.message.tool_calls[0];
+    const second = await client.chat.completions.create({ ...chat, tools, messages: [...chat.messages, first.message, { role: "tool", tool_call_id: call.id, content: "42" }] });
+    return { finish: first.finish_reason, call: call.function, text: second.choices[0].message.content };
+  },
+
+  async schema() {
+    const schema = { type: "object", properties: { answer: { type: "integer" } }, required: ["answer"], additionalProperties: false };
+    const seen = await client.chat.completions.parse({ ...chat, response_format: { type: "json_schema", json_schema: { name: "sum", schema, strict: true } } });
+    const image = await client.chat.completions.create({ model, messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } }] }] });
+    return { parsed: JSON.parse(seen.choices[0].message.content), image: image.choices[0].message.content };
+  },
+
   async abort() {
     const stream = await client.chat.completions.create({ ...chat, stream: true });
     let chunks = 0;
