@@ -62,7 +62,7 @@ internal sealed class Generation
             {
                 // The next answer goes on from the same prompt, whose memory is still there.
                 _session.Rewind(prompt.Length);
-                var choice = new Choice((i * _request.Choices) + j, _request, prompt.Length, first, _seed, isOne ? _committed : null);
+                var choice = new Choice((i * _request.Choices) + j, _request, _model.Tokenizer, prompt.Length, first, _seed, isOne ? _committed : null);
                 choice.Sampler.Resume(Prompts.Said(_model, _request));
                 await AnswerAsync(choice).ConfigureAwait(false);
             }
@@ -113,7 +113,7 @@ internal sealed class Generation
             var logits = choice.Tokens == 0 ? choice.FirstLogits : _session.Logits;
             var token = choice.Sampler.Next(logits);
             _completionTokens++;
-            var text = choice.Take(token, _model.Tokenizer, Score(choice, logits, token));
+            var text = choice.Take(token, Score(choice, logits, token), logits);
             if (choice.FinishReason is null && choice.Tokens == (_request.TokensMax ?? int.MaxValue))
             {
                 choice.FinishReason = "length";
@@ -168,7 +168,7 @@ internal sealed class Generation
     }
 
     /// <summary>One answer to a prompt, as far as it has come.</summary>
-    private sealed class Choice(int index, GenerationRequest request, int promptTokens, float[] firstLogits, ulong seed, List<CommittedToken>? committed)
+    private sealed class Choice(int index, GenerationRequest request, Tokenizer tokenizer, int promptTokens, float[] firstLogits, ulong seed, List<CommittedToken>? committed)
     {
         private readonly List<(TokenScore Score, long Start)> _scores = [];
 
@@ -182,7 +182,7 @@ internal sealed class Generation
         public float[] FirstLogits { get; } = firstLogits;
 
         /// <summary>Each choice of a request draws on its own, and the same way whatever the others do.</summary>
-        public Sampler Sampler { get; } = new(request.Sampling, seed + ((ulong)index * 0xD1342543DE82EF95));
+        public Sampler Sampler { get; } = new(request.Sampling, seed + ((ulong)index * 0xD1342543DE82EF95), tokenizer.Silent);
 
         public TextAssembly Text { get; } = new(request.Stops);
 
@@ -192,12 +192,12 @@ internal sealed class Generation
         public string? FinishReason { get; set; }
 
         /// <summary>Takes a token and gives the text that became final through it.</summary>
-        public string Take(int token, Tokenizer tokenizer, TokenScore? score)
+        public string Take(int token, TokenScore? score, ReadOnlySpan<float> logits)
         {
             Tokens++;
             if (score is not null)
             {
-                committed?.Add(Committed(token, tokenizer, score));
+                committed?.Add(Committed(token, score, logits));
                 if (request.WantsLogprobs)
                 {
                     _scores.Add((score with { Top = score.Top.Length > request.TopLogprobs ? score.Top[..request.TopLogprobs] : score.Top }, Text.TakenBytes));
@@ -215,14 +215,15 @@ internal sealed class Generation
             return text;
         }
 
-        private CommittedToken Committed(int token, Tokenizer tokenizer, TokenScore score) => new(
-            Bytes(token, tokenizer),
-            LogprobCommitment.ToMilliNats(score.Logprob),
-            [.. score.Top.Take(LogprobCommitment.TopMax).Select(top => new CommittedAlternative(Bytes(top.Token, tokenizer), LogprobCommitment.ToMilliNats(top.Logprob)))],
+        /// <summary>An end counts as the likeliest one: a verifier cannot see which it was.</summary>
+        private CommittedToken Committed(int token, TokenScore score, ReadOnlySpan<float> logits) => new(
+            Bytes(token),
+            LogprobCommitment.ToMilliNats(tokenizer.IsEnd(token) ? score.Logprob + logits[tokenizer.LikeliestEnd(logits)] - logits[token] : score.Logprob),
+            [.. score.Top.Take(LogprobCommitment.TopMax).Select(top => new CommittedAlternative(Bytes(top.Token), LogprobCommitment.ToMilliNats(top.Logprob)))],
             (int)Text.TakenBytes);
 
         /// <summary>What a token adds to the text: an end token nothing.</summary>
-        private static byte[] Bytes(int token, Tokenizer tokenizer) => tokenizer.IsEnd(token) ? [] : tokenizer.Bytes(token).ToArray();
+        private byte[] Bytes(int token) => tokenizer.IsEnd(token) ? [] : tokenizer.Bytes(token).ToArray();
 
         /// <summary>Scores of the tokens whose text has been given; at the end all others too, but for those a stop text cut off.</summary>
         public List<TokenScore> Scores(bool isLast)

@@ -35,7 +35,7 @@ internal sealed class TextScorer
         _isWhole = known < 0;
         _hasEnd = _isWhole && request.FinishReason == "stop";
         _answer = model.Tokenizer.EncodeText(_isWhole ? request.AnswerText : request.AnswerText[..known]);
-        _sampler = new Sampler(asked.Sampling, seed: 0);
+        _sampler = new Sampler(asked.Sampling, seed: 0, model.Tokenizer.Silent);
         _sampler.Resume(Prompts.Said(model, asked));
         var tokens = prompt.Length + Places;
         if (tokens > model.Card.ContextTokens)
@@ -124,7 +124,7 @@ internal sealed class TextScorer
     /// <summary>The likeliest token that could have ended the answer: an end token, or one that begins a stop text.</summary>
     private int LikeliestEnd(ReadOnlySpan<float> logits)
     {
-        var best = _model.Tokenizer.End;
+        var best = _model.Tokenizer.LikeliestEnd(logits);
         for (var token = 0; token < logits.Length; token++)
         {
             if (logits[token] > logits[best] && Ends(token)) best = token;

@@ -74,15 +74,15 @@ internal sealed record ScoredPosition(
     public static ImmutableArray<ScoredPosition> Of(ScoreAnswer answer, string text, bool endIsTheModels, IReadOnlyList<CommittedToken> worker, bool isWhole = true)
     {
         var bytes = Encoding.UTF8.GetBytes(text);
-        var claims = Claims(worker);
         var isProbe = answer.Method == "probe";
+        var claims = Claims(worker, bytes.Length, isProbe ? [] : answer.Positions);
         return
         [
             .. answer.Positions.Where(position => position.Offset <= bytes.Length).Select(position => new ScoredPosition(
                 position.Offset,
                 position.Margin ?? (position is { Logprob: { } own, LikeliestLogprob: { } likeliest } ? Math.Max(0, likeliest - own) : null),
                 position.Logprob,
-                claims.TryGetValue(position.Offset, out var claim) && position.Token.Span.SequenceEqual(claim.Token.Span) ? claim.MilliNats / 1000.0 : null,
+                claims.TryGetValue((position.Offset, position.IsEnd), out var claim) && position.Token.Span.SequenceEqual(claim.Token.Span) && (!position.IsEnd || endIsTheModels) ? claim.MilliNats / 1000.0 : null,
                 position.LogprobAtMost,
                 position.Below,
                 position.Mass,
@@ -107,11 +107,26 @@ internal sealed record ScoredPosition(
         return Utf8.IsValid(position.Token.Span) ? SkipReason.None : SkipReason.PartialCharacter;
     }
 
-    private static Dictionary<int, CommittedToken> Claims(IReadOnlyList<CommittedToken> worker)
+    /// <summary>
+    /// What the worker said, by place, as far as both read the same tokens. A text can be cut into tokens in several ways, and a token without text cannot be seen in it: behind a place where the worker's
+    /// tokens are others than the verifier's, their models have read different things, and log-probabilities that differ say nothing of the weights.
+    /// </summary>
+    private static Dictionary<(int Offset, bool IsEnd), CommittedToken> Claims(IReadOnlyList<CommittedToken> worker, int textBytes, ImmutableArray<ScorePosition> read)
     {
-        var claims = new Dictionary<int, CommittedToken>();
-        // An empty token is the end's; nothing begins after it.
-        foreach (var token in worker) claims.TryAdd(token.Offset, token);
+        var tokens = new Dictionary<int, ReadOnlyMemory<byte>>();
+        foreach (var position in read.Where(position => !position.IsEnd)) tokens.TryAdd(position.Offset, position.Token);
+        var readTo = tokens.Select(token => token.Key + token.Value.Length).DefaultIfEmpty().Max();
+        var claims = new Dictionary<(int, bool), CommittedToken>();
+        for (var i = 0; i < worker.Count; i++)
+        {
+            var token = worker[i];
+            var isEnd = token.Token.IsEmpty && token.Offset == textBytes && i == worker.Count - 1;
+            if (token.Token.IsEmpty && !isEnd) break;
+            // Where a verifier scored all tokens, one of the worker's that is not among them is where they part.
+            var isSame = !tokens.TryGetValue(token.Offset, out var own) ? read.IsEmpty || token.Offset >= readTo : own.Span.SequenceEqual(token.Token.Span);
+            if (!isEnd && !isSame) break;
+            claims.TryAdd((token.Offset, isEnd), token);
+        }
         return claims;
     }
 

@@ -79,4 +79,20 @@ public sealed class SamplerTests
         Assert.Equal(Math.Log(0.5), score.Top[0].Logprob, 6);
         Assert.Equal(4, Logits.Score(Logits4, 0, 20).Top.Length);
     }
+
+    [Fact]
+    public void What_is_never_to_be_chosen_is_not_drawn_and_weighs_nothing()
+    {
+        float[] logits = [9f, 1f, 2f, 8f];
+        Assert.Equal(2, new Sampler(new() { Temperature = 0 }, 1, [0, 3]).Next(logits));
+        var sampler = new Sampler(new() { Temperature = 2 }, 3, [0, 3]);
+        for (var i = 0; i < 1_000; i++)
+        {
+            Assert.InRange(sampler.Next(logits), 1, 2);
+        }
+
+        var weighed = new Sampler(new(), 1, [0, 3]).Weigh(logits, 1, token => token == 3);
+        Assert.Equal((2, 1.0, 0.0), (weighed.Choice, weighed.Margin, weighed.EndMass));
+        Assert.Equal(1 / (1 + Math.E), weighed.Mass!.Value, 12);
+    }
 }

@@ -54,12 +54,43 @@ public sealed class ScoredPositionTests
     public void The_workers_word_stands_beside_the_same_token_at_the_same_place()
     {
         var worker = LogprobCommitment.InOrder([Committed("fü"u8, -100), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -1)]);
+        var answer = Answer("whole", At(0, "fü"u8), At(3, "r"u8), At(4, " 日"u8), End(8));
 
-        var positions = ScoredPosition.Of(Answer("whole", At(0, "f"u8), At(3, "r"u8), At(4, " 日"u8), At(8, [])), Text, endIsTheModels: true, worker);
-
-        Assert.Equal([null, -0.25, -0.007, -0.001], positions.Select(position => position.WorkerLogprob));
+        Assert.Equal([-0.1, -0.25, -0.007, -0.001], Words(answer, worker));
         // Of a part, the same parts.
-        Assert.Equal([null, null, -0.007, null], ScoredPosition.Of(Answer("whole", At(0, "f"u8), At(3, "r"u8), At(4, " 日"u8), At(8, [])), Text, endIsTheModels: true, [worker[2]]).Select(position => position.WorkerLogprob));
+        Assert.Equal([null, null, -0.007, null], Words(answer, [worker[2]]));
+        // Which end it was, or whether a stop text was one, nobody can see.
+        Assert.Equal([-0.1, -0.25, -0.007, null], Words(answer, worker, endIsTheModels: false));
+    }
+
+    [Fact]
+    public void Behind_a_place_where_both_read_other_tokens_nothing_is_compared()
+    {
+        var worker = LogprobCommitment.InOrder([Committed("f"u8, -100), Committed("ü"u8, -200), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -1)]);
+
+        Assert.Equal([-0.1, null, null, null], Words(Answer("whole", At(0, "f"u8), At(1, "ür"u8), At(4, " 日"u8), End(8)), worker));
+        Assert.Equal([null, null, null], Words(Answer("whole", At(0, "für"u8), At(4, " 日"u8), End(8)), worker));
+        // The verifier read other tokens where the worker has none.
+        Assert.Equal([null, null, null, null, null], Words(Answer("whole", At(0, "f"u8), At(1, [0xC3]), At(2, [0xBC]), At(3, "r"u8), End(8)), [worker[1], worker[2]]));
+    }
+
+    [Fact]
+    public void A_token_without_text_is_read_by_the_worker_alone_and_is_no_end()
+    {
+        var first = LogprobCommitment.InOrder([Committed("fü"u8, -100), Committed([], -9_000), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -1)]);
+        var last = LogprobCommitment.InOrder([Committed("fü"u8, -100), Committed("r"u8, -250), Committed(" 日"u8, -7), Committed([], -9_000), Committed([], -1)]);
+        var answer = Answer("whole", At(0, "fü"u8), At(3, "r"u8), At(4, " 日"u8), End(8));
+
+        Assert.Equal([-0.1, null, null, null], Words(answer, first));
+        Assert.Equal([-0.1, -0.25, -0.007, null], Words(answer, last));
+    }
+
+    [Fact]
+    public void Where_only_places_were_scored_the_workers_tokens_are_taken_as_they_are()
+    {
+        var worker = LogprobCommitment.InOrder([Committed("f"u8, -100), Committed("ür"u8, -200), Committed(" 日"u8, -7), Committed([], -1)]);
+
+        Assert.Equal([-0.007], Words(Answer("probe", At(4, " 日"u8)), worker));
     }
 
     [Fact]
@@ -85,4 +116,9 @@ public sealed class ScoredPositionTests
         new() { Offset = offset, Token = token.ToArray(), Logprob = -0.1, Rank = 1, LikeliestLogprob = -0.1, IsEnd = isEnd };
 
     private static CommittedToken Committed(ReadOnlySpan<byte> token, short milliNats) => new(token.ToArray(), milliNats, []);
+
+    private static IEnumerable<double?> Words(ScoreAnswer answer, IReadOnlyList<CommittedToken> worker, bool endIsTheModels = true)
+        => ScoredPosition.Of(answer, "für 日", endIsTheModels, worker).Select(position => position.WorkerLogprob);
+
+    private static ScorePosition End(int offset) => At(offset, []) with { IsEnd = true };
 }

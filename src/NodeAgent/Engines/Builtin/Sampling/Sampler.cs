@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace Federation.NodeAgent.Engines.Builtin.Sampling;
 
 /// <summary>How the next token is chosen.</summary>
@@ -36,21 +38,24 @@ internal readonly record struct WeighedToken(int Choice, double Margin, double? 
 /// Chooses the tokens of one answer: penalties, temperature, top-k, top-p, min-p, then a draw. The same seed and logits give the same tokens
 /// on every machine and in every version.
 /// </summary>
-internal sealed class Sampler(SamplingSettings settings, ulong seed)
+/// <param name="settings">How.</param>
+/// <param name="seed">Of the draws.</param>
+/// <param name="never">Tokens that are not to be chosen, whatever the model thinks of them.</param>
+internal sealed class Sampler(SamplingSettings settings, ulong seed, ImmutableArray<int> never = default)
 {
     /// <summary>SplitMix64's, from one draw to the next.</summary>
     private const ulong Step = 0x9E3779B97F4A7C15;
 
     private readonly Dictionary<int, int> _seen = [];
     private ulong _state = seed;
-    private float[] _penalised = [];
+    private float[] _adjusted = [];
     private double[] _weights = [];
     private int[] _tokens = [];
 
     /// <exception cref="BrokenModelException">A logit is infinite or not a number.</exception>
     public int Next(ReadOnlySpan<float> logits)
     {
-        var adjusted = settings.HasPenalties ? Penalise(logits) : logits;
+        var adjusted = Adjust(logits);
         var greatest = Logits.Greatest(adjusted);
         var token = settings.Temperature == 0 ? greatest : Draw(adjusted, adjusted[greatest]);
         Note(token);
@@ -71,7 +76,7 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
     /// <exception cref="BrokenModelException">A logit is infinite or not a number.</exception>
     public WeighedToken Weigh(ReadOnlySpan<float> logits, int token, Func<int, bool> isEnd)
     {
-        var adjusted = settings.HasPenalties ? Penalise(logits) : logits;
+        var adjusted = Adjust(logits);
         var greatest = Logits.Greatest(adjusted);
         var weighed = new WeighedToken(greatest, (double)adjusted[greatest] - adjusted[token], null, null, null);
         if (settings.Temperature > 0)
@@ -101,16 +106,27 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
         }
     }
 
-    private ReadOnlySpan<float> Penalise(ReadOnlySpan<float> logits)
+    private ReadOnlySpan<float> Adjust(ReadOnlySpan<float> logits)
     {
-        Array.Resize(ref _penalised, logits.Length);
-        logits.CopyTo(_penalised);
-        foreach (var (token, times) in _seen)
+        if (!settings.HasPenalties && never.IsDefaultOrEmpty)
         {
-            _penalised[token] -= (float)(settings.PresencePenalty + (settings.FrequencyPenalty * times));
+            return logits;
         }
 
-        return _penalised;
+        Array.Resize(ref _adjusted, logits.Length);
+        logits.CopyTo(_adjusted);
+        foreach (var (token, times) in _seen)
+        {
+            _adjusted[token] -= (float)(settings.PresencePenalty + (settings.FrequencyPenalty * times));
+        }
+
+        foreach (var token in never.IsDefault ? [] : never)
+        {
+            // No weight, and still a number.
+            _adjusted[token] = float.MinValue;
+        }
+
+        return _adjusted;
     }
 
     private int Draw(ReadOnlySpan<float> logits, double max)
@@ -130,6 +146,12 @@ internal sealed class Sampler(SamplingSettings settings, ulong seed)
             {
                 return _tokens[i];
             }
+        }
+
+        // Rounding has left a grain of the sum: the last that has any weight.
+        while (kept > 1 && _weights[kept - 1] == 0)
+        {
+            kept--;
         }
 
         return _tokens[kept - 1];

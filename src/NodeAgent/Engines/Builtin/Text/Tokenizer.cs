@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
@@ -20,7 +21,7 @@ internal sealed partial class Tokenizer
     private readonly BytePairs _pairs;
     private readonly bool _hasMerges;
     private readonly FrozenDictionary<string, int> _specials;
-    private readonly FrozenSet<int> _ends;
+    private readonly int[] _ends;
     private readonly int? _begin;
 
     private Tokenizer(
@@ -33,7 +34,8 @@ internal sealed partial class Tokenizer
         Begin = metadata.CountOrNull("tokenizer.ggml.bos_token_id", 0, bytes.Length - 1);
         End = metadata.Count("tokenizer.ggml.eos_token_id", 0, bytes.Length - 1);
         _begin = metadata.Flag("tokenizer.ggml.add_bos_token", otherwise: false) ? Begin : null;
-        _ends = metadata.CountOrNull("tokenizer.ggml.eot_token_id", 0, bytes.Length - 1) is { } endOfTurn ? [End, endOfTurn] : [End];
+        _ends = metadata.CountOrNull("tokenizer.ggml.eot_token_id", 0, bytes.Length - 1) is { } endOfTurn && endOfTurn != End ? [End, endOfTurn] : [End];
+        Silent = [.. Enumerable.Range(0, bytes.Length).Where(token => bytes[token].Length == 0 && !IsEnd(token))];
     }
 
     public int Count => _bytes.Length;
@@ -47,7 +49,22 @@ internal sealed partial class Tokenizer
     /// <summary>The token that ends an answer.</summary>
     public int End { get; }
 
-    public bool IsEnd(int token) => _ends.Contains(token);
+    /// <summary>Control tokens that neither say nor end anything. They are the template's: an answer with one in it is a text of which nobody could tell what followed from what.</summary>
+    public ImmutableArray<int> Silent { get; }
+
+    public bool IsEnd(int token) => Array.IndexOf(_ends, token) >= 0;
+
+    /// <summary>Of the tokens that end an answer, the likeliest. To whoever reads the answer all of them are the same.</summary>
+    public int LikeliestEnd(ReadOnlySpan<float> logits)
+    {
+        var best = End;
+        foreach (var end in _ends)
+        {
+            if (logits[end] > logits[best]) best = end;
+        }
+
+        return best;
+    }
 
     /// <summary>What a token adds to the text; empty for a control token. May be a part of a UTF-8 sequence.</summary>
     public ReadOnlySpan<byte> Bytes(int token) => _bytes[token];
