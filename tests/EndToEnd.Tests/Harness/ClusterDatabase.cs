@@ -1,8 +1,7 @@
 using System.Diagnostics;
-using Federation.EndToEnd.Tests.Harness;
 using Npgsql;
 
-namespace Federation.EndToEnd.Tests.Clustering;
+namespace Federation.EndToEnd.Tests.Harness;
 
 /// <summary>
 /// A fresh database on the PostgreSQL server named by FEDERATION_TEST_POSTGRES, or else on a private one that stops with it.
