@@ -1,10 +1,12 @@
 using System.Collections.Immutable;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Hubs;
+using Federation.Contracts.Models;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
+using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
 using Federation.Silo.Models;
 using Federation.Silo.Pricing;
@@ -42,6 +44,9 @@ internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMem
 
     /// <summary>What the answer may cost; <see langword="null"/> where the caller's credits are the only limit.</summary>
     public Microcredits? MaxCost { get; init; }
+
+    /// <summary>Whose nodes may read it; anybody's by default.</summary>
+    public Privacy Privacy { get; init; }
 }
 
 /// <summary>What a request is part of: it sets its place beside others, and may set its price.</summary>
@@ -68,6 +73,8 @@ internal sealed class InferenceGate(
     Settlements settlements,
     Abandonments abandonments,
     AnswerBuffer audited,
+    RequestTraces traces,
+    SourceOrders sources,
     IOptions<GatewayOptions> options,
     IOptions<PoolOptions> pool,
     IOptions<LimitOptions> limits,
@@ -85,8 +92,9 @@ internal sealed class InferenceGate(
     /// <summary>Answers what came over HTTP, with what its headers say of it.</summary>
     public async Task RunAsync(HttpContext http, JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink)
     {
-        if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var maxCost) is { } error) await sink.RefuseAsync(error);
-        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = maxCost }, sink);
+        if (PrivacyHeader.TryRead(http.Request.Headers[PrivacyHeader.Name].ToString(), out var privacy) is { } unknown) await sink.RefuseAsync(unknown);
+        else if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var maxCost) is { } error) await sink.RefuseAsync(error);
+        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = maxCost, Privacy = privacy }, sink);
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
@@ -115,7 +123,7 @@ internal sealed class InferenceGate(
                 await sink.RefuseAsync(LimitErrors.Of(refusal, head.Model, call.Kind));
                 return;
             }
-            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin }, asked, call.MaxCost, sink, reservation);
+            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Privacy, Sources = asked.Sources }, asked, call.MaxCost, sink, reservation);
         }
         finally
         {
@@ -139,12 +147,13 @@ internal sealed class InferenceGate(
         var client = counted ?? sink;
         var overflow = asked.Model is not null && !asked.Routes.IsEmpty ? new OverflowSink(client) : null;
         IAnswerRun run = asked.Model is null ? ToCloud(null)
-            : new InferenceRun(request, overflow ?? client, grains, dispatcher, settlements, abandonments, audited, options.Value, pool.Value, time, logger);
+            : new InferenceRun(request, overflow ?? client, grains, dispatcher, settlements, abandonments, audited, traces, options.Value, pool.Value, time, logger);
         try
         {
             if (counted is not null) counted.Run = run;
             await run.ExecuteAsync();
             if (overflow?.Unanswered is not { } unanswered) return run.Settled;
+            traces.Find(request.JobId)?.Over(RequestTrace.ToClouds);
             run = ToCloud(unanswered);
             if (counted is not null) counted.Run = run;
             await run.ExecuteAsync();
@@ -180,6 +189,11 @@ internal sealed class InferenceGate(
         var name = model?.Name ?? head.Model;
         if (!call.Caller.MayUse(name)) return (null, LimitErrors.ModelNotAllowed($"The API key does not have access to model `{head.Model}`."));
         if (model is not null && !clouds.Overflow) routes = [];
+        var order = sources.For(name);
+        if (!order.HasNodes || (order.IsCloudFirst && !routes.IsEmpty)) model = null;
+        // No cloud is anybody's own, nor has the hub checked any.
+        if (order.Cloud < 0 || call.Privacy is not Privacy.Any) routes = [];
+        if (model is null && routes.IsEmpty) return (null, call.Privacy is Privacy.Any ? OpenAiError.UnknownModel(head.Model) : OpenAiError.NotPrivate(head.Model, call.Privacy.Word()));
         RequestTokens? tokens = null;
         if (!routes.IsEmpty && !RequestTokens.TryRead(call.Body.Span, call.Kind, out tokens, out error))
         {
@@ -187,15 +201,16 @@ internal sealed class InferenceGate(
             if (model is null) return (null, error);
             routes = [];
         }
-        return (new Asked(head with { Model = name }, model, routes, tokens), null);
+        return (new Asked(head with { Model = name }, model, order.Nodes, routes, tokens), null);
     }
 
     /// <summary>What is asked, and of whom it can be.</summary>
     /// <param name="Head">With the name that its nodes know the model by.</param>
     /// <param name="Model">That nodes have; <see langword="null"/> where clouds alone do.</param>
+    /// <param name="Sources">Which of the nodes, in which order.</param>
     /// <param name="Routes">Clouds that are asked, where there is no node or none can answer.</param>
     /// <param name="Tokens">What it may come to; set where there are routes.</param>
-    private sealed record Asked(RequestHead Head, KnownModel? Model, ImmutableArray<CloudRoute> Routes, RequestTokens? Tokens);
+    private sealed record Asked(RequestHead Head, KnownModel? Model, NodeSources Sources, ImmutableArray<CloudRoute> Routes, RequestTokens? Tokens);
 
     /// <summary>The most tokens an answer may have by the client's own words; vectors have none.</summary>
     private static long? MaxTokensOf(RequestHead head, JobKind kind) => kind is JobKind.Embedding ? 0 : Math.Min(head.MaxTokens ?? 0, TierOptions.LimitMax) * head.Choices is > 0 and var tokens ? tokens : null;

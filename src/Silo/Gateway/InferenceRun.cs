@@ -9,6 +9,7 @@ using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway.Rescue;
+using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Verification.Audits;
@@ -20,6 +21,12 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 {
     /// <summary>What it is part of.</summary>
     public CallOrigin Origin { get; init; }
+
+    /// <summary>Whose nodes may read it.</summary>
+    public Privacy Privacy { get; init; }
+
+    /// <summary>Which of the hub's nodes come first.</summary>
+    public NodeSources Sources { get; init; } = NodeSources.Alike;
 
     /// <summary>Under what name it stands in the model's queue: an account's work in the background must not push back what the account itself waits for.</summary>
     public string QueueName => Origin is CallOrigin.Client ? Caller.AccountId : $"{Caller.AccountId} background";
@@ -37,7 +44,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 6. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20).
 /// </remarks>
 internal sealed partial class InferenceRun(
-    InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited,
+    InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited, RequestTraces traces,
     GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger) : IAnswerRun
 {
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
@@ -45,12 +52,15 @@ internal sealed partial class InferenceRun(
     private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
     // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
     private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
+    private readonly RequestTrace _trace = traces.Begin(request);
+    private readonly ImmutableArray<ulong> _prefixes = request.Kind is JobKind.Embedding || pool.MaxSticky == 0 ? [] : ConversationPrefix.Of(request.Body.Span, request.Caller.AccountId);
     private AnswerPart _part = AnswerPart.Whole(request);
     private int _attempt;
     private int _parts = 1;
     private RescueTerms? _terms;
     private long? _brokeAt;
     private bool _begun;
+    private bool _answered;
     private bool _settled;
 
     private CancellationToken ClientGone => sink.Gone;
@@ -64,10 +74,23 @@ internal sealed partial class InferenceRun(
     /// <inheritdoc/>
     public async Task ExecuteAsync()
     {
+        try
+        {
+            await TryAllAsync();
+        }
+        finally
+        {
+            _trace.Over(ClientGone.IsCancellationRequested && !_answered ? "cancelled" : _answered ? "completed" : _begun ? "failed" : "refused");
+        }
+    }
+
+    private async Task TryAllAsync()
+    {
         while (true)
         {
             _attempt++;
             var grant = await AcquireAsync();
+            _trace.Tried(_attempt, grant, time.GetElapsedTime(_startedAt));
             if (ClientGone.IsCancellationRequested)
             {
                 if (grant.Member is not null) await ReleaseAsync(grant.LeaseId, LeaseEnd.Finished);
@@ -85,7 +108,8 @@ internal sealed partial class InferenceRun(
             }
             finally
             {
-                await ReleaseAsync(grant.LeaseId, end.Lease);
+                await ReleaseAsync(grant.LeaseId, end.Lease, end.TokensPerSecond);
+                _trace.Ended(end.Why.Length > 0 ? end.Why : "answered");
             }
             if (end.IsOver) return;
             if (end.Lease is not LeaseEnd.NoSlot) _failedSessions.Add(grant.Member!.SessionId);
@@ -120,6 +144,10 @@ internal sealed partial class InferenceRun(
             {
                 Continues = _part.Continues,
                 Digest = _part.Digest,
+                Caller = request.Caller.AccountId,
+                Privacy = request.Privacy,
+                Sources = request.Sources,
+                Prefixes = _prefixes,
             };
             try
             {
@@ -140,11 +168,11 @@ internal sealed partial class InferenceRun(
         }
     }
 
-    private async Task ReleaseAsync(string leaseId, LeaseEnd end)
+    private async Task ReleaseAsync(string leaseId, LeaseEnd end, double tokensPerSecond = 0)
     {
         try
         {
-            await _pool.Release(leaseId, end);
+            await _pool.Release(leaseId, end, tokensPerSecond);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {
@@ -158,6 +186,8 @@ internal sealed partial class InferenceRun(
         LeaseGrantStatus.TimedOut => OpenAiError.Busy($"No node was free for the model '{request.Head.Model}' in time. Try again.", grant.RetryAfter),
         LeaseGrantStatus.QueueFull => OpenAiError.Busy($"Too many requests wait for the model '{request.Head.Model}' already. Try again later.", grant.RetryAfter),
         LeaseGrantStatus.NoNode => OpenAiError.NoAnswer(),
+        LeaseGrantStatus.NotAllowed when request.Privacy is not Privacy.Any => OpenAiError.NotPrivate(request.Head.Model, request.Privacy.Word()),
+        LeaseGrantStatus.NotAllowed => OpenAiError.NoAnswer(),
         _ => throw new InvalidOperationException($"Status {grant.Status} gives no reason."),
     };
 
@@ -186,7 +216,8 @@ internal sealed partial class InferenceRun(
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
             using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), dispatchedAt, limit.Token)
             {
-                MayBeAudited = audited.Fits(_part.Body.Length),
+                // Whoever audits an answer reads the request: another's machine, be it a trusted one.
+                MayBeAudited = request.Privacy is not Privacy.Own && audited.Fits(_part.Body.Length),
                 MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0,
             };
             if (answer.MayBeAudited || answer.MayBeRescued) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
@@ -199,7 +230,7 @@ internal sealed partial class InferenceRun(
                 answer.Lease.Cancel("client_gone");
                 Settle(answer, JobStatus.Cancelled);
                 LogClientGone(request.JobId, member.NodeId, answer.Meter.CompletionTokens);
-                return AttemptEnd.Over(LeaseEnd.Finished);
+                return AttemptEnd.Over(LeaseEnd.Finished) with { Why = "the client left" };
             }
             catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
             {
@@ -270,8 +301,9 @@ internal sealed partial class InferenceRun(
                         }
                         Finish(answer, done);
                         Settle(answer, JobStatus.Succeeded);
+                        _answered = true;
                         await sink.CompleteAsync(answer.Held.WrittenMemory);
-                        return AttemptEnd.Over(LeaseEnd.Finished);
+                        return AttemptEnd.Over(LeaseEnd.Finished) with { TokensPerSecond = answer.TokensPerSecond };
                     case LeaseEvent.Failed failed:
                         return await GivenUpAsync(answer, failed);
                     default:
@@ -348,6 +380,7 @@ internal sealed partial class InferenceRun(
         answer.Meter.AddFacts(scanner.Facts);
         Finish(answer, done);
         Settle(answer, JobStatus.Succeeded);
+        _answered = true;
         await sink.WriteWholeAsync(HeadOf(answer), head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
     }
 
@@ -374,8 +407,9 @@ internal sealed partial class InferenceRun(
         if (answer.Held.WrittenCount > 0)
         {
             // The engine was done, and only the node's own last word is missing.
+            _answered = true;
             await sink.CompleteAsync(answer.Held.WrittenMemory);
-            return AttemptEnd.Over(end);
+            return AttemptEnd.Over(end) with { Why = why };
         }
         if (said is not null && _parts <= options.MaxRescues && Terms is var terms && (said.IsNothing || (said.IsPlain && terms.MayGoOn)))
         {
@@ -383,7 +417,7 @@ internal sealed partial class InferenceRun(
             if (said.FinishReason is not null || rest.CarriedTokens >= terms.TokensMax)
             {
                 await ConcludeAsync(said.FinishReason is null ? AnswerStitch.Ending(rest.Head, request.Kind, "length") : default);
-                return AttemptEnd.Over(end);
+                return AttemptEnd.Over(end) with { Why = why };
             }
             _parts++;
             _part = rest;
@@ -392,13 +426,17 @@ internal sealed partial class InferenceRun(
             return AttemptEnd.Elsewhere(end, why);
         }
         await sink.BreakOffAsync(OpenAiError.Interrupted());
-        return AttemptEnd.Over(end);
+        return AttemptEnd.Over(end) with { Why = why };
     }
 
     private RescueTerms Terms => _terms ??= RescueTerms.Of(request.Kind, request.Body);
 
     /// <summary>All was said but that it was all.</summary>
-    private ValueTask ConcludeAsync(ReadOnlyMemory<byte> ending) => sink.CompleteAsync((byte[])[.. ending.Span, .. "data: [DONE]\n\n"u8]);
+    private ValueTask ConcludeAsync(ReadOnlyMemory<byte> ending)
+    {
+        _answered = true;
+        return sink.CompleteAsync((byte[])[.. ending.Span, .. "data: [DONE]\n\n"u8]);
+    }
 
     private void WriteStitched(AnswerStitch stitch, in SseEvent item)
     {
@@ -450,6 +488,7 @@ internal sealed partial class InferenceRun(
         };
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
+        _trace.Settled(outcome);
         // As the record counts it: what was carried over is part of the prompt, and was answered once.
         DeliveredTokens += Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens) + outcome.CompletionTokens;
         Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
@@ -490,6 +529,9 @@ internal sealed partial class InferenceRun(
     /// <summary>How one attempt ended.</summary>
     private readonly record struct AttemptEnd(bool IsOver, LeaseEnd Lease, string Why)
     {
+        /// <summary>How fast the node was; 0 where too little came to tell.</summary>
+        public double TokensPerSecond { get; init; }
+
         /// <summary>The client has its answer, or an error in its place.</summary>
         public static AttemptEnd Over(LeaseEnd lease) => new(true, lease, string.Empty);
 
@@ -512,6 +554,9 @@ internal sealed partial class InferenceRun(
 
         /// <summary>What the node bound itself to at its end.</summary>
         public ImmutableArray<byte> LogprobCommitment { get; set; } = [];
+
+        /// <summary>From the first token to the last; of a few tokens, or a moment, it says nothing.</summary>
+        public double TokensPerSecond => FirstAt is { } first && (LastAt - first).TotalSeconds is >= 0.1 and var seconds && Meter.CompletionTokens >= 16 ? (Meter.CompletionTokens - 1) / seconds : 0;
 
         public DateTimeOffset? FirstAt { get; set; }
 

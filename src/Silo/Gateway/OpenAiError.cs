@@ -1,3 +1,5 @@
+using Federation.Silo.Gateway.Routing;
+
 namespace Federation.Silo.Gateway;
 
 /// <summary>An error in the shape OpenAI's clients parse, with its HTTP status.</summary>
@@ -37,6 +39,13 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
     public static OpenAiError NoAnswer() => new(502, "server_error", "no_node_answered", "No node that has the model could answer. Try again.")
     {
         RetryAfterSeconds = 1,
+    };
+
+    /// <summary>The request's privacy leaves no node that has the model: it goes to no other.</summary>
+    public static OpenAiError NotPrivate(string model, string privacy) => new(
+        503, "server_error", "privacy_unavailable", $"No node that '{PrivacyHeader.Name}: {privacy}' allows serves the model '{model}' now. The request was sent to no other.", PrivacyHeader.Name)
+    {
+        RetryAfterSeconds = 30,
     };
 
     /// <summary>The last event of a stream that its node broke off and no other could go on with.</summary>

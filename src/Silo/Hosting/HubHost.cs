@@ -8,6 +8,7 @@ using Federation.Silo.Apis.Anthropic;
 using Federation.Silo.Apis.Ollama;
 using Federation.Silo.Apis.Responses;
 using Federation.Silo.Gateway;
+using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
 using Federation.Silo.Models;
@@ -78,6 +79,7 @@ internal static class HubHost
         app.UseMiddleware<ErrorHandling>();
         app.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(15), KeepAliveTimeout = TimeSpan.FromSeconds(15) });
         app.MapInference();
+        app.MapRequests();
         app.MapAsyncJobs();
         app.MapModels();
         app.MapOllama();
@@ -219,6 +221,10 @@ internal static class HubHost
     {
         builder.Services.AddValidated<GatewayOptions, GatewayOptionsValidator>(GatewayOptions.SectionName);
         builder.Services.AddSingleton<IValidateOptions<GatewayOptions>, GrantsWithinWindow>();
+        builder.Services.AddValidated<RoutingOptions, RoutingOptionsValidator>(RoutingOptions.SectionName);
+        builder.Services.AddValidated<RequestTraceOptions, RequestTraceOptionsValidator>(RequestTraceOptions.SectionName);
+        builder.Services.AddSingleton<SourceOrders>();
+        builder.Services.AddSingleton<RequestTraces>();
         builder.Services.AddSingleton<LeaseDispatcher>();
         builder.Services.AddSingleton<DirectLeases>();
         builder.Services.AddSingleton<Abandonments>();

@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
 using Federation.Contracts.Models;
+using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Accounts;
 using Microsoft.Extensions.Options;
 using Orleans.Concurrency;
 
@@ -18,6 +20,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     private readonly Dictionary<string, Member> _members = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Lease> _leases = new(StringComparer.Ordinal);
     private readonly FairQueue<Waiter> _waiting = new();
+    private readonly StickyNodes _sticky = new(options.Value.MaxSticky);
     private long _grants;
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
@@ -33,7 +36,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         // Whoever asks again for the same attempt has lost the first answer; the slot it took must not be lost with it.
         if (TakeBack(request.LeaseId) is not null) Match();
         if (Choose(waiter) is { } free && _waiting.Count == 0) return GrantTo(waiter, free);
-        if (_members.Count > 0 && !_members.Values.Any(member => MayServe(waiter, member))) return LeaseGrant.None(LeaseGrantStatus.NoNode, TimeSpan.Zero);
+        if (Hopeless(waiter) is { } refusal) return refusal;
         // There are no more broken answers than there were slots.
         if (_waiting.Count >= _options.MaxWaiting && !request.Continues)
         {
@@ -58,10 +61,11 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         }
     }
 
-    public Task Release(string leaseId, LeaseEnd end)
+    public Task Release(string leaseId, LeaseEnd end, double tokensPerSecond = 0)
     {
         if (TakeBack(leaseId) is { } member)
         {
+            member.NoteSpeed(tokensPerSecond);
             switch (end)
             {
                 case LeaseEnd.Finished:
@@ -119,31 +123,105 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         }
     }
 
-    /// <summary>The best member with a free slot: the model loaded first, then the emptiest, then the one that rested longest.</summary>
+    /// <summary>The best member with a free slot, see <see cref="NodeChoice"/>.</summary>
     private Member? Choose(Waiter waiter)
     {
         Member? best = null;
+        NodeFacts bestFacts = default;
+        var (sticky, usual) = (StickyFor(waiter), UsualSpeed());
         foreach (var member in _members.Values)
         {
-            if (member.HasFreeSlot && MayServe(waiter, member) && (best is null || member.IsBetterThan(best))) best = member;
+            if (!member.HasFreeSlot || !MayServe(waiter, member)) continue;
+            var facts = member.FactsFor(waiter.Request, sticky, usual);
+            if (best is null || NodeChoice.Compare(facts, bestFacts) < 0) (best, bestFacts) = (member, facts);
         }
         return best;
     }
 
-    private static bool MayServe(Waiter waiter, Member member)
-        => !waiter.Request.ExcludedSessions.Contains(member.Info.SessionId)
-            && (!waiter.Request.Continues || member.Info.Model.Continues.Contains(waiter.Request.Kind.Word()))
-            && (waiter.Request.Digest.Length == 0 || member.Info.Model.Digest.Length == 0 || member.Info.Model.Digest == waiter.Request.Digest);
+    private string? StickyFor(Waiter waiter) => _members.Count < 2 || waiter.Request.Prefixes.IsEmpty ? null
+        : _sticky.Find(waiter.Request.Prefixes, sessionId => _members.TryGetValue(sessionId, out var member) && member.HasFreeSlot && MayServe(waiter, member));
+
+    private static bool MayServe(Waiter waiter, Member member) => WhyNot(waiter.Request, member) is null;
+
+    /// <summary>Why a member may not have the request, in words for its owner; <see langword="null"/> when it may.</summary>
+    private static string? WhyNot(LeaseRequest request, Member member)
+        => WhyNotAllowed(request, member)
+            ?? (request.ExcludedSessions.Contains(member.Info.SessionId) ? "failed before"
+            : request.Continues && !member.Info.Model.Continues.Contains(request.Kind.Word()) ? "cannot go on with a begun answer"
+            : request.Digest.Length > 0 && member.Info.Model.Digest.Length > 0 && member.Info.Model.Digest != request.Digest ? "other weights"
+            : null);
+
+    /// <summary>The same for what no time will change.</summary>
+    private static string? WhyNotAllowed(LeaseRequest request, Member member)
+    {
+        var isOperators = member.Info.AccountId == OperatorAccount.AccountId;
+        if (member.SourceFor(request) < 0) return "source not allowed";
+        var isPrivate = request.Privacy switch
+        {
+            Privacy.Any => true,
+            Privacy.Trusted => isOperators || member.Info.Standing is Standing.Trusted || member.Info.AccountId == request.Caller,
+            Privacy.Own => member.Info.AccountId == request.Caller,
+            _ => throw new InvalidOperationException($"Privacy {request.Privacy} is not handled."),
+        };
+        return isPrivate ? null : "privacy";
+    }
+
+    /// <summary>Whoever may have none of the nodes that are there hears it at once, and why.</summary>
+    private LeaseGrant? Hopeless(Waiter waiter)
+        => _members.Count == 0 || _members.Values.Any(member => MayServe(waiter, member)) ? null
+            : LeaseGrant.None(_members.Values.All(member => WhyNotAllowed(waiter.Request, member) is not null) ? LeaseGrantStatus.NotAllowed : LeaseGrantStatus.NoNode, TimeSpan.Zero) with { Candidates = Told(waiter, null) };
 
     private LeaseGrant GrantTo(Waiter waiter, Member member)
     {
         var leaseId = waiter.Request.LeaseId;
+        // Told as it was when it was chosen.
+        var grant = LeaseGrant.On(leaseId, member.Info) with { Why = Why(waiter, member), Candidates = Told(waiter, member) };
         // The same again, of two that waited under one id.
         TakeBack(leaseId);
         member.Granted++;
         member.LastGrant = ++_grants;
         _leases[leaseId] = new Lease(member.Info.SessionId, time.GetTimestamp());
-        return LeaseGrant.On(leaseId, member.Info);
+        if (_options.MaxSticky > 0 && !waiter.Request.Prefixes.IsEmpty) _sticky.Note(waiter.Request.Prefixes, member.Info.SessionId);
+        return grant;
+    }
+
+    private string Why(Waiter waiter, Member chosen)
+    {
+        NodeFacts? next = null;
+        var (sticky, usual) = (StickyFor(waiter), UsualSpeed());
+        foreach (var member in _members.Values)
+        {
+            if (member == chosen || !member.HasFreeSlot || !MayServe(waiter, member)) continue;
+            var facts = member.FactsFor(waiter.Request, sticky, usual);
+            if (next is not { } known || NodeChoice.Compare(facts, known) < 0) next = facts;
+        }
+        return NodeChoice.Why(chosen.FactsFor(waiter.Request, sticky, usual), next);
+    }
+
+    /// <summary>What a node is believed to do that has not been measured: as much as the others.</summary>
+    private double UsualSpeed()
+    {
+        var (sum, known) = (0.0, 0);
+        foreach (var member in _members.Values)
+        {
+            if (member.TokensPerSecond <= 0) continue;
+            sum += member.TokensPerSecond;
+            known++;
+        }
+        return known > 0 ? sum / known : 1;
+    }
+
+    /// <summary>What is told of the choice: the node that was taken, and some of the others with why they were not.</summary>
+    private ImmutableArray<RouteCandidate> Told(Waiter waiter, Member? chosen)
+    {
+        var told = ImmutableArray.CreateBuilder<RouteCandidate>(Math.Min(_members.Count, _options.MaxCandidates));
+        if (chosen is not null) told.Add(chosen.Tell("chosen"));
+        foreach (var member in _members.Values)
+        {
+            if (told.Count >= _options.MaxCandidates) break;
+            if (member != chosen) told.Add(member.Tell(WhyNot(waiter.Request, member) ?? (member.HasFreeSlot ? "not the best" : "no free slot")));
+        }
+        return told.ToImmutable();
     }
 
     /// <summary>Ends a lease; the member whose slot it was, if that is still here.</summary>
@@ -154,14 +232,13 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         return member;
     }
 
-    /// <summary>Whoever excluded every node that is left would wait for nothing.</summary>
+    /// <summary>Whoever may have none of the nodes that are left would wait for nothing.</summary>
     private void RefuseTheHopeless()
     {
-        if (_members.Count == 0) return;
-        foreach (var waiter in _waiting.InOrder().Where(waiter => !_members.Values.Any(member => MayServe(waiter, member))).ToImmutableArray())
+        foreach (var (waiter, refusal) in _waiting.InOrder().Select(waiter => (waiter, Refusal: Hopeless(waiter))).Where(entry => entry.Refusal is not null).ToImmutableArray())
         {
             _waiting.Remove(waiter);
-            waiter.Granted.TrySetResult(LeaseGrant.None(LeaseGrantStatus.NoNode, TimeSpan.Zero));
+            waiter.Granted.TrySetResult(refusal!);
         }
     }
 
@@ -213,14 +290,20 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
         public bool HasFreeSlot => !Full && Granted < Info.Slots;
 
-        public bool IsBetterThan(Member other)
+        /// <summary>A running mean over some answers: a node's speed changes with what its owner does beside.</summary>
+        public double TokensPerSecond { get; private set; }
+
+        public void NoteSpeed(double tokensPerSecond)
         {
-            if (Info.Model.Loaded != other.Info.Model.Loaded) return Info.Model.Loaded;
-            // Shares of the slots, compared without dividing.
-            var mine = (long)Granted * other.Info.Slots;
-            var theirs = (long)other.Granted * Info.Slots;
-            return mine != theirs ? mine < theirs : LastGrant < other.LastGrant;
+            if (tokensPerSecond > 0 && double.IsFinite(tokensPerSecond)) TokensPerSecond = TokensPerSecond > 0 ? (TokensPerSecond * 0.8) + (tokensPerSecond * 0.2) : tokensPerSecond;
         }
+
+        public int SourceFor(LeaseRequest request) => Info.AccountId == OperatorAccount.AccountId ? request.Sources.Own : request.Sources.Contributors;
+
+        public NodeFacts FactsFor(LeaseRequest request, string? sticky, double usualSpeed)
+            => new(SourceFor(request), Info.SessionId == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
+
+        public RouteCandidate Tell(string verdict) => new(Info.NodeId, verdict, Info.Model.Loaded, Granted, Info.Slots, Math.Round(TokensPerSecond, 1), Info.RoundTrip);
     }
 
     private readonly record struct Lease(string SessionId, long GrantedAt);

@@ -20,6 +20,14 @@ internal sealed class PoolOptions
     [Range(0.0001, 1.0)]
     public double BackgroundWeight { get; set; } = 0.05;
 
+    /// <summary>Beginnings of conversations of which a pool remembers who has read them, eight of each conversation at most, 100 bytes each. Default 8 192; 0: none.</summary>
+    [Range(0, 1_000_000)]
+    public int MaxSticky { get; set; } = 8_192;
+
+    /// <summary>Nodes that are told of for one request, of those that were considered. Default 8.</summary>
+    [Range(1, 1_000)]
+    public int MaxCandidates { get; set; } = 8;
+
     /// <summary>How often a session repeats what it can serve. A pool that lost its memory is whole after one period. Default 3 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan AnnouncePeriod { get; set; } = TimeSpan.FromSeconds(3);

@@ -35,6 +35,9 @@ internal sealed class Lease(string leaseId, string model, string engine, int win
     /// <summary>Another node's answer is judged.</summary>
     public bool Scores { get; init; }
 
+    /// <summary>When the node was told of it: timestamp of this silo's clock.</summary>
+    public long AssignedAt { get; init; }
+
     /// <summary>What the node may still send, bytes; below zero when it oversteps.</summary>
     public long WindowLeft => Interlocked.Read(ref _windowLeft);
 

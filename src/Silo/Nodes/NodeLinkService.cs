@@ -105,6 +105,8 @@ internal sealed partial class NodeLinkService(
             nodeId.ToString(), $"ns_{Guid.CreateVersion7():N}", Reports.Of(hello), _options, grains, time, loggers.CreateLogger<NodeSession>())
         {
             IsQuarantined = known.Standing is Standing.Quarantined,
+            Standing = known.Standing,
+            AccountId = known.AccountId,
             Network = network,
         };
         if (!sessions.TryAdd(session)) throw Refusal(StatusCode.ResourceExhausted, "this silo holds as many nodes as it may; dial another");

@@ -50,6 +50,8 @@ internal sealed partial class NodeSession : INodeSession
     private long _lastHeard;
     private volatile bool _draining;
     private volatile bool _quarantined;
+    private volatile Standing _standing;
+    private long _roundTripTicks;
     private volatile bool _challenged;
     private long _leasesBegun;
     private int _working;
@@ -92,6 +94,16 @@ internal sealed partial class NodeSession : INodeSession
 
     /// <inheritdoc cref="NodeConnection.Network"/>
     public string Network { get; init; } = string.Empty;
+
+    /// <summary>Whose the node is.</summary>
+    public string AccountId { get; init; } = string.Empty;
+
+    /// <summary>What the hub thinks of it.</summary>
+    public Standing Standing
+    {
+        get => _standing;
+        init => _standing = value;
+    }
 
     /// <summary>How grains reach the session; set before it runs.</summary>
     public INodeSession? Reference { get; set; }
@@ -167,7 +179,7 @@ internal sealed partial class NodeSession : INodeSession
                 return AssignStatus.NoSlot;
             }
             yielding = assignment.Yields ? [] : [.. _leases.Values.Where(running => running.Yields)];
-            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields, assignment.Unpaid) { Scores = assignment.Kind is JobKind.Score };
+            lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields, assignment.Unpaid) { Scores = assignment.Kind is JobKind.Score, AssignedAt = _time.GetTimestamp() };
             Interlocked.Increment(ref _leasesBegun);
             if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
             if (!lease.Unpaid && _working++ == 0) _workingSince = _time.GetTimestamp();
@@ -231,6 +243,7 @@ internal sealed partial class NodeSession : INodeSession
     public Task SetStanding(Standing standing)
     {
         _quarantined = standing is Standing.Quarantined;
+        _standing = standing;
         return _quarantined ? WithdrawAsync() : AnnounceOnceAsync();
     }
 
@@ -414,7 +427,11 @@ internal sealed partial class NodeSession : INodeSession
 
     private void TakeAccept(Accept accept)
     {
-        if (LeaseOf(accept.LeaseId) is { } lease && !lease.TryAccept()) throw Violation(StatusCode.InvalidArgument, $"lease {lease.LeaseId} was accepted before");
+        if (LeaseOf(accept.LeaseId) is not { } lease) return;
+        if (!lease.TryAccept()) throw Violation(StatusCode.InvalidArgument, $"lease {lease.LeaseId} was accepted before");
+        // One slow answer to a lease is no distance.
+        var (known, taken) = (_roundTripTicks, _time.GetElapsedTime(lease.AssignedAt).Ticks);
+        Interlocked.Exchange(ref _roundTripTicks, known == 0 ? taken : ((known * 7) + taken) / 8);
     }
 
     private void TakeHead(Head head)
@@ -717,7 +734,12 @@ internal sealed partial class NodeSession : INodeSession
         engine.Slots,
         FreeSlots(engine.Name),
         model,
-        OwnReference));
+        OwnReference)
+    {
+        AccountId = AccountId,
+        Standing = _standing,
+        RoundTrip = TimeSpan.FromTicks(Interlocked.Read(ref _roundTripTicks)),
+    });
 
     private Task WithdrawAsync() => WithdrawAsync(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).Distinct(StringComparer.Ordinal));
 

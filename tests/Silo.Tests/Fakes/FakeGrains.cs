@@ -83,8 +83,12 @@ internal sealed class FakePool : IModelPoolGrain
             : throw new InvalidOperationException("The pool was asked more often than the test foresaw.");
     }
 
-    public Task Release(string leaseId, LeaseEnd end)
+    /// <summary>What it heard of the nodes' speed.</summary>
+    public ConcurrentQueue<double> Speeds { get; } = new();
+
+    public Task Release(string leaseId, LeaseEnd end, double tokensPerSecond)
     {
+        Speeds.Enqueue(tokensPerSecond);
         Released.Enqueue((leaseId, end));
         return Task.CompletedTask;
     }

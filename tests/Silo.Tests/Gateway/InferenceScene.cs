@@ -3,6 +3,7 @@ using Federation.Contracts.Accounts;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
+using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Tests.Fakes;
@@ -29,6 +30,7 @@ internal sealed class InferenceScene : IAsyncDisposable
         configure?.Invoke(Options);
         _sessions = new NodeSessions(Microsoft.Extensions.Options.Options.Create(_link));
         Audited = new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock);
+        Traces = new RequestTraces(Microsoft.Extensions.Options.Options.Create(new RequestTraceOptions()), Clock);
         Settlements = new Settlements(Grains.Grains, Microsoft.Extensions.Options.Options.Create(Options), Clock, NullLogger<Settlements>.Instance);
         Http = new DefaultHttpContext { Request = { Path = "/v1/chat/completions" }, Response = { Body = _client }, RequestAborted = _clientGone.Token };
         Request = new InferenceRequest(
@@ -52,12 +54,15 @@ internal sealed class InferenceScene : IAsyncDisposable
 
     public Settlements Settlements { get; }
 
+    /// <summary>Why requests went where they went.</summary>
+    public RequestTraces Traces { get; }
+
     /// <summary>What may be audited.</summary>
     public AnswerBuffer Audited { get; }
 
     public DefaultHttpContext Http { get; }
 
-    public InferenceRequest Request { get; }
+    public InferenceRequest Request { get; set; }
 
     /// <summary>What the client has received.</summary>
     public string Received => _client.Text;
@@ -87,7 +92,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        _run = new InferenceRun(Request, new OpenAiSink(Http), Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Options, PoolOptions, Clock, NullLogger.Instance);
+        _run = new InferenceRun(Request, new OpenAiSink(Http), Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Traces, Options, PoolOptions, Clock, NullLogger.Instance);
         Running = _run.ExecuteAsync();
         return this;
     }

@@ -95,7 +95,7 @@ public sealed class ModelPoolPropertyTests(ITestOutputHelper output)
             Tell($"{job} of {account} asks, not for {string.Join(',', excluded)}, for {patience}");
             _waiting.Add(new Ask(job, excluded, pool.Time.Elapsed + patience, gone)
             {
-                Answer = pool.AcquireAsync(account, weight, patience, excluded, job, gone.Token),
+                Answer = pool.AcquireAsync(account, weight, patience, excluded, job, cancellationToken: gone.Token),
             });
             return Task.CompletedTask;
         }

@@ -60,14 +60,14 @@ internal sealed class SimulatedPool : IDisposable
     });
 
     /// <summary>A session says what it can serve; each time with a later version.</summary>
-    public Task AnnounceAsync(string session, int slots = 1, int? free = null, bool loaded = true, long? version = null)
-        => Grain.Announce(MemberOf(session, slots, free ?? slots, loaded, version ?? ++_version));
+    public Task AnnounceAsync(string session, int slots = 1, int? free = null, bool loaded = true, long? version = null, Func<PoolMember, PoolMember>? with = null)
+        => Grain.Announce((with ?? (static member => member))(MemberOf(session, slots, free ?? slots, loaded, version ?? ++_version)));
 
     /// <summary>Asks for a slot, as a new job unless <paramref name="job"/> names one.</summary>
     public Task<LeaseGrant> AcquireAsync(
-        string account = "ann", double weight = 1, TimeSpan? patience = null, string[]? excluded = null, string? job = null, CancellationToken cancellationToken = default)
+        string account = "ann", double weight = 1, TimeSpan? patience = null, string[]? excluded = null, string? job = null, Func<LeaseRequest, LeaseRequest>? with = null, CancellationToken cancellationToken = default)
         => Grain.Acquire(
-            new LeaseRequest(job ?? $"job{++_jobs}", 1, account, weight, [.. excluded ?? []], patience ?? TimeSpan.FromMinutes(5), JobKind.Chat),
+            (with ?? (static request => request))(new LeaseRequest(job ?? $"job{++_jobs}", 1, account, weight, [.. excluded ?? []], patience ?? TimeSpan.FromMinutes(5), JobKind.Chat)),
             cancellationToken.CanBeCanceled ? cancellationToken : _over.Token);
 
     /// <summary>Lets everything that can happen now happen.</summary>

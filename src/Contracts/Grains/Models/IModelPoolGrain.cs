@@ -16,8 +16,11 @@ public interface IModelPoolGrain : IGrainWithStringKey
     Task<LeaseGrant> Acquire(LeaseRequest request, CancellationToken cancellationToken);
 
     /// <summary>The lease is over; its slot is free, unless <paramref name="end"/> says otherwise.</summary>
+    /// <param name="leaseId">The lease.</param>
+    /// <param name="end">How it ended.</param>
+    /// <param name="tokensPerSecond">How fast the answer came, in the hub's own count; 0 where it says nothing of the node.</param>
     [Alias("Release")]
-    Task Release(string leaseId, LeaseEnd end);
+    Task Release(string leaseId, LeaseEnd end, double tokensPerSecond = 0);
 
     /// <summary>A session can serve this model; replaces what it said before.</summary>
     [Alias("Announce")]
@@ -39,7 +42,17 @@ public sealed record PoolMember(
     [property: Id(4)] int Slots,
     [property: Id(5)] int FreeSlots,
     [property: Id(6)] ModelReport Model,
-    [property: Id(7)] INodeSession Session);
+    [property: Id(7)] INodeSession Session)
+{
+    /// <summary>Whose the node is.</summary>
+    [Id(8)] public string AccountId { get; init; } = string.Empty;
+
+    /// <summary>What the hub thinks of it.</summary>
+    [Id(9)] public Standing Standing { get; init; }
+
+    /// <summary>How long the node takes to take a lease, the way there and back with it; zero: not known yet.</summary>
+    [Id(10)] public TimeSpan RoundTrip { get; init; }
+}
 
 /// <summary>A job that wants a node.</summary>
 
@@ -61,7 +74,61 @@ public sealed record LeaseRequest(
 
     /// <summary>Weights that a node must have, as far as it tells; empty: any.</summary>
     [Id(8)] public string Digest { get; init; } = string.Empty;
+
+    /// <summary>Whose request it is: the queue may know it by another name.</summary>
+    [Id(9)] public string Caller { get; init; } = string.Empty;
+
+    /// <summary>Whose nodes may read the request.</summary>
+    [Id(10)] public Privacy Privacy { get; init; }
+
+    /// <summary>Which of the hub's nodes come first.</summary>
+    [Id(11)] public NodeSources Sources { get; init; } = NodeSources.Alike;
+
+    /// <summary>Hashes of ever longer beginnings of the request, the caller's own: who has read one of them goes on sooner. Empty where none is worth it.</summary>
+    [Id(12)] public ImmutableArray<ulong> Prefixes { get; init; } = [];
 }
+
+/// <summary>Whose nodes may read a request.</summary>
+[GenerateSerializer, Alias("Federation.Privacy")]
+public enum Privacy
+{
+    /// <summary>Anybody's.</summary>
+    Any = 0,
+
+    /// <summary>Nodes that have been checked often enough, the operator's, and the caller's own.</summary>
+    Trusted = 1,
+
+    /// <summary>The caller's own.</summary>
+    Own = 2,
+}
+
+/// <summary>Which of the hub's nodes serve a model, and which of them come first.</summary>
+/// <param name="Own">Place of the operator's nodes; the lower comes first, below 0: they do not serve it.</param>
+/// <param name="Contributors">Place of everybody else's.</param>
+[GenerateSerializer, Immutable, Alias("Federation.NodeSources")]
+public readonly record struct NodeSources([property: Id(0)] int Own, [property: Id(1)] int Contributors)
+{
+    /// <summary>All of them, none before the others.</summary>
+    public static NodeSources Alike { get; } = new(0, 0);
+}
+
+/// <summary>A node that was considered for a request, and what became of it.</summary>
+/// <param name="NodeId">The node.</param>
+/// <param name="Verdict">"chosen", or why not.</param>
+/// <param name="Loaded">The model was in its memory.</param>
+/// <param name="Running">Leases it had from the pool.</param>
+/// <param name="Slots">Those it serves at once.</param>
+/// <param name="TokensPerSecond">As measured; 0: not yet.</param>
+/// <param name="RoundTrip">As measured; zero: not yet.</param>
+[GenerateSerializer, Immutable, Alias("Federation.RouteCandidate")]
+public sealed record RouteCandidate(
+    [property: Id(0)] string NodeId,
+    [property: Id(1)] string Verdict,
+    [property: Id(2)] bool Loaded,
+    [property: Id(3)] int Running,
+    [property: Id(4)] int Slots,
+    [property: Id(5)] double TokensPerSecond,
+    [property: Id(6)] TimeSpan RoundTrip);
 
 /// <summary>The answer to <see cref="IModelPoolGrain.Acquire"/>.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.LeaseGrant")]
@@ -71,6 +138,12 @@ public sealed record LeaseGrant(
     [property: Id(2)] PoolMember? Member,
     [property: Id(3)] TimeSpan RetryAfter)
 {
+    /// <summary>Why this node, in a word or two; empty without a lease.</summary>
+    [Id(4)] public string Why { get; init; } = string.Empty;
+
+    /// <summary>Nodes that were considered, as many as the pool tells of.</summary>
+    [Id(5)] public ImmutableArray<RouteCandidate> Candidates { get; init; } = [];
+
     /// <summary>A lease on <paramref name="member"/>.</summary>
     public static LeaseGrant On(string leaseId, PoolMember member) => new(LeaseGrantStatus.Granted, leaseId, member, TimeSpan.Zero);
 
@@ -93,6 +166,9 @@ public enum LeaseGrantStatus
 
     /// <summary>No node that may still be asked has the model.</summary>
     NoNode = 3,
+
+    /// <summary>There are nodes that have the model, and none that the request's privacy or the model's sources allow.</summary>
+    NotAllowed = 4,
 }
 
 /// <summary>How a lease ended, to the pool.</summary>

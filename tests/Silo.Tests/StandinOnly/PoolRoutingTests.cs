@@ -1,0 +1,128 @@
+using Federation.Contracts.Models;
+using Federation.Contracts.Nodes;
+using Federation.Silo.Accounts;
+using static Federation.Silo.Tests.StandinOnly.SimulatedPool;
+
+namespace Federation.Silo.Tests.StandinOnly;
+
+/// <summary>Which node a pool gives to whom.</summary>
+public sealed class PoolRoutingTests
+{
+    [Fact]
+    public void The_next_turn_of_a_conversation_goes_where_the_one_before_was_read_while_that_node_is_free() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", slots: 2);
+        await pool.AnnounceAsync("b", slots: 2);
+        var first = await pool.AcquireAsync(with: request => request with { Prefixes = [1, 2, 3] });
+        var home = first.Member!.SessionId;
+        var second = await pool.AcquireAsync(with: request => request with { Prefixes = [1, 2, 3, 4] });
+        Assert.Equal((home, "same conversation"), (second.Member!.SessionId, second.Why));
+        Assert.NotEqual(home, (await pool.AcquireAsync(with: request => request with { Prefixes = [1, 2, 3, 5] })).Member!.SessionId);
+        await pool.Grain.Release(second.LeaseId, LeaseEnd.NodeLost);
+        Assert.NotEqual(home, (await pool.AcquireAsync(with: request => request with { Prefixes = [1, 2, 3, 4, 5] })).Member!.SessionId);
+    });
+
+    [Fact]
+    public void A_faster_node_is_preferred_once_it_has_been_measured() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", slots: 4);
+        await pool.AnnounceAsync("b", slots: 4);
+        var (one, two) = (await pool.AcquireAsync(), await pool.AcquireAsync());
+        await pool.Grain.Release(one.LeaseId, LeaseEnd.Finished, 20);
+        await pool.Grain.Release(two.LeaseId, LeaseEnd.Finished, 90);
+        for (var again = 0; again < 4; again++) Assert.Equal(two.Member!.SessionId, (await pool.AcquireAsync()).Member!.SessionId);
+        Assert.Equal(one.Member!.SessionId, (await pool.AcquireAsync()).Member!.SessionId);
+    });
+
+    [Theory]
+    [InlineData(Privacy.Any, "a b c d")]
+    [InlineData(Privacy.Trusted, "b c d")]
+    [InlineData(Privacy.Own, "d")]
+    public void Privacy_is_kept(Privacy privacy, string allowed) => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", with: member => member with { AccountId = "acct_1" });
+        await pool.AnnounceAsync("b", with: member => member with { AccountId = "acct_2", Standing = Standing.Trusted });
+        await pool.AnnounceAsync("c", with: member => member with { AccountId = OperatorAccount.AccountId });
+        await pool.AnnounceAsync("d", with: member => member with { AccountId = "acct_me" });
+        var granted = new List<string>();
+        foreach (var _ in allowed.Split(' ')) granted.Add((await pool.AcquireAsync(with: Mine)).Member!.SessionId);
+        Assert.Equal(allowed.Split(' '), granted.Order(StringComparer.Ordinal));
+        // The others are free, and nobody may have them: whoever waits, waits for one that he may have.
+        var waiting = pool.AcquireAsync(with: Mine);
+        await pool.SettleAsync();
+        Assert.False(waiting.IsCompleted);
+
+        LeaseRequest Mine(LeaseRequest request) => request with { Privacy = privacy, Caller = "acct_me" };
+    });
+
+    [Fact]
+    public void Who_may_have_no_node_at_all_hears_so_at_once_and_which_there_are() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", with: member => member with { AccountId = "acct_1" });
+        var grant = await pool.AcquireAsync(with: request => request with { Privacy = Privacy.Own, Caller = "acct_me" });
+        Assert.Equal(LeaseGrantStatus.NotAllowed, grant.Status);
+        Assert.Equal((NodeOf("a"), "privacy"), (grant.Candidates.Single().NodeId, grant.Candidates.Single().Verdict));
+        grant = await pool.AcquireAsync(with: request => request with { Sources = new NodeSources(0, -1) });
+        Assert.Equal((LeaseGrantStatus.NotAllowed, "source not allowed"), (grant.Status, grant.Candidates.Single().Verdict));
+    });
+
+    [Fact]
+    public void Whoever_waits_for_a_node_of_his_own_hears_so_when_the_last_one_leaves() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("mine", with: member => member with { AccountId = "acct_me" });
+        await pool.AnnounceAsync("other", with: member => member with { AccountId = "acct_1" });
+        await pool.AcquireAsync(with: Mine);
+        var waiting = pool.AcquireAsync(with: Mine);
+        await pool.SettleAsync();
+        await pool.Grain.Withdraw("mine");
+        Assert.Equal(LeaseGrantStatus.NotAllowed, (await waiting).Status);
+
+        static LeaseRequest Mine(LeaseRequest request) => request with { Privacy = Privacy.Own, Caller = "acct_me" };
+    });
+
+    [Fact]
+    public void Sources_come_in_their_order_and_the_next_only_when_the_one_before_is_full() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("theirs", slots: 4, with: member => member with { AccountId = "acct_1" });
+        await pool.AnnounceAsync("own", slots: 2, loaded: false, with: member => member with { AccountId = OperatorAccount.AccountId });
+        var granted = new List<string>();
+        for (var number = 0; number < 3; number++) granted.Add((await pool.AcquireAsync(with: request => request with { Sources = new NodeSources(0, 1) })).Member!.SessionId);
+        Assert.Equal(["own", "own", "theirs"], granted);
+    });
+
+    [Fact]
+    public void A_begun_answer_goes_to_an_engine_that_goes_on_and_to_the_same_weights_before_those_of_its_account_who_wait() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("old", slots: 2);
+        await pool.AnnounceAsync("other", with: Able("sha256:other"));
+        await pool.AnnounceAsync("same", with: Able("sha256:same"));
+        Assert.Equal("same", (await pool.AcquireAsync(with: Begun)).Member!.SessionId);
+        var refused = pool.AcquireAsync(with: request => Begun(request) with { ExcludedSessions = ["same"] });
+        var heard = await refused;
+        Assert.Equal(LeaseGrantStatus.NoNode, heard.Status);
+        Assert.Equal(["cannot go on with a begun answer", "failed before", "other weights"], heard.Candidates.Select(candidate => candidate.Verdict).Order(StringComparer.Ordinal));
+
+        var others = new List<Task<LeaseGrant>>();
+        for (var number = 0; number < 20; number++) others.Add(pool.AcquireAsync(with: request => request with { ExcludedSessions = ["old", "other"] }));
+        var begun = pool.AcquireAsync(job: "late", with: Begun);
+        await pool.SettleAsync();
+        await pool.Grain.Release("job1.1", LeaseEnd.Finished);
+        await pool.SettleAsync();
+        // At most one of its account, which came before, is served first.
+        if (!begun.IsCompleted)
+        {
+            await pool.Grain.Release((await await Task.WhenAny(others)).LeaseId, LeaseEnd.Finished);
+            await pool.SettleAsync();
+        }
+        Assert.True(begun.IsCompletedSuccessfully);
+
+        static LeaseRequest Begun(LeaseRequest request) => request with { Continues = true, Digest = "sha256:same" };
+        static Func<PoolMember, PoolMember> Able(string digest) => member => member with { Model = member.Model with { Digest = digest, Continues = ["chat"] } };
+    });
+
+    private static void Simulate(Func<SimulatedPool, Task> scene)
+    {
+        using var pool = new SimulatedPool(seed: 1);
+        pool.Run(() => scene(pool));
+    }
+}
