@@ -307,6 +307,8 @@ internal sealed partial class NodeGrain(
         {
             while (_bookings.Count > 0)
             {
+                // Only the node's pay waits for this: clients of free work have their answers already.
+                if (options.Value.Gather > TimeSpan.Zero && _bookings.Count < BookingsPerCommit && _bookings.All(booking => booking.Outcome.Price == 0)) await Task.Delay(options.Value.Gather, time);
                 var batch = new List<(JobOutcome Outcome, TaskCompletionSource Done)>(BookingsPerCommit);
                 while (batch.Count < BookingsPerCommit && _bookings.TryDequeue(out var next)) batch.Add(next);
                 await BookBatchAsync(batch);

@@ -529,6 +529,7 @@ internal sealed partial class NodeSession : INodeSession
             while (await _signatures.Reader.WaitToReadAsync())
             {
                 batch.Clear();
+                if (_options.Gather > TimeSpan.Zero && _signatures.Reader.Count < SignaturesAtOnce) await Task.Delay(_options.Gather, _time);
                 while (batch.Count < SignaturesAtOnce && _signatures.Reader.TryRead(out var next)) batch.Add(next);
                 await Task.WhenAll(batch.Select(JudgeSignatureAsync));
             }

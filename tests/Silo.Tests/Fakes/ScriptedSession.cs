@@ -25,6 +25,7 @@ internal sealed class ScriptedSession : IAsyncDisposable
     public ScriptedSession(string node = "a", NodeLinkOptions? options = null, FakeGrains? grains = null, TestClock? clock = null, int slots = 2, PoolOptions? pool = null)
     {
         Options = options ?? new NodeLinkOptions();
+        Options.Gather = TimeSpan.Zero;
         Grains = grains ?? new FakeGrains();
         Clock = clock ?? new TestClock();
         NodeId = $"nd_{node}";

@@ -63,7 +63,11 @@ internal sealed class TestHub : IAsyncDisposable
         builder.Services.AddSingleton<EpochClosing>();
         builder.Services.AddPricing();
         builder.Services.AddSqlGrainStorage();
-        builder.Services.AddOptions<NodeLinkOptions>().Configure(options => configure?.Invoke(options));
+        builder.Services.AddOptions<NodeLinkOptions>().Configure(options =>
+        {
+            options.Gather = TimeSpan.Zero;
+            configure?.Invoke(options);
+        });
         builder.Services.AddOptions<HardwareClassOptions>().Configure(options => options.VouchedSizesAge = TimeSpan.Zero);
         builder.Services.AddOptions<HubOptions>().Configure(options => options.DirectoryAge = TimeSpan.Zero);
         builder.Services.AddOptions<StandingOptions>().Configure(options => standing?.Invoke(options));
