@@ -52,6 +52,7 @@ internal sealed partial class NodeGrain(
     private readonly Dictionary<string, Offer> _unanswered = new(StringComparer.Ordinal);
     private readonly Queue<(JobOutcome Outcome, TaskCompletionSource Done)> _bookings = [];
     private NodeRow? _node;
+    private VerificationKey? _key;
     private NodeVerification? _verification;
     private NodeAccrual? _accrual;
     private NodeConnection? _connection;
@@ -79,6 +80,12 @@ internal sealed partial class NodeGrain(
         await Verification.LoadAsync();
         // Work may be booked before the node's connection is heard of again.
         _hardwareClass = ClassOf();
+    }
+
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        _key?.Dispose();
+        return Task.CompletedTask;
     }
 
     public async Task<EnrolmentStatus> Enrol(NodeEnrolment enrolment)
@@ -271,8 +278,7 @@ internal sealed partial class NodeGrain(
         }
         // Whoever is banned is paid for nothing more, also not for what it had not signed yet.
         if (Verification.Standing is Standing.Banned) return Signing(ReceiptSigningStatus.Unknown);
-        var key = _node.PublicKey;
-        switch (SignatureCheck.Of(() => PublicKeys.Verify(key.AsSpan(), ReceiptCodec.NodeSigningBytes(stored.Payload.AsSpan()), signature.AsSpan())))
+        switch (FindingOf(_node.PublicKey, ReceiptCodec.NodeSigningBytes(stored.Payload.AsSpan()), signature))
         {
             case SignatureFinding.Right:
                 break;
@@ -458,6 +464,13 @@ internal sealed partial class NodeGrain(
         => (await GrainFactory.GetGrain<IAccountGrain>(_node!.AccountId).GetTerms()).EarningMultiplier;
 
     private static string Name(ImmutableArray<byte> receiptId) => Convert.ToHexStringLower(receiptId.AsSpan());
+
+    /// <summary>What is right needs no second look, nor its key a second reading.</summary>
+    private SignatureFinding FindingOf(ImmutableArray<byte> publicKey, byte[] data, ImmutableArray<byte> signature)
+    {
+        _key ??= VerificationKey.TryRead(publicKey.AsSpan());
+        return _key?.Verify(data, signature.AsSpan()) is true ? SignatureFinding.Right : SignatureCheck.Of(() => PublicKeys.Verify(publicKey.AsSpan(), data, signature.AsSpan()));
+    }
 
     private static ReceiptSigning Signing(ReceiptSigningStatus status) => new(status, [], 0);
 

@@ -116,4 +116,22 @@ public sealed class PublicKeysTests
         Assert.False(PublicKeys.Verify(Key, Message, new byte[64]));
         Assert.False(PublicKeys.Verify(Key, Message, Enumerable.Repeat((byte)0xff, 64).ToArray()));
     }
+
+    [Fact]
+    public void A_key_that_was_read_once_checks_many_signatures()
+    {
+        using var owner = SigningKey.FromPem(TestKeys.Pkcs8);
+        using var key = VerificationKey.TryRead(owner.PublicKey.Span);
+        Assert.NotNull(key);
+        for (var i = 0; i < 20; i++)
+        {
+            byte[] data = [.. Message, (byte)i];
+            var signature = owner.Sign(data);
+            Assert.True(key.Verify(data, signature));
+            Assert.False(key.Verify(Message, signature));
+            Assert.False(key.Verify(data, signature.AsSpan(1)));
+        }
+
+        Assert.Null(VerificationKey.TryRead([0x30, 0x59]));
+    }
 }

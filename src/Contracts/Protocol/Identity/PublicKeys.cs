@@ -30,15 +30,13 @@ public static class PublicKeys
     /// <summary>Whether <paramref name="signature"/> is that key's over <paramref name="data"/>.</summary>
     public static bool Verify(ReadOnlySpan<byte> subjectPublicKeyInfo, ReadOnlySpan<byte> data, ReadOnlySpan<byte> signature)
     {
-        if (signature.Length != SigningKey.SignatureBytes) return false;
-        using var key = TryImport(subjectPublicKeyInfo);
-        return key is not null
-            && key.VerifyData(data, signature, HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
+        using var key = VerificationKey.TryRead(subjectPublicKeyInfo);
+        return key is not null && key.Verify(data, signature);
     }
 
     internal static bool IsOnP256(ECDsa key) => key.ExportParameters(includePrivateParameters: false).Curve.Oid?.Value == P256Oid;
 
-    private static ECDsa? TryImport(ReadOnlySpan<byte> subjectPublicKeyInfo)
+    internal static ECDsa? TryImport(ReadOnlySpan<byte> subjectPublicKeyInfo)
     {
         if (subjectPublicKeyInfo.Length != EncodedBytes || !subjectPublicKeyInfo.StartsWith(Header)) return null;
         var key = ECDsa.Create();
