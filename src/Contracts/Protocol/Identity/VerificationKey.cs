@@ -16,5 +16,6 @@ public sealed class VerificationKey : IDisposable
     public bool Verify(ReadOnlySpan<byte> data, ReadOnlySpan<byte> signature)
         => signature.Length == SigningKey.SignatureBytes && _key.VerifyData(data, signature, HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
 
+    /// <inheritdoc/>
     public void Dispose() => _key.Dispose();
 }
