@@ -7,6 +7,8 @@ using Federation.Silo.Apis;
 using Federation.Silo.Apis.Anthropic;
 using Federation.Silo.Apis.Ollama;
 using Federation.Silo.Apis.Responses;
+using Federation.Silo.Batches;
+using Federation.Silo.Files;
 using Federation.Silo.Gateway;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
@@ -26,6 +28,7 @@ using Federation.Silo.Verification.Epochs;
 using Federation.Silo.Verification.Inference;
 using Federation.Silo.Verification.Probes;
 using Federation.Silo.Verification.Standings;
+using Federation.Silo.Webhooks;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -81,6 +84,9 @@ internal static class HubHost
         app.MapInference();
         app.MapRequests();
         app.MapAsyncJobs();
+        app.MapFiles();
+        app.MapBatches();
+        app.MapWebhooks();
         app.MapModels();
         app.MapOllama();
         app.MapAnthropic();
@@ -200,6 +206,9 @@ internal static class HubHost
     private static void AddBackgroundSettings(this WebApplicationBuilder builder)
     {
         builder.Services.AddValidated<AsyncJobOptions, AsyncJobOptionsValidator>(AsyncJobOptions.SectionName);
+        builder.Services.AddValidated<ClientFileOptions, ClientFileOptionsValidator>(ClientFileOptions.SectionName);
+        builder.Services.AddValidated<BatchOptions, BatchOptionsValidator>(BatchOptions.SectionName);
+        builder.Services.AddValidated<WebhookOptions, WebhookOptionsValidator>(WebhookOptions.SectionName);
     }
 
     private static void AddBackground(this WebApplicationBuilder builder)
@@ -212,6 +221,16 @@ internal static class HubHost
         builder.Services.AddSingleton<AsyncJobs>();
         builder.Services.AddSingleton<AsyncJobRunner>();
         builder.Services.AddHostedService(services => services.GetRequiredService<AsyncJobRunner>());
+        builder.Services.AddSingleton<WebhookStore>();
+        builder.Services.AddSingleton<WebhookSender>();
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<WebhookRunner>(services, new UnforeseeableRandom()));
+        builder.Services.AddHostedService(services => services.GetRequiredService<WebhookRunner>());
+        builder.Services.AddSingleton<FileStore>();
+        builder.Services.AddSingleton<FileUpload>();
+        builder.Services.AddHostedService<FileSweep>();
+        builder.Services.AddSingleton<BatchStore>();
+        builder.Services.AddSingleton<BatchRunner>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<BatchRunner>());
     }
 
     private static void AddModels(this WebApplicationBuilder builder)

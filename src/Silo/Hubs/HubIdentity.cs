@@ -2,6 +2,7 @@ using Dapper;
 using Federation.Protocol.Identity;
 using Federation.Protocol.Machine;
 using Federation.Silo.Storage;
+using Federation.Silo.Webhooks;
 
 namespace Federation.Silo.Hubs;
 
@@ -15,10 +16,12 @@ internal sealed class HubIdentity : IDisposable
     private const int KeyBytesMax = 16 * 1024;
 
     private readonly SigningKey _key;
+    private readonly byte[] _webhookSecret;
 
     public HubIdentity(SigningKey key)
     {
         _key = key;
+        _webhookSecret = key.DeriveSecret("federation/webhooks"u8);
         Id = HubId.FromPublicKey(key.PublicKey.Span);
     }
 
@@ -28,6 +31,9 @@ internal sealed class HubIdentity : IDisposable
     public ReadOnlyMemory<byte> PublicKey => _key.PublicKey;
 
     public byte[] Sign(ReadOnlySpan<byte> data) => _key.Sign(data);
+
+    /// <summary>What deliveries to a webhook are signed with: the same on every silo, and nowhere on disk.</summary>
+    public string WebhookSecret(string webhookId, long version) => WebhookSignature.Secret(_webhookSecret, webhookId, version);
 
     /// <summary>Reads the key of this data directory, or makes one on the first start.</summary>
     public static HubIdentity LoadOrCreate(string dataDirectory)

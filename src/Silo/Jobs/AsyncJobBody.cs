@@ -82,9 +82,12 @@ internal static class Metadata
     private const int ValueMax = 512;
 
     /// <summary>The metadata of a body as JSON text; null when there is none.</summary>
-    public static (string? Json, OpenAiError? Problem) Read(JsonElement root)
+    public static (string? Json, OpenAiError? Problem) Read(JsonElement root) => Of(root.TryGetProperty("metadata", out var metadata) ? metadata : null);
+
+    /// <inheritdoc cref="Read"/>
+    public static (string? Json, OpenAiError? Problem) Of(JsonElement? field)
     {
-        if (!root.TryGetProperty("metadata", out var metadata) || metadata.ValueKind is JsonValueKind.Null) return (null, null);
+        if (field is not { ValueKind: not JsonValueKind.Null } metadata) return (null, null);
         if (metadata.ValueKind is not JsonValueKind.Object) return Bad("must be an object of strings");
         var pairs = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var pair in metadata.EnumerateObject())

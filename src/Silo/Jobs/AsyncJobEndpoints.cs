@@ -37,10 +37,10 @@ internal static class AsyncJobEndpoints
         if (await RequestBody.ReadAsync(http, gateway.Value.MaxBodyBytes) is not { } bytes) return Answers.Error(OpenAiError.BodyTooLarge(gateway.Value.MaxBodyBytes));
         var (wanted, problem) = AsyncJobBody.Read(bytes);
         if (wanted is null) return Answers.Error(problem!);
-        var (job, refusal) = await jobs.SubmitAsync(http.Caller(), wanted, http.RequestAborted);
+        var (job, webhookSecret, refusal) = await jobs.SubmitAsync(http.Caller(), wanted, http.RequestAborted);
         if (job is null) return Answers.Error(refusal!);
         http.Response.Headers.Location = $"/v1/jobs/{job.Id}";
-        return Answers.Json(AsyncJobJson.Of(job), StatusCodes.Status202Accepted);
+        return Answers.Json(AsyncJobJson.Of(job) with { WebhookSecret = webhookSecret }, StatusCodes.Status202Accepted);
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, AsyncJobStore store, string? after, int? limit, string? status)
@@ -174,6 +174,9 @@ internal sealed record AsyncJobJson(string Id, string Type, string Model, string
 
     /// <summary>The endpoint that is told of its end.</summary>
     public string? WebhookId { get; init; }
+
+    /// <summary>What the endpoint's deliveries are signed with; only where the job's own request registered it.</summary>
+    public string? WebhookSecret { get; init; }
 
     /// <summary>What it came to, in the shape of a batch's lines.</summary>
     public ResultJson? Result { get; init; }

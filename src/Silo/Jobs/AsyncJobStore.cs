@@ -3,6 +3,7 @@ using System.Data.Common;
 using System.Globalization;
 using Dapper;
 using Federation.Silo.Storage;
+using Federation.Silo.Webhooks;
 using Microsoft.Extensions.Options;
 using static Federation.Silo.Storage.UnixTime;
 
@@ -14,7 +15,7 @@ internal sealed record NewAsyncJob(string AccountId, string KeyId, string KindWo
 /// <summary>
 /// Asynchronous jobs on disk. Every step of a job is a compare-and-set on its state and attempt, so that of all silos and all attempts exactly one takes it.
 /// </summary>
-internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptions> options, TimeProvider time)
+internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks, IOptions<AsyncJobOptions> options, TimeProvider time)
 {
     public const int ListMax = 100;
 
@@ -84,7 +85,7 @@ internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptio
 
     /// <summary>Cancels a job that has not ended; false when it had.</summary>
     public Task<bool> CancelAsync(string accountId, string id, CancellationToken cancellationToken) => database.WriteAsync(
-        (connection, transaction) => EndUnansweredAsync(connection, transaction, id, "cancelled", null, "AND account_id = @accountId", new { accountId }), cancellationToken);
+        (connection, transaction) => EndUnansweredAsync(connection, transaction, id, "cancelled", "AND account_id = @accountId", new { accountId }), cancellationToken);
 
     /// <summary>
     /// Claims jobs whose turn has come, at most <paramref name="max"/>: by turns of one account after another, so that an account's thousand jobs do not hold up another's one.
@@ -142,7 +143,7 @@ internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptio
                 """,
                 new { id, attempt, state, end.RequestId, end.NodeId, StatusCode = (long)end.StatusCode, body = end.Body.ToArray(), now = Ms(time.GetUtcNow()) },
                 transaction);
-            if (ended == 1) await TellAsync(connection, transaction, id, state, null);
+            if (ended == 1) await TellEndAsync(connection, transaction, id, state);
             return ended == 1;
         },
         cancellationToken);
@@ -198,7 +199,7 @@ internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptio
         var ended = ImmutableArray.CreateBuilder<string>();
         foreach (var id in late)
         {
-            if (await database.WriteAsync((connection, transaction) => EndUnansweredAsync(connection, transaction, id, "expired", null, string.Empty, new { }), cancellationToken)) ended.Add(id);
+            if (await database.WriteAsync((connection, transaction) => EndUnansweredAsync(connection, transaction, id, "expired", string.Empty, new { }), cancellationToken)) ended.Add(id);
         }
         return ended.ToImmutable();
     }
@@ -238,7 +239,7 @@ internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptio
         },
         cancellationToken);
 
-    private async Task<bool> EndUnansweredAsync(DbConnection connection, DbTransaction transaction, string id, string state, string? detail, string condition, object more)
+    private async Task<bool> EndUnansweredAsync(DbConnection connection, DbTransaction transaction, string id, string state, string condition, object more)
     {
         var parameters = new DynamicParameters(more);
         parameters.Add("id", id);
@@ -246,8 +247,16 @@ internal sealed class AsyncJobStore(HubDatabase database, IOptions<AsyncJobOptio
         parameters.Add("now", Ms(time.GetUtcNow()));
         var ended = await connection.ExecuteAsync(
             $"UPDATE async_jobs SET state = @state, request = NULL, owner = NULL, lease_until = NULL, finished_at = @now WHERE id = @id AND state IN ('queued', 'running') {condition}", parameters, transaction);
-        if (ended == 1) await TellAsync(connection, transaction, id, state, detail);
+        if (ended == 1) await TellEndAsync(connection, transaction, id, state);
         return ended == 1;
+    }
+
+    /// <summary>Whoever follows the job hears of its end, and every endpoint that wants to.</summary>
+    private async Task TellEndAsync(DbConnection connection, DbTransaction transaction, string id, string state)
+    {
+        await TellAsync(connection, transaction, id, state, null);
+        var job = await connection.QuerySingleAsync<AsyncJob>($"SELECT {AsyncJob.Columns} FROM async_jobs WHERE id = @id", new { id }, transaction);
+        await webhooks.TellAsync(connection, transaction, job.AccountId, $"job.{state}", job.WebhookId, AsyncJobJson.Of(job));
     }
 
     private Task<string?> LockAccountAsync(DbConnection connection, DbTransaction transaction, string accountId)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Reflection;
+using Federation.Contracts.Hubs;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
@@ -26,6 +27,9 @@ internal sealed class FakeGrains
 
     public FakeJobs Jobs { get; } = new();
 
+    /// <summary>The hub's directory; none unless a test sets it.</summary>
+    public FakeHub? Hub { get; init; }
+
     public SessionGrains ForSessions(PoolOptions? pool = null) => new(Grains, Microsoft.Extensions.Options.Options.Create(pool ?? new PoolOptions()));
 
     public FakePool Pool(string model) => _pools.GetOrAdd(model, _ => new FakePool());
@@ -34,6 +38,7 @@ internal sealed class FakeGrains
         => kind == typeof(IModelPoolGrain) ? Pool((string)key)
             : kind == typeof(INodeGrain) ? Node
             : kind == typeof(IJobGrain) ? Jobs
+            : kind == typeof(IHubGrain) && Hub is not null ? Hub
             : throw new NotSupportedException($"No fake for {kind.Name}.");
 }
 
@@ -210,4 +215,14 @@ internal sealed class FakeJobs : IJobGrain
         Settled.Enqueue(outcome);
         return new Settlement(OnRecord is null || OnRecord == outcome.Attempt, OnRecord ?? outcome.Attempt);
     }
+}
+
+/// <summary>A directory that stays as it is.</summary>
+internal sealed class FakeHub(HubDirectory directory) : IHubGrain
+{
+    public Task<HubDirectory?> GetDirectory(long knownVersion) => Task.FromResult(knownVersion == directory.Version ? null : directory);
+
+    public Task ReportNode(NodeView node) => throw new NotSupportedException();
+
+    public Task RemoveNode(string nodeId) => throw new NotSupportedException();
 }

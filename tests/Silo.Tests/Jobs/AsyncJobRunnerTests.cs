@@ -10,6 +10,7 @@ using Federation.Silo.Jobs;
 using Federation.Silo.Nodes;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
+using Federation.Silo.Webhooks;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
@@ -225,7 +226,7 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
 
         public TestSilo(Silo.Storage.HubDatabase database, AsyncJobOptions options, TestClock clock)
         {
-            Store = new AsyncJobStore(database, Options.Create(options), clock);
+            Store = new AsyncJobStore(database, new WebhookStore(database, Options.Create(new WebhookOptions()), clock), Options.Create(options), clock);
             var drain = new HubDrain(Options.Create(new HubOptions()), new NodeSessions(Options.Create(new NodeLinkOptions())), clock, NullLogger<HubDrain>.Instance);
             Runner = new AsyncJobRunner(Store, this, new AsyncJobSignals(), drain, Options.Create(options), clock, NullLogger<AsyncJobRunner>.Instance);
         }

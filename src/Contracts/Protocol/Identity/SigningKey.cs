@@ -60,6 +60,23 @@ public sealed class SigningKey : IDisposable
         }
     }
 
+    /// <summary>A secret of 32 bytes that only who has the private half can make, the same each time; for one purpose, and of no use for another.</summary>
+    public byte[] DeriveSecret(ReadOnlySpan<byte> purpose)
+    {
+        ECParameters parameters;
+        lock (_gate) parameters = _key.ExportParameters(includePrivateParameters: true);
+        try
+        {
+            var secret = new byte[SHA256.HashSizeInBytes];
+            HKDF.DeriveKey(HashAlgorithmName.SHA256, parameters.D, secret, salt: [], info: purpose);
+            return secret;
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(parameters.D);
+        }
+    }
+
     /// <inheritdoc />
     public void Dispose() => _key.Dispose();
 

@@ -1,0 +1,327 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using Federation.Silo.Files;
+using Federation.Silo.Gateway;
+using Federation.Silo.Hosting;
+using Federation.Silo.Hubs;
+using Federation.Silo.Jobs;
+using Federation.Silo.Providers;
+using Federation.Silo.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Batches;
+
+/// <summary>
+/// Works through batches: reads their lines, asks those that have no answer yet behind everybody who waits, and writes the files.
+/// </summary>
+/// <remarks>
+/// An answer is on disk before its line counts as answered, and a line that has one is never asked again: a hub that is killed in the middle goes on where it was. A claim has a number, and answers of an
+/// old claim are refused, so no line is in the output twice.
+/// </remarks>
+internal sealed partial class BatchRunner(
+    BatchStore store, FileStore files, IBackgroundInference inference, HubDirectoryView directory, CloudRoutes clouds, HubDrain drain, IOptions<BatchOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time, ILogger<BatchRunner> logger)
+    : WakingService(options.Value.LookPeriod, time, logger)
+{
+    private const int ErrorsMax = 100;
+
+    /// <summary>What a line has around its body, bytes.</summary>
+    private const int LineOverheadBytes = 16 * 1024;
+
+    private static readonly TimeSpan RetryPeriod = TimeSpan.FromSeconds(1);
+    private static readonly byte[] LineBreak = "\n"u8.ToArray();
+
+    private readonly BatchOptions _options = options.Value;
+    private readonly string _owner = $"silo_{Guid.CreateVersion7():N}";
+    private readonly ConcurrentDictionary<string, Run> _running = new(StringComparer.Ordinal);
+    private long? _heldAt;
+    private long? _forgotAt;
+
+    /// <summary>Batches under way on this silo.</summary>
+    public int Running => _running.Count;
+
+    private int MaxLineBytes => (int)Math.Min(gateway.Value.MaxBodyBytes + LineOverheadBytes, int.MaxValue);
+
+    public override async Task LookAsync(CancellationToken cancellationToken)
+    {
+        await HoldAsync(cancellationToken);
+        if (_forgotAt is not { } at || Time.GetElapsedTime(at) > TimeSpan.FromMinutes(1))
+        {
+            if (await store.ForgetAsync(cancellationToken) == 0) _forgotAt = Time.GetTimestamp();
+        }
+        var free = _options.MaxRunning - _running.Count;
+        if (free <= 0 || drain.IsDraining) return;
+        foreach (var batch in await store.ClaimAsync(_owner, free, cancellationToken)) Start(batch);
+    }
+
+    /// <summary>Completes when everything that was under way has ended.</summary>
+    public Task WhenIdleAsync() => Task.WhenAll(_running.Values.Select(run => run.Task));
+
+    protected override async Task StopWorkAsync()
+    {
+        foreach (var run in _running.Values) await run.Lost.CancelAsync();
+        await WhenIdleAsync();
+    }
+
+    private async Task HoldAsync(CancellationToken cancellationToken)
+    {
+        if (_running.IsEmpty) return;
+        var before = _running.ToImmutableArray();
+        var renew = _heldAt is not { } heldAt || Time.GetElapsedTime(heldAt) >= _options.LeaseDuration / 3;
+        var held = (await store.HoldAsync(_owner, renew, cancellationToken)).ToDictionary(claim => claim.Id, StringComparer.Ordinal);
+        if (renew) _heldAt = Time.GetTimestamp();
+        foreach (var (id, run) in before)
+        {
+            if (!held.TryGetValue(id, out var claim) || claim.Attempt != run.Batch.Attempt) await run.Lost.CancelAsync();
+            else if (claim.State == BatchStates.Cancelling || IsLate(run.Batch)) await run.Over.CancelAsync();
+        }
+    }
+
+    private bool IsLate(Batch batch) => Time.GetUtcNow().ToUnixTimeMilliseconds() >= batch.ExpiresAt;
+
+    private void Start(Batch batch)
+    {
+        var run = new Run(batch);
+        _running[batch.Id] = run;
+        run.Task = RunAsync(run);
+    }
+
+    private async Task RunAsync(Run run)
+    {
+        // Not in the middle of the look that claimed it.
+        await Task.Yield();
+        var batch = run.Batch;
+        try
+        {
+            await WorkAsync(run);
+        }
+        catch (OperationCanceledException) when (run.Lost.IsCancellationRequested)
+        {
+            await TryReleaseAsync(batch);
+        }
+        catch (StorageException exception) when (exception.IsTransient)
+        {
+            // Once the database is back, whoever has the batch then goes on where this came to.
+            LogAway(batch.Id, exception);
+            await TryReleaseAsync(batch);
+        }
+        catch (Exception exception)
+        {
+            // Left to its lease, so that what goes wrong at once does not go wrong all the time.
+            LogFailed(batch.Id, exception);
+        }
+        finally
+        {
+            _running.TryRemove(batch.Id, out _);
+            Wake();
+        }
+    }
+
+    private async Task WorkAsync(Run run)
+    {
+        var batch = run.Batch;
+        if (batch.State == BatchStates.Validating)
+        {
+            if (await ValidateAsync(run) is not { } begun) return;
+            batch = begun;
+        }
+        if (batch.State == BatchStates.InProgress && !IsLate(batch)) await AskAsync(batch, run);
+        run.Lost.Token.ThrowIfCancellationRequested();
+        await WriteFilesAsync(batch, run);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- 1. the lines
+
+    /// <summary>Reads all lines before the first is asked; the batch as it goes on, null when it does not.</summary>
+    private async Task<Batch?> ValidateAsync(Run run)
+    {
+        var (errors, names, models) = (new List<BatchError>(), new HashSet<string>(StringComparer.Ordinal), new HashSet<string>(StringComparer.Ordinal));
+        var total = 0L;
+        await foreach (var line in LinesAsync(run.Batch, run.Lost.Token))
+        {
+            total++;
+            if (WhyWrong(run.Batch, line, names, models) is { } error) errors.Add(error);
+            if (total > _options.MaxLines) errors.Add(new BatchError("too_many_requests", $"The file has more than {_options.MaxLines} requests.", null, line.Number));
+            if (models.Count > _options.MaxModels) errors.Add(new BatchError("too_many_models", $"The file names more than {_options.MaxModels} models.", "model", line.Number));
+            if (errors.Count >= ErrorsMax || total > _options.MaxLines || models.Count > _options.MaxModels) break;
+        }
+        if (total == 0) errors.Add(new BatchError("empty_file", "The input file has no requests.", null, null));
+        if (errors.Count > 0)
+        {
+            // Cancelled meanwhile: the next look ends it.
+            if (!await store.FailAsync(run.Batch, errors, CancellationToken.None)) await TryReleaseAsync(run.Batch);
+            return null;
+        }
+        var known = new List<string>();
+        foreach (var model in models)
+        {
+            if (!clouds.Find(model, run.Batch.Kind).IsEmpty || await directory.FindModelAsync(model, run.Lost.Token) is not null) known.Add(model);
+        }
+        if (await store.BeginAsync(run.Batch, total, known, CancellationToken.None))
+            return run.Batch with { State = BatchStates.InProgress, Total = total, Models = System.Text.Json.JsonSerializer.Serialize(known) };
+        await TryReleaseAsync(run.Batch);
+        return null;
+    }
+
+    private static BatchError? WhyWrong(Batch batch, FileLine line, HashSet<string> names, HashSet<string> models)
+    {
+        if (line.IsTooLong) return new BatchError("request_too_large", "This line is longer than a request may be.", null, line.Number);
+        var (request, problem) = BatchLine.Read(line.Bytes, line.Number, batch.Kind);
+        if (request is null) return problem;
+        models.Add(request.Model);
+        return names.Add(request.CustomId) ? null : new BatchError("duplicate_custom_id", $"The 'custom_id' of this line was there before: {request.CustomId}", "custom_id", line.Number);
+    }
+
+    private IAsyncEnumerable<FileLine> LinesAsync(Batch batch, CancellationToken cancellationToken) => FileLines.ReadAsync(files.ReadAsync(batch.InputFileId, cancellationToken), MaxLineBytes);
+
+    // --------------------------------------------------------------------------------------------------- 2. the answers
+
+    private async Task AskAsync(Batch batch, Run run)
+    {
+        var answered = await store.AnsweredAsync(batch.Id, run.Lost.Token);
+        var known = batch.KnownModels.ToImmutableHashSet(StringComparer.Ordinal);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(run.Lost.Token, run.Over.Token);
+        try
+        {
+            await Parallel.ForEachAsync(
+                LinesAsync(batch, either.Token).Where(line => !answered.Contains(line.Number)),
+                new ParallelOptions { MaxDegreeOfParallelism = _options.Parallelism, CancellationToken = either.Token },
+                async (line, gone) => await AskAsync(batch, run, line, known, gone));
+        }
+        catch (OperationCanceledException) when (run.Over.IsCancellationRequested && !run.Lost.IsCancellationRequested)
+        {
+            // Cancelled, or out of time: what has its answer is in the output all the same.
+        }
+    }
+
+    private async Task AskAsync(Batch batch, Run run, FileLine line, ImmutableHashSet<string> known, CancellationToken gone)
+    {
+        var (request, problem) = BatchLine.Read(line.Bytes, line.Number, batch.Kind);
+        if (request is null) throw new InvalidOperationException($"Line {line.Number} of batch {batch.Id} is not what it was when it was read first: {problem!.Message}");
+        var answer = await AnswerAsync(batch, request, known, gone);
+        var written = new BatchAnswer(batch.Id, batch.Attempt, line.Number, answer.Verdict is not AttemptVerdict.Answered, BatchLine.Output(request.CustomId, answer));
+        while (true)
+        {
+            try
+            {
+                // What was answered is kept although the batch is over.
+                if (!await store.AnswerAsync(written, run.Lost.Token))
+                {
+                    LogFenced(batch.Id, batch.Attempt, line.Number);
+                    await run.Lost.CancelAsync();
+                }
+                return;
+            }
+            catch (StorageException exception) when (exception.IsTransient)
+            {
+                LogAway(batch.Id, exception);
+                await Task.Delay(RetryPeriod, Time, run.Lost.Token);
+            }
+        }
+    }
+
+    /// <summary>Asks until there is an answer that stands.</summary>
+    private async Task<BackgroundAnswer> AnswerAsync(Batch batch, BatchLine request, ImmutableHashSet<string> known, CancellationToken gone)
+    {
+        if (RequestHead.TryRead(request.Body.Span, batch.Kind, out var head, out _) && head.Stream)
+            return WholeAnswerSink.AnswerOf(string.Empty, OpenAiError.BadRequest("A batch's answers come whole: leave 'stream' out.", "stream", "unsupported_parameter"));
+        var failures = 0;
+        for (var attempt = 1L; ; attempt++)
+        {
+            var answer = await inference.TryAsync(batch.Kind, request.Body, batch.KeyId, CallOrigin.Batch, gone) ?? throw new OperationCanceledException(gone);
+            switch (answer.Verdict)
+            {
+                case AttemptVerdict.Answered or AttemptVerdict.Refused:
+                case AttemptVerdict.Failed when ++failures >= _options.MaxFailures:
+                // A model nobody knew from the beginning is a name that was mistyped; one that was known comes back.
+                case AttemptVerdict.Later when answer.Status == 404 && !known.Contains(request.Model):
+                    return answer;
+                case AttemptVerdict.Later or AttemptVerdict.Failed:
+                    await Task.Delay(Backoff.Wait(attempt, _options.RetryDelay, _options.MaxRetryDelay, answer.RetryAfter), Time, gone);
+                    break;
+                default:
+                    throw new InvalidOperationException($"Verdict {answer.Verdict} is not handled.");
+            }
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------------------- 3. the files
+
+    private async Task WriteFilesAsync(Batch batch, Run run)
+    {
+        var lost = run.Lost.Token;
+        // One that was cancelled is not finalized, but stays what it is until it has ended.
+        var isCancelled = !await store.FinalizeAsync(batch, lost);
+        await using var output = await BeginAsync(batch, lost);
+        await foreach (var line in store.AnswersAsync(batch.Id, errors: false)) await WriteLineAsync(output, line, lost);
+        await using var error = await BeginAsync(batch, lost);
+        await foreach (var line in store.AnswersAsync(batch.Id, errors: true)) await WriteLineAsync(error, line, lost);
+        var unanswered = batch.Total == 0 ? 0 : await WriteUnansweredAsync(batch, error, isCancelled, lost);
+        await output.FlushAsync(lost);
+        await error.FlushAsync(lost);
+        var state = isCancelled ? BatchStates.Cancelled : unanswered > 0 ? BatchStates.Expired : BatchStates.Completed;
+        if (await store.EndAsync(batch, state, output.Length > 0 ? output : null, error.Length > 0 ? error : null, lost)) LogEnded(batch.Id, state);
+    }
+
+    private async Task<long> WriteUnansweredAsync(Batch batch, FileWriter error, bool isCancelled, CancellationToken cancellationToken)
+    {
+        var (code, message) = isCancelled
+            ? ("batch_cancelled", "This request was not executed: the batch was cancelled.")
+            : ("batch_expired", "This request could not be executed before the completion window expired.");
+        var answered = await store.AnsweredAsync(batch.Id, cancellationToken);
+        var unanswered = 0L;
+        await foreach (var line in LinesAsync(batch, cancellationToken))
+        {
+            if (answered.Contains(line.Number) || BatchLine.Read(line.Bytes, line.Number, batch.Kind).Line is not { } request) continue;
+            await WriteLineAsync(error, BatchLine.Output(request.CustomId, code, message), cancellationToken);
+            unanswered++;
+        }
+        return unanswered;
+    }
+
+    private async Task<FileWriter> BeginAsync(Batch batch, CancellationToken cancellationToken)
+        => await files.BeginAsync(batch.AccountId, isBounded: false, cancellationToken) ?? throw new InvalidOperationException("A file that has no bound was refused.");
+
+    private static async Task WriteLineAsync(FileWriter file, byte[] line, CancellationToken cancellationToken)
+    {
+        await file.WriteAsync(line, cancellationToken);
+        await file.WriteAsync(LineBreak, cancellationToken);
+    }
+
+    private async Task TryReleaseAsync(Batch batch)
+    {
+        try
+        {
+            await store.ReleaseAsync(batch);
+        }
+        catch (StorageException exception) when (exception.IsTransient)
+        {
+            // Its lease ends by itself.
+            LogAway(batch.Id, exception);
+        }
+    }
+
+    private sealed class Run(Batch batch)
+    {
+        public Batch Batch => batch;
+
+        /// <summary>The batch is another's, or the hub stops: nothing more is written.</summary>
+        public CancellationTokenSource Lost { get; } = new();
+
+        /// <summary>The batch was cancelled, or its time is up: no more lines are asked, and the files are written.</summary>
+        public CancellationTokenSource Over { get; } = new();
+
+        public Task Task { get; set; } = Task.CompletedTask;
+    }
+
+    [LoggerMessage(4420, LogLevel.Information, "Batch {BatchId} has ended: {State}")]
+    private partial void LogEnded(string batchId, string state);
+
+    [LoggerMessage(4421, LogLevel.Information, "Batch {BatchId}: the answer to line {Line} came late and is refused: claim {Attempt} is lost")]
+    private partial void LogFenced(string batchId, long attempt, long line);
+
+    [LoggerMessage(4422, LogLevel.Warning, "Batch {BatchId}: the database is away; it goes on when that is back")]
+    private partial void LogAway(string batchId, Exception exception);
+
+    [LoggerMessage(4423, LogLevel.Error, "Batch {BatchId} cannot be worked on; tried again when its lease has ended")]
+    private partial void LogFailed(string batchId, Exception exception);
+}

@@ -1,0 +1,289 @@
+using System.Collections.Concurrent;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Dapper;
+using Federation.Contracts.Accounts;
+using Federation.Contracts.Hubs;
+using Federation.Protocol.OpenAi;
+using Federation.Silo.Accounts;
+using Federation.Silo.Batches;
+using Federation.Silo.Files;
+using Federation.Silo.Gateway;
+using Federation.Silo.Hubs;
+using Federation.Silo.Jobs;
+using Federation.Silo.Nodes;
+using Federation.Silo.Pricing;
+using Federation.Silo.Providers;
+using Federation.Silo.Storage;
+using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Storage;
+using Federation.Silo.Webhooks;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+
+namespace Federation.Silo.Tests.Batches;
+
+public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
+{
+    private readonly TestClock _clock = new();
+    private readonly BatchOptions _options = new() { MaxLines = 500, Parallelism = 4, RetryDelay = TimeSpan.Zero, Window = TimeSpan.FromMinutes(2) };
+    private readonly List<TestSilo> _silos = [];
+
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
+    {
+        foreach (var silo in _silos) await silo.Store.DisposeAsync();
+        await database.Database.WriteAsync(
+            (connection, transaction) => connection.ExecuteAsync("DELETE FROM batch_answers; DELETE FROM batches; DELETE FROM file_pieces; DELETE FROM files", transaction: transaction), CancellationToken.None);
+    }
+
+    [Fact]
+    public async Task Every_line_is_answered_in_order_and_errors_are_apart()
+    {
+        var silo = Silo();
+        silo.Answer = (body, _) => body.Contains("\"n\":3", StringComparison.Ordinal) ? Error(OpenAiError.BadRequest("Odd.")) : Answer(body);
+        var batch = await SubmitAsync(silo, Lines(10));
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Completed, 10L, 9L, 1L), (batch.State, batch.Total, batch.Completed, batch.Failed));
+        var output = await OutputAsync(silo, batch.OutputFileId!);
+        Assert.Equal(["c0", "c1", "c2", "c4", "c5", "c6", "c7", "c8", "c9"], output.Select(line => line["custom_id"]!.ToString()));
+        Assert.All(output, line => Assert.Equal(200, line["response"]!["status_code"]!.GetValue<int>()));
+        var error = Assert.Single(await OutputAsync(silo, batch.ErrorFileId!));
+        Assert.Equal(("c3", 400, "Odd."), (error["custom_id"]!.ToString(), error["response"]!["status_code"]!.GetValue<int>(), error["response"]!["body"]!["error"]!["message"]!.ToString()));
+        Assert.Equal(0, await database.Database.ReadAsync(connection => connection.ExecuteScalarAsync<long>("SELECT count(*) FROM batch_answers"), CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task After_a_silo_s_death_another_goes_on_and_no_line_is_lost_or_in_the_output_twice()
+    {
+        var (first, heir) = (Silo(), Silo());
+        var asked = new ConcurrentBag<string>();
+        var stuck = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        first.Answer = (body, _) => Number(body) < 20 ? Answer(body) : null;
+        heir.Answer = (body, _) =>
+        {
+            asked.Add(body);
+            return Answer(body);
+        };
+        var batch = await SubmitAsync(first, Lines(50));
+        await first.Runner.LookAsync(CancellationToken.None);
+        await Eventually.TrueAsync(async () => (await first.Store.AnsweredAsync(batch.Id, CancellationToken.None)).Count == 20 && first.Stuck == _options.Parallelism, "twenty lines to be answered and the next to hang");
+        _clock.Advance(_options.LeaseDuration + TimeSpan.FromSeconds(1));
+        await heir.WorkAsync();
+        // The first wakes up: what it was asking comes late.
+        first.Release();
+        await first.Runner.WhenIdleAsync().WithinPatienceAsync();
+        batch = await FindAsync(heir, batch);
+        Assert.Equal((BatchStates.Completed, 50L, 50L, 0L, 2L), (batch.State, batch.Total, batch.Completed, batch.Failed, batch.Attempt));
+        Assert.Equal(Enumerable.Range(0, 50).Select(n => $"c{n}"), (await OutputAsync(heir, batch.OutputFileId!)).Select(line => line["custom_id"]!.ToString()));
+        Assert.Equal(30, asked.Count);
+    }
+
+    [Fact]
+    public async Task Of_two_silos_one_has_a_batch()
+    {
+        var (one, other) = (Silo(), Silo());
+        one.Answer = other.Answer = (_, _) => null;
+        await SubmitAsync(one, Lines(3));
+        await Task.WhenAll(one.Runner.LookAsync(CancellationToken.None), other.Runner.LookAsync(CancellationToken.None));
+        Assert.Equal(1, one.Runner.Running + other.Runner.Running);
+        one.Release();
+        other.Release();
+        await one.Runner.WhenIdleAsync().WithinPatienceAsync();
+        await other.Runner.WhenIdleAsync().WithinPatienceAsync();
+    }
+
+    [Theory]
+    [InlineData("", "empty_file")]
+    [InlineData("\n\n", "empty_file")]
+    [InlineData("{\n", "invalid_json_line")]
+    [InlineData("""
+        {"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"llama"}}
+        {"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"llama"}}
+        """, "duplicate_custom_id")]
+    public async Task Lines_that_are_not_sound_fail_the_batch_before_anything_is_asked(string lines, string code)
+    {
+        var silo = Silo();
+        silo.Answer = (_, _) => throw new InvalidOperationException("Nothing should be asked.");
+        var batch = await SubmitAsync(silo, lines.Length > 0 ? lines : " ");
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal(BatchStates.Failed, batch.State);
+        Assert.Equal(code, JsonElement.Parse(batch.Errors!)[0].GetProperty("code").GetString());
+    }
+
+    [Fact]
+    public async Task Too_many_lines_fail_the_batch_and_as_many_as_there_may_be_do_not()
+    {
+        var silo = Silo();
+        var (fits, doesNot) = (await SubmitAsync(silo, Lines(_options.MaxLines)), await SubmitAsync(silo, Lines(_options.MaxLines + 1)));
+        await silo.WorkAsync();
+        await silo.WorkAsync();
+        Assert.Equal((BatchStates.Completed, (long)_options.MaxLines), ((await FindAsync(silo, fits)).State, (await FindAsync(silo, fits)).Completed));
+        Assert.Equal("too_many_requests", JsonElement.Parse((await FindAsync(silo, doesNot)).Errors!)[0].GetProperty("code").GetString());
+    }
+
+    [Fact]
+    public async Task A_cancelled_batch_has_what_was_answered_and_says_of_the_rest_that_it_was_cancelled()
+    {
+        var silo = Silo();
+        silo.Answer = (body, _) => Number(body) < 2 ? Answer(body) : null;
+        var batch = await SubmitAsync(silo, Lines(6));
+        await silo.Runner.LookAsync(CancellationToken.None);
+        await Eventually.TrueAsync(async () => (await FindAsync(silo, batch)).Completed == 2, "two answers");
+        await silo.Store.CancelAsync(batch.AccountId, batch.Id, CancellationToken.None);
+        Assert.Equal(BatchStates.Cancelling, (await FindAsync(silo, batch)).State);
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Cancelled, 2L, 0L), (batch.State, batch.Completed, batch.Failed));
+        Assert.Equal(["c0", "c1"], (await OutputAsync(silo, batch.OutputFileId!)).Select(line => line["custom_id"]!.ToString()));
+        var errors = await OutputAsync(silo, batch.ErrorFileId!);
+        Assert.Equal(["c2", "c3", "c4", "c5"], errors.Select(line => line["custom_id"]!.ToString()));
+        Assert.All(errors, line => Assert.Equal("batch_cancelled", line["error"]!["code"]!.ToString()));
+    }
+
+    [Fact]
+    public async Task A_batch_whose_time_is_up_expires_with_what_it_has()
+    {
+        var silo = Silo();
+        silo.Answer = (body, _) => Number(body) < 1 ? Answer(body) : null;
+        var batch = await SubmitAsync(silo, Lines(3));
+        await silo.Runner.LookAsync(CancellationToken.None);
+        await Eventually.TrueAsync(async () => (await FindAsync(silo, batch)).Completed == 1, "an answer");
+        while (_clock.GetUtcNow().ToUnixTimeMilliseconds() < batch.ExpiresAt)
+        {
+            _clock.Advance(_options.LeaseDuration / 3);
+            await silo.Runner.LookAsync(CancellationToken.None);
+        }
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Expired, 1L), (batch.State, batch.Completed));
+        Assert.All(await OutputAsync(silo, batch.ErrorFileId!), line => Assert.Equal("batch_expired", line["error"]!["code"]!.ToString()));
+    }
+
+    [Fact]
+    public async Task A_model_that_was_never_known_fails_its_lines_and_one_that_went_away_is_waited_for()
+    {
+        var silo = Silo();
+        silo.Answer = (body, times) => times < 4 || body.Contains("typo", StringComparison.Ordinal) ? Error(OpenAiError.UnknownModel("x")) : Answer(body);
+        var batch = await SubmitAsync(silo, Line("known", "llama") + Line("mistyped", "typo"));
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Completed, 1L, 1L), (batch.State, batch.Completed, batch.Failed));
+        Assert.Equal("mistyped", Assert.Single(await OutputAsync(silo, batch.ErrorFileId!))["custom_id"]!.ToString());
+    }
+
+    [Fact]
+    public async Task An_input_that_is_being_read_is_not_deleted_and_what_was_left_half_written_is()
+    {
+        var silo = Silo();
+        silo.Answer = (_, _) => null;
+        var batch = await SubmitAsync(silo, Lines(1));
+        await silo.Runner.LookAsync(CancellationToken.None);
+        Assert.Equal(FileDeletion.InUse, await silo.Files.DeleteAsync(batch.AccountId, batch.InputFileId, CancellationToken.None));
+        Assert.Equal(FileDeletion.Unknown, await silo.Files.DeleteAsync("acct_other", batch.InputFileId, CancellationToken.None));
+        silo.Answer = (body, _) => Answer(body);
+        silo.Release();
+        await silo.WorkAsync();
+        Assert.Equal(FileDeletion.Deleted, await silo.Files.DeleteAsync(batch.AccountId, batch.InputFileId, CancellationToken.None));
+        var half = (await silo.Files.BeginAsync(batch.AccountId, isBounded: true, CancellationToken.None))!;
+        await half.WriteAsync(new byte[10], CancellationToken.None);
+        await half.FlushAsync(CancellationToken.None);
+        Assert.Null(await silo.Files.FindAsync(batch.AccountId, half.Id, CancellationToken.None));
+        Assert.Equal(0, await silo.Files.SweepAsync(CancellationToken.None));
+        _clock.Advance(TimeSpan.FromHours(2));
+        Assert.Equal(1, await silo.Files.SweepAsync(CancellationToken.None));
+    }
+
+    private static string Lines(int count) => string.Concat(Enumerable.Range(0, count).Select(n => $$$"""{"custom_id":"c{{{n}}}","method":"POST","url":"/v1/chat/completions","body":{"model":"llama","n":{{{n}}},"messages":[{}]}}""" + "\n"));
+
+    private static string Line(string id, string model) => $$$"""{"custom_id":"{{{id}}}","method":"POST","url":"/v1/chat/completions","body":{"model":"{{{model}}}","messages":[{}]}}""" + "\n";
+
+    private static int Number(string body) => JsonNode.Parse(body)!["n"]!.GetValue<int>();
+
+    private static BackgroundAnswer Answer(string body) => new("job_1", AttemptVerdict.Answered, 200, Encoding.UTF8.GetBytes(body), "node", null);
+
+    private static BackgroundAnswer Error(OpenAiError error) => WholeAnswerSink.AnswerOf("job_1", error);
+
+    private static async Task<Batch> FindAsync(TestSilo silo, Batch batch) => (await silo.Store.FindAsync(batch.AccountId, batch.Id, CancellationToken.None))!;
+
+    private static async Task<List<JsonNode>> OutputAsync(TestSilo silo, string fileId)
+    {
+        var bytes = new MemoryStream();
+        await foreach (var piece in silo.Files.ReadAsync(fileId, CancellationToken.None)) bytes.Write(piece);
+        return [.. Encoding.UTF8.GetString(bytes.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)];
+    }
+
+    private async Task<Batch> SubmitAsync(TestSilo silo, string lines)
+    {
+        var account = await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None);
+        await using var file = (await silo.Files.BeginAsync(account.Id, isBounded: true, CancellationToken.None))!;
+        Assert.True(await file.WriteAsync(Encoding.UTF8.GetBytes(lines), CancellationToken.None));
+        Assert.True(await file.FlushAsync(CancellationToken.None));
+        await file.FinishAsync(FilePurposes.Batch, "lines.jsonl", null, CancellationToken.None);
+        return (await silo.Store.CreateAsync(account.Id, "key_1", "chat", file.Id, null, CancellationToken.None))!;
+    }
+
+    private TestSilo Silo()
+    {
+        var silo = new TestSilo(database.Open(_clock), _options, _clock);
+        _silos.Add(silo);
+        return silo;
+    }
+
+    /// <summary>What of a silo works on batches, with the answers a test gives.</summary>
+    private sealed class TestSilo : IBackgroundInference
+    {
+        private readonly ConcurrentDictionary<string, int> _times = new();
+        private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private int _stuck;
+
+        public TestSilo(HubDatabase database, BatchOptions options, TestClock clock)
+        {
+            Files = new FileStore(database, Options.Create(new ClientFileOptions()), clock);
+            Store = new BatchStore(database, Files, new WebhookStore(database, Options.Create(new WebhookOptions()), clock), Options.Create(options), clock, NullLogger<BatchStore>.Instance);
+            var drain = new HubDrain(Options.Create(new HubOptions()), new NodeSessions(Options.Create(new NodeLinkOptions())), clock, NullLogger<HubDrain>.Instance);
+            var grains = new FakeGrains { Hub = new FakeHub(new HubDirectory(1, [], [new KnownModel("llama", 1, 1, [], [], 0, clock.GetUtcNow())])) };
+            var directory = new HubDirectoryView(grains.Grains, Options.Create(new HubOptions()), clock, NullLogger<HubDirectoryView>.Instance);
+            var clouds = new CloudRoutes(Options.Create(new CloudOptions()), new PriceList(Options.Create(new PricingOptions())), clock, NullLogger<CloudRoutes>.Instance);
+            Runner = new BatchRunner(Store, Files, this, directory, clouds, drain, Options.Create(options), Options.Create(new GatewayOptions()), clock, NullLogger<BatchRunner>.Instance);
+        }
+
+        public FileStore Files { get; }
+
+        public BatchStore Store { get; }
+
+        public BatchRunner Runner { get; }
+
+        /// <summary>The answer to a body, asked so many times before; null for one that does not come until it is released.</summary>
+        public Func<string, int, BackgroundAnswer?> Answer { get; set; } = (body, _) => BatchRunnerTests.Answer(body);
+
+        public int Stuck => Volatile.Read(ref _stuck);
+
+        public void Release() => _release.TrySetResult();
+
+        /// <summary>Looks, and lets everything end that goes on.</summary>
+        public async Task WorkAsync()
+        {
+            await Runner.LookAsync(CancellationToken.None);
+            await Runner.WhenIdleAsync().WithinPatienceAsync();
+        }
+
+        public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, CancellationToken gone)
+        {
+            var text = Encoding.UTF8.GetString(body.Span);
+            var times = _times.AddOrUpdate(text, 0, (_, before) => before + 1);
+            if (Answer(text, times) is { } answer) return answer;
+            Interlocked.Increment(ref _stuck);
+            await _release.Task.WaitAsync(gone);
+            return BatchRunnerTests.Answer(text);
+        }
+    }
+}
+
+public sealed class BatchRunnerOnSqliteTests(SqliteTestDatabase database) : BatchRunnerTests(database), IClassFixture<SqliteTestDatabase>;
+
+public sealed class BatchRunnerOnPostgresTests(PostgresTestDatabase database) : BatchRunnerTests(database), IClassFixture<PostgresTestDatabase>;
