@@ -44,6 +44,16 @@ internal static class HubClient
         ? new HttpClient { BaseAddress = hub, Timeout = TimeSpan.FromSeconds(30) }
         : throw new FormatException($"'{parsed.GetValue(Hub)}' is not a URL.");
 
+    /// <summary>The key of <c>--key-file</c> or the variable, or why there is none.</summary>
+    public static async Task<(string? Key, string? Problem)> KeyAsync(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        var keyFile = parsed.GetValue(KeyFile)!;
+        var variable = Environment.GetEnvironmentVariable("FEDERATION_KEY");
+        var key = variable ?? (File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellationToken)).Trim() : null);
+        if (key is null) return (null, $"There is no key: no file {keyFile}, and FEDERATION_KEY is not set. Give --key-file <the hub's data directory>/admin.key.");
+        return key.Length > 0 && key.All(character => character is > ' ' and <= '~') ? (key, null) : (null, $"{(variable is null ? keyFile : "FEDERATION_KEY")} holds no API key, which is one word, fk_….");
+    }
+
     /// <summary>What an answer that is no success says.</summary>
     public static string MessageOf(HttpResponseMessage response, string text)
     {
@@ -53,11 +63,9 @@ internal static class HubClient
 
     private static async Task<int> SendAsync(ParseResult parsed, HttpMethod method, string path, JsonObject? body, string? done, CancellationToken cancellationToken)
     {
-        var keyFile = parsed.GetValue(KeyFile)!;
-        var key = Environment.GetEnvironmentVariable("FEDERATION_KEY") ?? (File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellationToken)).Trim() : null);
-        if (key is null) return Fail($"There is no key: no file {keyFile}, and FEDERATION_KEY is not set. Give --key-file <the hub's data directory>/admin.key.");
+        var (key, problem) = await KeyAsync(parsed, cancellationToken);
+        if (key is null) return Fail(problem!);
         if (!Uri.TryCreate(parsed.GetValue(Hub), UriKind.Absolute, out var hub) || hub.Scheme is not ("http" or "https")) return Fail($"'{parsed.GetValue(Hub)}' is not a URL; write https://hub.example.org.");
-        if (key.Length == 0 || key.Any(character => character is <= ' ' or > '~')) return Fail($"{(Environment.GetEnvironmentVariable("FEDERATION_KEY") is null ? keyFile : "FEDERATION_KEY")} holds no API key, which is one word, fk_….");
         using var http = new HttpClient { BaseAddress = hub, Timeout = TimeSpan.FromSeconds(30) };
         using var request = new HttpRequestMessage(method, path);
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);

@@ -13,6 +13,7 @@ using Federation.Silo.Gateway;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
+using Federation.Silo.Mcp;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Pricing;
@@ -87,6 +88,7 @@ internal static class HubHost
         app.MapFiles();
         app.MapBatches();
         app.MapWebhooks();
+        app.MapMcp();
         app.MapModels();
         app.MapOllama();
         app.MapAnthropic();
@@ -221,6 +223,7 @@ internal static class HubHost
         builder.Services.AddSingleton<AsyncJobs>();
         builder.Services.AddSingleton<AsyncJobRunner>();
         builder.Services.AddHostedService(services => services.GetRequiredService<AsyncJobRunner>());
+        builder.Services.AddSingleton<McpTools>();
         builder.Services.AddSingleton<WebhookStore>();
         builder.Services.AddSingleton<WebhookSender>();
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<WebhookRunner>(services, new UnforeseeableRandom()));

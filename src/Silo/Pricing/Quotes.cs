@@ -17,13 +17,23 @@ internal sealed class Quotes(HubDirectoryView directory, PriceList prices, Cloud
     {
         if (await RequestBody.ReadAsync(http, gateway.Value.MaxBodyBytes) is not { } body) return Answers.Error(OpenAiError.BodyTooLarge(gateway.Value.MaxBodyBytes));
         if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var cap) is { } badCap) return Answers.Error(badCap);
+        var (quote, error) = await QuoteAsync(body, cap, http.RequestAborted);
+        return quote is not null ? Answers.Json(quote) : Answers.Error(error!);
+    }
+
+    /// <summary>A quote, or what is wrong with the question.</summary>
+    /// <param name="body">The question.</param>
+    /// <param name="cap">What the answer may cost at most; <see langword="null"/> where nobody said.</param>
+    /// <param name="cancellationToken">Whoever asked has gone.</param>
+    public async Task<(QuoteJson? Quote, OpenAiError? Error)> QuoteAsync(ReadOnlyMemory<byte> body, Microcredits? cap, CancellationToken cancellationToken)
+    {
         var (question, error) = Question.Read(body);
-        if (question is null) return Answers.Error(error!);
-        var routes = await RoutesAsync(question, http.RequestAborted);
-        if (routes.Count == 0) return Answers.Error(OpenAiError.UnknownModel(question.Model));
+        if (question is null) return (null, error);
+        var routes = await RoutesAsync(question, cancellationToken);
+        if (routes.Count == 0) return (null, OpenAiError.UnknownModel(question.Model));
         var quoted = routes.Select(route => Quote(route, question)).ToList();
         var first = quoted[0];
-        return Answers.Json(new QuoteJson(
+        var quote = new QuoteJson(
             question.Model,
             first.Route,
             first.Price,
@@ -35,7 +45,8 @@ internal sealed class Quotes(HubDirectoryView directory, PriceList prices, Cloud
         {
             IsWithinMaxCredits = cap is { } most ? first.MaxMicrocredits <= most.Value : null,
             Routes = quoted,
-        });
+        };
+        return (quote, null);
     }
 
     /// <summary>The ways to an answer, in the order in which they are tried.</summary>
