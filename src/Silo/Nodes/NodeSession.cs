@@ -24,8 +24,8 @@ internal sealed partial class NodeSession : INodeSession
     private const int RememberedLeases = 4_096;
 
     // Signatures of receipts that are judged at once, so that they share a commit, and that wait for it; beyond that the node's line waits.
-    private const int SignaturesAtOnce = 32;
-    private const int SignaturesWaiting = 256;
+    private const int SignaturesAtOnce = 128;
+    private const int SignaturesWaiting = 512;
 
     private static readonly WriteOptions Coalesced = new(WriteFlags.BufferHint);
 
