@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
+using System.Text;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Gateway;
@@ -29,6 +30,14 @@ internal abstract class AnswerSink
     public virtual void Tell(RateLimits limits)
     {
     }
+
+    /// <summary>
+    /// A word to a client that waits for its stream to begin, or to go on. The first one begins the stream, so that whoever answers, or why nobody does, is told in it and no longer in the head.
+    /// </summary>
+    /// <param name="words">One line, without a line break.</param>
+    /// <returns><see langword="false"/> where there is no place for it: nobody need try again.</returns>
+    /// <exception cref="OperationCanceledException">Whoever asked has gone.</exception>
+    public virtual ValueTask<bool> NoteAsync(string words) => ValueTask.FromResult(false);
 
     /// <summary>A stream begins. Called once, and from then on another node cannot begin anew.</summary>
     public abstract void Begin(AnswerHead head);
@@ -63,13 +72,37 @@ internal abstract class AnswerSink
 internal sealed class OpenAiSink(HttpContext http) : AnswerSink
 {
     private readonly PipeWriter _body = http.Response.BodyWriter;
+    private bool _begun;
+    private bool _noted;
 
     public override CancellationToken Gone => http.RequestAborted;
 
     public override void Tell(RateLimits limits) => limits.WriteTo(http.Response);
 
+    /// <summary>As a comment of the event stream, which the standard has clients pass over.</summary>
+    public override async ValueTask<bool> NoteAsync(string words)
+    {
+        if (!_noted && !_begun)
+        {
+            http.Response.StatusCode = StatusCodes.Status200OK;
+            BeginEventStream(http.Response);
+        }
+        _noted = true;
+        _body.Write(Encoding.UTF8.GetBytes($": {words}\n\n"));
+        await FlushAsync();
+        return true;
+    }
+
     public override void Begin(AnswerHead head)
     {
+        _begun = true;
+        if (_noted)
+        {
+            // The head is gone: what belongs there stands here.
+            _body.Write(Encoding.UTF8.GetBytes(string.Create(
+                CultureInfo.InvariantCulture, $": x-federation-node={head.NodeId} x-federation-route={head.Route} x-federation-attempts={head.Attempts} x-federation-queue-ms={(long)head.Queued.TotalMilliseconds}\n\n")));
+            return;
+        }
         Describe(http.Response, head);
         http.Response.StatusCode = StatusCodes.Status200OK;
         BeginEventStream(http.Response);
@@ -91,6 +124,13 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
 
     public override async ValueTask WriteWholeAsync(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body)
     {
+        if (_noted)
+        {
+            // JSON has line breaks only between its parts, where a space does as well.
+            _body.Write([.. "data: "u8, .. body.ToArray().Select(static value => value is (byte)'\n' or (byte)'\r' ? (byte)' ' : value), .. "\n\n"u8]);
+            await FlushAsync();
+            return;
+        }
         Describe(http.Response, head);
         http.Response.StatusCode = status;
         http.Response.ContentType = contentType;
@@ -98,7 +138,7 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
         await http.Response.Body.WriteAsync(body, Gone);
     }
 
-    public override async ValueTask RefuseAsync(OpenAiError error) => await error.WriteAsync(http);
+    public override ValueTask RefuseAsync(OpenAiError error) => _noted ? BreakOffAsync(error) : new ValueTask(error.WriteAsync(http));
 
     public override ValueTask BreakOffAsync(OpenAiError error)
     {

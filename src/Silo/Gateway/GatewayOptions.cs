@@ -44,6 +44,17 @@ internal sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01", "24:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan AnswerTimeout { get; set; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>
+    /// How long a streamed request waits, for a node or for a model that is being loaded, before its client is told so by comments in the stream. They begin the stream, so that errors then come as events in it; quick answers are
+    /// untouched. Default 3 s.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan QuietWait { get; set; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>How often it is told again. Default 5 s; 0: never, nor at first.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan WaitNotePeriod { get; set; } = TimeSpan.FromSeconds(5);
+
     /// <summary>How often one streamed answer may go over to another node in its middle; 0: never. Default 3.</summary>
     [Range(0, 100)]
     public int MaxRescues { get; set; } = 3;

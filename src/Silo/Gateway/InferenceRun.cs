@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Security.Cryptography;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Jobs;
@@ -59,6 +60,8 @@ internal sealed partial class InferenceRun(
     private int _parts = 1;
     private RescueTerms? _terms;
     private long? _brokeAt;
+    private bool _maySpeak = request.Head.Stream && options.WaitNotePeriod > TimeSpan.Zero;
+    private bool _hasSpoken;
     private bool _begun;
     private bool _answered;
     private bool _settled;
@@ -151,7 +154,7 @@ internal sealed partial class InferenceRun(
             };
             try
             {
-                return await _pool.Acquire(ask, ClientGone);
+                return await AloudAsync(_pool.Acquire(ask, ClientGone), () => SayPlaceAsync(ask.LeaseId));
             }
             catch (OperationCanceledException) when (ClientGone.IsCancellationRequested)
             {
@@ -166,6 +169,36 @@ internal sealed partial class InferenceRun(
                 await Task.Delay(TimeSpan.FromMilliseconds(200), time, ClientGone).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+    }
+
+    /// <summary>Waits; the client of a stream is told what for, at first after a quiet while.</summary>
+    private async Task<T> AloudAsync<T>(Task<T> work, Func<Task<string>> say)
+    {
+        while (!work.IsCompleted && _maySpeak)
+        {
+            using var enough = new CancellationTokenSource();
+            var first = await Task.WhenAny(work, Task.Delay(_hasSpoken ? options.WaitNotePeriod : options.QuietWait, time, enough.Token));
+            await enough.CancelAsync();
+            if (first == work) break;
+            _maySpeak = await sink.NoteAsync(await say());
+            _hasSpoken = true;
+        }
+        return await work;
+    }
+
+    private async Task<string> SayPlaceAsync(string leaseId)
+    {
+        try
+        {
+            if (await _pool.Locate(leaseId) is { } place)
+                return place.Eta is { } eta ? string.Create(CultureInfo.InvariantCulture, $"queued position={place.Position} eta={Math.Ceiling(eta.TotalSeconds)}s for={place.Hint}") : string.Create(CultureInfo.InvariantCulture, $"queued position={place.Position} for={place.Hint}");
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            // Whoever waits in the pool hears of it too, and asks again.
+            LogPoolLost(request.JobId, exception);
+        }
+        return "queued";
     }
 
     private async Task ReleaseAsync(string leaseId, LeaseEnd end, double tokensPerSecond = 0)
@@ -247,7 +280,7 @@ internal sealed partial class InferenceRun(
 
     private async Task<AttemptEnd> RelayAsync(Answer answer)
     {
-        var first = await ReadAsync(answer, options.FirstByteTimeout);
+        var first = await ReadFirstAsync(answer);
         switch (first)
         {
             case LeaseEvent.Refused refused:
@@ -271,11 +304,9 @@ internal sealed partial class InferenceRun(
     private async Task<AttemptEnd> RelayEventsAsync(Answer answer)
     {
         var scanner = new SseScanner(options.MaxEventBytes);
-        var timeout = options.FirstByteTimeout;
         while (true)
         {
-            var next = await ReadAsync(answer, timeout);
-            timeout = options.SilenceTimeout;
+            var next = await (answer.FirstAt is null ? ReadFirstAsync(answer) : ReadAsync(answer, options.SilenceTimeout));
             do
             {
                 switch (next)
@@ -495,6 +526,15 @@ internal sealed partial class InferenceRun(
     }
 
     // --------------------------------------------------------------------------------------------------------- details
+
+    /// <summary>A model that is not in its node's memory may take a minute to get there, of which its client is told.</summary>
+    private ValueTask<LeaseEvent> ReadFirstAsync(Answer answer)
+    {
+        var reading = ReadAsync(answer, options.FirstByteTimeout);
+        if (answer.Member.Model.Loaded || reading.IsCompleted) return reading;
+        return new ValueTask<LeaseEvent>(AloudAsync(reading.AsTask(), () => Task.FromResult(string.Create(
+            CultureInfo.InvariantCulture, $"loading the model, for {Math.Floor((time.GetUtcNow() - answer.DispatchedAt).TotalSeconds)}s; bytes={answer.Member.Model.SizeBytes}"))));
+    }
 
     private ValueTask<LeaseEvent> ReadAsync(Answer answer, TimeSpan timeout) => answer.Lease.ReadAsync(timeout, time, answer.Cancelled);
 

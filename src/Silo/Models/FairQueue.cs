@@ -13,7 +13,8 @@ namespace Federation.Silo.Models;
 /// threads: it lives in a grain.
 /// </remarks>
 /// <typeparam name="T">What waits.</typeparam>
-internal sealed class FairQueue<T>
+/// <param name="ageAfter">An account that waits and had no turn for so long has the next one, whatever its weight; zero: weights alone decide.</param>
+internal sealed class FairQueue<T>(TimeSpan ageAfter = default)
     where T : notnull
 {
     private const int AccountsBeforePruning = 64;
@@ -32,10 +33,16 @@ internal sealed class FairQueue<T>
     public int RememberedAccounts => _accounts.Count;
 
     /// <summary>Adds an item behind the account's others.</summary>
-    public void Enqueue(T item, string accountId, double weight)
+    /// <param name="item">What waits.</param>
+    /// <param name="accountId">Whose it is.</param>
+    /// <param name="weight">The account's, above 0.</param>
+    /// <param name="now">By any clock that only goes forward, the same for all calls.</param>
+    public void Enqueue(T item, string accountId, double weight, TimeSpan now = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(weight);
         var account = AccountOf(accountId);
+        // Who was idle waits from now on.
+        if (account.Waiting.Count == 0) account.WaitsSince = now;
         var start = Math.Max(_virtualTime, account.Finish);
         account.Finish = start + (1 / weight);
         var entry = new Entry(item, accountId, _virtualTime, _arrivals++) { Start = start, Cost = 1 / weight };
@@ -43,19 +50,42 @@ internal sealed class FairQueue<T>
         _entries.Add(entry);
     }
 
-    /// <summary>Takes the first item, in fair order, that <paramref name="canServe"/> accepts.</summary>
-    public bool TryDequeue(Func<T, bool> canServe, [MaybeNullWhen(false)] out T item)
+    /// <summary>Takes the first item, in fair order, that <paramref name="canServe"/> accepts; before it, one of the account that had no turn for the longest, if that is too long.</summary>
+    public bool TryDequeue(Func<T, bool> canServe, [MaybeNullWhen(false)] out T item, TimeSpan now = default)
     {
+        if (ageAfter > TimeSpan.Zero && Aged(canServe, now) is { } aged)
+        {
+            item = Serve(aged, now);
+            return true;
+        }
         foreach (var entry in _entries)
         {
             if (!canServe(entry.Item)) continue;
             _virtualTime = Math.Max(_virtualTime, entry.Start);
-            Forget(_byItem[entry.Item]);
-            item = entry.Item;
+            item = Serve(entry, now);
             return true;
         }
         item = default;
         return false;
+    }
+
+    /// <summary>The first in the line of the account that waits for the longest, longer than it should; a turn out of order does not move the virtual time.</summary>
+    private Entry? Aged(Func<T, bool> canServe, TimeSpan now)
+    {
+        (Entry? Entry, TimeSpan Since) oldest = (null, now - ageAfter);
+        foreach (var account in _accounts.Values)
+        {
+            if (account.Waiting.First is not { } first || account.WaitsSince > oldest.Since || (oldest.Entry is not null && account.WaitsSince == oldest.Since)) continue;
+            if (canServe(first.Value.Item)) oldest = (first.Value, account.WaitsSince);
+        }
+        return oldest.Entry;
+    }
+
+    private T Serve(Entry entry, TimeSpan now)
+    {
+        _accounts[entry.AccountId].WaitsSince = now;
+        Forget(_byItem[entry.Item]);
+        return entry.Item;
     }
 
     /// <summary>Takes an item out of turn: its client left, or its patience ended. The account's later items move up.</summary>
@@ -114,6 +144,9 @@ internal sealed class FairQueue<T>
     private sealed class Account
     {
         public double Finish { get; set; }
+
+        /// <summary>When it began to wait, or had its last turn.</summary>
+        public TimeSpan WaitsSince { get; set; }
 
         public LinkedList<Entry> Waiting { get; } = [];
     }

@@ -19,9 +19,10 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     private readonly PoolOptions _options = options.Value;
     private readonly Dictionary<string, Member> _members = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Lease> _leases = new(StringComparer.Ordinal);
-    private readonly FairQueue<Waiter> _waiting = new();
+    private readonly FairQueue<Waiter> _waiting = new(options.Value.AgeAfter);
     private readonly StickyNodes _sticky = new(options.Value.MaxSticky);
     private long _grants;
+    private double _serviceSeconds;
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
@@ -43,7 +44,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
             LogQueueFull(this.GetPrimaryKeyString(), _waiting.Count);
             return LeaseGrant.None(LeaseGrantStatus.QueueFull, EstimateWait());
         }
-        _waiting.Enqueue(waiter, request.Continues ? request.LeaseId : request.AccountId, request.Weight);
+        _waiting.Enqueue(waiter, request.Continues ? request.LeaseId : request.AccountId, request.Weight, Now);
         Match();
         try
         {
@@ -61,8 +62,24 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         }
     }
 
+    public Task<QueuePlace?> Locate(string leaseId)
+    {
+        var position = 0;
+        foreach (var waiter in _waiting.InOrder())
+        {
+            position++;
+            if (waiter.Request.LeaseId == leaseId)
+            {
+                var hint = _members.Count == 0 ? "a node with the model" : _members.Values.All(static member => !member.Info.Model.Loaded) ? "the model to be loaded" : "a free slot";
+                return Task.FromResult<QueuePlace?>(new QueuePlace(position, _members.Count == 0 ? null : WaitAt(position), hint));
+            }
+        }
+        return Task.FromResult<QueuePlace?>(null);
+    }
+
     public Task Release(string leaseId, LeaseEnd end, double tokensPerSecond = 0)
     {
+        if (end is LeaseEnd.Finished && _leases.TryGetValue(leaseId, out var lease)) NoteService(time.GetElapsedTime(lease.GrantedAt));
         if (TakeBack(leaseId) is { } member)
         {
             member.NoteSpeed(tokensPerSecond);
@@ -114,10 +131,12 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         return Task.CompletedTask;
     }
 
+    private TimeSpan Now => time.GetElapsedTime(0);
+
     /// <summary>Gives free slots to those who wait, in fair order, until either runs out.</summary>
     private void Match()
     {
-        while (_waiting.Count > 0 && _waiting.TryDequeue(waiter => Choose(waiter) is not null, out var next))
+        while (_waiting.Count > 0 && _waiting.TryDequeue(waiter => Choose(waiter) is not null, out var next, Now))
         {
             next.Granted.TrySetResult(GrantTo(next, Choose(next)!));
         }
@@ -261,12 +280,20 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         return Task.CompletedTask;
     }
 
-    /// <summary>A coarse guess for Retry-After: a second for each full round of the slots in front of the last one.</summary>
+    /// <summary>For Retry-After: when the last of those who wait may have been served. Without a measured answer, a second for each full round of the slots.</summary>
     private TimeSpan EstimateWait()
     {
-        var slots = Math.Max(1, _members.Values.Sum(member => member.Info.Slots));
-        return TimeSpan.FromSeconds(Math.Clamp(1 + (_waiting.Count / slots), 1, 60));
+        var rounds = 1 + (_waiting.Count / Slots);
+        return TimeSpan.FromSeconds(Math.Clamp((WaitAt(_waiting.Count + 1) ?? TimeSpan.FromSeconds(rounds)).TotalSeconds, 1, 60));
     }
+
+    private int Slots => Math.Max(1, _members.Values.Sum(member => member.Info.Slots));
+
+    /// <summary>How long whoever stands there waits: as many rounds of the slots as there are before it, of answers as long as they were lately.</summary>
+    private TimeSpan? WaitAt(int position) => _serviceSeconds > 0 ? TimeSpan.FromSeconds(_serviceSeconds * (1 + ((position - 1) / Slots))) : null;
+
+    /// <summary>A running mean, since what a model is asked changes with the day.</summary>
+    private void NoteService(TimeSpan took) => _serviceSeconds = _serviceSeconds > 0 ? (_serviceSeconds * 0.9) + (took.TotalSeconds * 0.1) : took.TotalSeconds;
 
     private sealed class Waiter(LeaseRequest request)
     {

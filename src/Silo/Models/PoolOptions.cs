@@ -20,6 +20,13 @@ internal sealed class PoolOptions
     [Range(0.0001, 1.0)]
     public double BackgroundWeight { get; set; } = 0.05;
 
+    /// <summary>
+    /// An account that waits, and of which nothing was served for so long, is served next whatever its weight: once, then it stands in line again. So nobody starves, and a thousand requests of one account age as one. Default 20 s;
+    /// 0: never.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan AgeAfter { get; set; } = TimeSpan.FromSeconds(20);
+
     /// <summary>Beginnings of conversations of which a pool remembers who has read them, eight of each conversation at most, 100 bytes each. Default 8 192; 0: none.</summary>
     [Range(0, 1_000_000)]
     public int MaxSticky { get; set; } = 8_192;

@@ -46,6 +46,8 @@ internal sealed class OverflowSink(AnswerSink client) : AnswerSink
 
     public override void Tell(RateLimits limits) => client.Tell(limits);
 
+    public override ValueTask<bool> NoteAsync(string words) => client.NoteAsync(words);
+
     public override void Begin(AnswerHead head) => client.Begin(head);
 
     public override void Write(in SseEvent item) => client.Write(item);

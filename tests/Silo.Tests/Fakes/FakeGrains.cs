@@ -88,6 +88,11 @@ internal sealed class FakePool : IModelPoolGrain
             : throw new InvalidOperationException("The pool was asked more often than the test foresaw.");
     }
 
+    /// <summary>Where it says that a waiting request stands.</summary>
+    public QueuePlace? Place { get; set; }
+
+    public Task<QueuePlace?> Locate(string leaseId) => Task.FromResult(Place);
+
     /// <summary>What it heard of the nodes' speed.</summary>
     public ConcurrentQueue<double> Speeds { get; } = new();
 

@@ -94,6 +94,79 @@ public sealed class FairQueueTests
     }
 
     [Fact]
+    public void With_random_arrivals_every_accounts_share_is_within_a_twentieth_of_its_weight()
+    {
+        for (var seed = 0; seed < 20; seed++)
+        {
+            var random = new Random(seed);
+            var weights = Accounts.Select(_ => (double)random.Next(1, 9)).ToArray();
+            var (queue, served, waiting, number) = (new FairQueue<Item>(), new int[Accounts.Length], new int[Accounts.Length], 0);
+            for (var turn = 0; turn < 4_000; turn++)
+            {
+                // Bursts of any size, each account at its own pace, and none of them ever idle: that is when shares mean something.
+                for (var account = 0; account < Accounts.Length; account++)
+                {
+                    for (var more = waiting[account] == 0 ? 1 + random.Next(5) : random.Next(10) == 0 ? random.Next(40) : 0; more > 0; more--, waiting[account]++) queue.Enqueue(new Item(account, ++number), Accounts[account], weights[account]);
+                }
+                Assert.True(queue.TryDequeue(_ => true, out var item));
+                served[item.Account]++;
+                waiting[item.Account]--;
+            }
+            for (var account = 0; account < Accounts.Length; account++)
+            {
+                var due = 4_000 * weights[account] / weights.Sum();
+                Assert.True(Math.Abs(served[account] - due) <= due / 20, $"Seed {seed}: {Accounts[account]} of weight {weights[account]} had {served[account]} turns; {due:0} were due.");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1)]
+    [InlineData(8, 1, 8)]
+    public void A_thousand_requests_of_one_account_do_not_delay_anothers_one(double weightOfMany, double weightOfOne, int turnsBefore)
+    {
+        var queue = new FairQueue<Item>();
+        for (var number = 1; number <= 1_000; number++) queue.Enqueue(new Item(0, number), "many", weightOfMany);
+        for (var turn = 0; turn < 100; turn++) Assert.True(queue.TryDequeue(_ => true, out _));
+        queue.Enqueue(new Item(1, 1), "one", weightOfOne);
+        var before = 0;
+        while (queue.TryDequeue(_ => true, out var item) && item.Account != 1) before++;
+        Assert.InRange(before, 0, turnsBefore);
+    }
+
+    [Fact]
+    public void Nobody_starves_whatever_the_weights_and_ageing_gives_one_turn_and_not_the_house()
+    {
+        var age = TimeSpan.FromSeconds(20);
+        var queue = new FairQueue<Item>(age);
+        var number = 0;
+        for (var count = 0; count < 500; count++) queue.Enqueue(new Item(0, ++number), "heavy", 1_000, TimeSpan.Zero);
+        for (var count = 0; count < 50; count++) queue.Enqueue(new Item(1, ++number), "light", 0.001, TimeSpan.Zero);
+        // One is served each second. Of two that come together one goes first; the light one's next turns come by age alone.
+        var turns = new List<int>();
+        for (var second = 1; second <= 200; second++)
+        {
+            Assert.True(queue.TryDequeue(_ => true, out var item, TimeSpan.FromSeconds(second)));
+            if (item.Account == 1) turns.Add(second);
+        }
+        Assert.InRange(turns.Count, 200 / 20 - 1, (200 / 20) + 1);
+        Assert.All(turns.Zip(turns.Skip(1)), pair => Assert.True(pair.Second - pair.First <= 21, $"{pair}"));
+    }
+
+    [Fact]
+    public void An_account_that_cannot_be_served_now_does_not_keep_others_from_it_by_its_age()
+    {
+        var queue = new FairQueue<Item>(TimeSpan.FromSeconds(20));
+        queue.Enqueue(new Item(0, 1), "choosy", 1, TimeSpan.Zero);
+        queue.Enqueue(new Item(1, 1), "other", 1, TimeSpan.FromSeconds(90));
+        Assert.True(queue.TryDequeue(item => item.Account == 1, out var served, TimeSpan.FromSeconds(100)));
+        Assert.Equal(1, served.Account);
+        Assert.False(queue.TryDequeue(item => item.Account == 1, out _, TimeSpan.FromSeconds(101)));
+        Assert.True(queue.TryDequeue(_ => true, out served, TimeSpan.FromSeconds(102)));
+        Assert.Equal(0, served.Account);
+    }
+
+    [Fact]
     public void An_idle_account_does_not_save_up_turns()
     {
         var queue = new FairQueue<Item>();

@@ -120,6 +120,39 @@ public sealed class PoolRoutingTests
         static Func<PoolMember, PoolMember> Able(string digest) => member => member with { Model = member.Model with { Digest = digest, Continues = ["chat"] } };
     });
 
+    [Fact]
+    public void Who_waits_can_ask_where_it_stands_and_how_long_it_may_take() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", slots: 2);
+        var (one, _) = (await pool.AcquireAsync(account: "ann"), await pool.AcquireAsync(account: "ann"));
+        var waiting = Enumerable.Range(0, 4).Select(number => pool.AcquireAsync(account: "ann", job: $"w{number}")).ToArray();
+        await pool.SettleAsync();
+        Assert.Equal(new QueuePlace(3, null, "a free slot"), await pool.Grain.Locate("w2.1"));
+        await pool.PassAsync(TimeSpan.FromSeconds(6));
+        await pool.Grain.Release(one.LeaseId, LeaseEnd.Finished);
+        await pool.SettleAsync();
+        Assert.True(waiting[0].IsCompletedSuccessfully);
+        Assert.Null(await pool.Grain.Locate("w0.1"));
+        // Two are served at once, and each takes about six seconds.
+        var etas = new List<int>();
+        for (var number = 1; number <= 3; number++) etas.Add((int)Math.Round((await pool.Grain.Locate($"w{number}.1"))!.Eta!.Value.TotalSeconds));
+        Assert.Equal([6, 6, 12], etas);
+        await pool.Grain.Withdraw("a");
+        Assert.Equal(new QueuePlace(1, null, "a node with the model"), await pool.Grain.Locate("w1.1"));
+    });
+
+    [Fact]
+    public void When_full_the_hint_when_to_come_back_goes_by_what_answers_took() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a");
+        var first = await pool.AcquireAsync();
+        await pool.PassAsync(TimeSpan.FromSeconds(9));
+        await pool.Grain.Release(first.LeaseId, LeaseEnd.Finished);
+        await pool.AcquireAsync();
+        var grant = await pool.AcquireAsync(patience: TimeSpan.FromSeconds(1));
+        Assert.Equal((LeaseGrantStatus.TimedOut, 9), (grant.Status, (int)Math.Round(grant.RetryAfter.TotalSeconds)));
+    });
+
     private static void Simulate(Func<SimulatedPool, Task> scene)
     {
         using var pool = new SimulatedPool(seed: 1);

@@ -15,6 +15,10 @@ public interface IModelPoolGrain : IGrainWithStringKey
     [Alias("Acquire"), ResponseTimeout("00:10:00")]
     Task<LeaseGrant> Acquire(LeaseRequest request, CancellationToken cancellationToken);
 
+    /// <summary>Where a request stands that waits in <see cref="Acquire"/>; <see langword="null"/> when it does not, or no longer.</summary>
+    [Alias("Locate")]
+    Task<QueuePlace?> Locate(string leaseId);
+
     /// <summary>The lease is over; its slot is free, unless <paramref name="end"/> says otherwise.</summary>
     /// <param name="leaseId">The lease.</param>
     /// <param name="end">How it ended.</param>
@@ -129,6 +133,13 @@ public sealed record RouteCandidate(
     [property: Id(4)] int Slots,
     [property: Id(5)] double TokensPerSecond,
     [property: Id(6)] TimeSpan RoundTrip);
+
+/// <summary>A place in a model's queue.</summary>
+/// <param name="Position">1 for whoever is served next, as it looks now.</param>
+/// <param name="Eta">How long it may take, from what answers took lately; <see langword="null"/> where nothing is known.</param>
+/// <param name="Hint">What it waits for: "a free slot", "a node with the model", "the model to be loaded".</param>
+[GenerateSerializer, Immutable, Alias("Federation.QueuePlace")]
+public sealed record QueuePlace([property: Id(0)] int Position, [property: Id(1)] TimeSpan? Eta, [property: Id(2)] string Hint);
 
 /// <summary>The answer to <see cref="IModelPoolGrain.Acquire"/>.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.LeaseGrant")]
