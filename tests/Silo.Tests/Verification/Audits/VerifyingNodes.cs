@@ -26,7 +26,7 @@ internal sealed class VerifyingNodes : IAsyncDisposable
     public VerifyingNodes()
     {
         var grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
-        ((GrainFactoryProxy)grains).Find = (kind, key) => kind == typeof(IHubGrain) ? new FakeHub(this) : _nodes.Values.Single(node => node.NodeId == (string)key).Grains.Node;
+        ((GrainFactoryProxy)grains).Find = (kind, key) => kind == typeof(IHubGrain) ? new VerifyingHub(this) : _nodes.Values.Single(node => node.NodeId == (string)key).Grains.Node;
         _directory = new HubDirectoryView(grains, Create(new HubOptions { DirectoryAge = TimeSpan.Zero }), Clock, NullLogger<HubDirectoryView>.Instance);
         var leases = new DirectLeases(grains, new LeaseDispatcher(_sessions, grains, Clock, NullLogger<LeaseDispatcher>.Instance), Clock, NullLogger<DirectLeases>.Instance);
         Verifiers = new Verifiers(_directory, leases, Create(new AuditOptions()), Clock, NullLogger<Verifiers>.Instance);
@@ -83,7 +83,7 @@ internal sealed class VerifyingNodes : IAsyncDisposable
     private static NodeView ViewOf(ScriptedSession node) => new(node.NodeId, "acct_other", "", Standing.Trusted, "cpu", true, null, node.Session.Report);
 
     /// <summary>Everybody is known.</summary>
-    private sealed class FakeHub(VerifyingNodes nodes) : IHubGrain
+    private sealed class VerifyingHub(VerifyingNodes nodes) : IHubGrain
     {
         public Task ReportNode(NodeView node) => throw new NotSupportedException();
 
