@@ -6,8 +6,8 @@ using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Cli;

@@ -61,6 +61,7 @@ internal sealed partial class NodeGrain(
     private string _hardwareClass = string.Empty;
     private int _slots;
     private ChainHead? _head;
+    private readonly Dictionary<string, Task> _judging = new(StringComparer.Ordinal);
     private bool _booking;
     private Task _offering = Task.CompletedTask;
     private bool _offerAgain;
@@ -156,8 +157,12 @@ internal sealed partial class NodeGrain(
 
     public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
     {
-        // Whoever repeats what is being judged is answered by the record.
-        _unanswered.Remove(Name(receiptId), out var offer);
+        var name = Name(receiptId);
+        // What is said about one receipt is judged in the order in which it is said.
+        while (_judging.TryGetValue(name, out var earlier)) await earlier;
+        var judged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _judging.Add(name, judged.Task);
+        _unanswered.Remove(name, out var offer);
         var isAnswered = false;
         try
         {
@@ -168,7 +173,9 @@ internal sealed partial class NodeGrain(
         finally
         {
             // Nobody knows what is on disk after a commit that failed.
-            if (!isAnswered && offer is not null) _unanswered[Name(receiptId)] = offer with { Receipt = null };
+            if (!isAnswered && offer is not null) _unanswered[name] = offer with { Receipt = null };
+            _judging.Remove(name);
+            judged.SetResult();
         }
     }
 

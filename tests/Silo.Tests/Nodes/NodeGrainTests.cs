@@ -29,7 +29,7 @@ public abstract class NodeGrainTests(TestDatabase database)
 
         var chain = await AssertChainAsync(hub, node);
         Assert.Equal(Enumerable.Range(0, 200).Select(job => $"many_{job}").Order(), chain.Select(receipt => receipt.JobId).Order());
-        Assert.InRange(hub.Ledger.Commits - before, 7, 60);
+        Assert.InRange(hub.Ledger.Commits - before, 1, 60);
     }
 
     [Fact]
@@ -309,6 +309,18 @@ public abstract class NodeGrainTests(TestDatabase database)
         Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
         var objection = await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<string>("SELECT objection FROM receipts WHERE job_id = 'disputed'"), CancellationToken.None);
         Assert.Equal("that was not me", objection);
+    }
+
+    [Fact]
+    public async Task What_is_said_of_a_receipt_at_once_is_judged_in_order()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, "hasty");
+        var objection = node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "that was not me");
+        var signing = SignAsync(node, payload, Sign(node, payload));
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await objection.WithinPatienceAsync()).Status);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await signing.WithinPatienceAsync()).Status);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
     }
 
     [Fact]
