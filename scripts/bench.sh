@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and prints their tables, as bench/README.md shows them.
 #
-#   scripts/bench.sh [hub|ledger|stack|receipts|proofs|priority|overhead|checks|agent|gateway|calibrate]…     which ones; default: all but gateway and calibrate, which take ten minutes and a quarter of an hour
+#   scripts/bench.sh [hub|ledger|payments|stack|receipts|proofs|priority|overhead|checks|agent|gateway|calibrate]…     which ones; default: all but gateway and calibrate, which take ten minutes and a quarter of an hour
 #
-# The ledger is measured on PostgreSQL too, on a private server that is started for it. "agent" needs the published agent
+# The ledger and payments are measured on PostgreSQL too, on a private server that is started for them. "agent" needs the published agent
 # (scripts/publish-agent.sh), "gateway" needs nginx, which is installed with apt-get if that is possible. Measure on a machine that does nothing else; the load is printed with the results.
 set -o errexit -o nounset -o pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -35,13 +35,14 @@ scratch=$(mktemp --directory)
 chmod 755 "$scratch"
 trap '[ ! -d "$scratch/postgres" ] || stop_postgres "$scratch/postgres"; rm --recursive --force "$scratch"' EXIT
 
-[ $# -gt 0 ] || set -- hub ledger stack receipts proofs priority overhead checks agent
+[ $# -gt 0 ] || set -- hub ledger payments stack receipts proofs priority overhead checks agent
 printf 'Stack %s, %s processors, load %s\n' "$stack" "$(nproc)" "$(cut --delimiter=' ' --fields=1-3 /proc/loadavg)"
 for which in "$@"; do
   printf '\n### %s\n\n' "$which"
   case $which in
     hub) bench hub "$hub" "$node" ;;
     ledger) bench ledger "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
+    payments) bench payments "$hub" "$(start_postgres "$scratch/postgres" | tail --lines=1)" ;;
     stack) bench stack ;;
     receipts | proofs | priority) bench "$which" ;;
     overhead | checks) bench "$which" "$hub" "$node" "$repository/models" ;;

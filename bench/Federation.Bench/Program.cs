@@ -1,6 +1,6 @@
 using Federation.Bench;
 
-// dotnet run -c Release -- gateway | hub | ledger [postgres connection string] | stack | receipts | proofs | priority | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
+// dotnet run -c Release -- gateway | hub | ledger [postgres connection string] | payments HUB [postgres connection string] | stack | receipts | proofs | priority | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
 if (args is ["serve-engine" or "serve-pass-through", ..])
 {
     var server = args is ["serve-pass-through", var upstream] ? PassThrough.Create(new Uri(upstream)) : FakeEngine.Create();
@@ -14,6 +14,7 @@ var table = args switch
     ["gateway", var hub, var node] => await GatewayBench.RunAsync(hub, node),
     ["hub", var hub, var node] => await HubBench.RunAsync(hub, node),
     ["ledger", .. var postgres] => await LedgerBench.RunAsync(postgres.FirstOrDefault()),
+    ["payments", var hub, .. var postgres] => await PaymentBench.RunAsync(hub, postgres.FirstOrDefault()),
     ["stack"] => await StackBench.RunAsync(),
     ["receipts"] => ReceiptBench.Run(),
     ["proofs"] => ProofBench.Run(),
@@ -26,7 +27,7 @@ var table = args switch
 };
 if (table is null)
 {
-    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> | hub <federation-hub> <federation-node> | ledger [postgres] | stack | receipts | proofs | priority | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
+    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> | hub <federation-hub> <federation-node> | ledger [postgres] | payments <federation-hub> [postgres] | stack | receipts | proofs | priority | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
     return 2;
 }
 Console.WriteLine(table.ToMarkdown());

@@ -43,6 +43,8 @@ internal sealed class PostgresDialect : SqlDialect
 
     public override string In(string column, string parameter) => $"{column} = ANY(@{parameter})";
 
+    public override string Rows(string parameter) => $"SELECT unnest(@{parameter})";
+
     public override object Set(IEnumerable<string> values) => values.ToArray();
 
     internal override async ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken) =>

@@ -29,6 +29,10 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <param name="parameter">The parameter's name, without the @.</param>
     public abstract string In(string column, string parameter);
 
+    /// <summary>The set bound to <paramref name="parameter"/> by <see cref="Set"/> as the rows of a query.</summary>
+    /// <param name="parameter">The parameter's name, without the @.</param>
+    public abstract string Rows(string parameter);
+
     /// <summary>The value of a parameter that <see cref="In"/> uses, so that one SQL text serves sets of every size.</summary>
     public abstract object Set(IEnumerable<string> values);
 

@@ -45,6 +45,8 @@ internal sealed class SqliteDialect : SqlDialect
 
     public override string In(string column, string parameter) => $"{column} IN (SELECT value FROM json_each(@{parameter}))";
 
+    public override string Rows(string parameter) => $"SELECT value FROM json_each(@{parameter})";
+
     public override object Set(IEnumerable<string> values) => JsonSerializer.Serialize(values);
 
     internal override async ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken)

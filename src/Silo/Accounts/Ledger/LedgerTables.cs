@@ -18,26 +18,58 @@ internal sealed class LedgerTables(SqlDialect dialect)
         """;
 
     private readonly string _selectAccounts = $"SELECT {AccountColumns} FROM ledger_accounts WHERE {dialect.In("id", "Ids")} ORDER BY id";
+    // Whose accounts the holds are the server finds itself: they never change, so it may look before it locks. In the order of ids, which is also the order of locks, so two silos that change the
+    // same accounts wait, and never in a circle. What is read behind the locks is as the commit left it that they waited for.
+    private readonly string _selectToChange =
+        $"""
+        SELECT {AccountColumns} FROM ledger_accounts
+        WHERE id IN (
+          {dialect.Rows("Ids")}
+          UNION SELECT debit_account FROM ledger_holds WHERE {dialect.In("id", "Holds")}
+          UNION SELECT credit_account FROM ledger_holds WHERE {dialect.In("id", "Holds")})
+        ORDER BY id {dialect.ForUpdate};
+        SELECT {TransferColumns} FROM ledger_transfers WHERE {dialect.In("id", "Transfers")};
+        SELECT {HoldColumns} FROM ledger_holds WHERE {dialect.In("id", "Holds")}
+        """;
+
     private readonly string _selectHolds = $"SELECT {HoldColumns} FROM ledger_holds WHERE {dialect.In("id", "Ids")}";
     private readonly string _selectTransfers = $"SELECT {TransferColumns} FROM ledger_transfers WHERE {dialect.In("id", "Ids")}";
 
     // ------------------------------------------------------------------------------------------------------------- reading
 
-    public async Task<ImmutableArray<LedgerAccount>> ReadAccountsAsync(
-        DbConnection connection, DbTransaction? transaction, IEnumerable<LedgerAccountId> ids, bool toChange, CancellationToken cancellationToken)
+    public Task<ImmutableArray<LedgerAccount>> ReadAccountsAsync(DbConnection connection, IEnumerable<LedgerAccountId> ids, CancellationToken cancellationToken) =>
+        ReadAsync(connection, null, _selectAccounts, SetOf(ids.Select(static id => id.Value)), Account, cancellationToken);
+
+    public Task<ImmutableArray<LedgerHold>> ReadHoldsAsync(DbConnection connection, IEnumerable<TransferId> ids, CancellationToken cancellationToken) =>
+        ReadAsync(connection, null, _selectHolds, SetOf(ids.Select(static id => id.Value)), Hold, cancellationToken);
+
+    public Task<ImmutableArray<RecordedTransfer>> ReadTransfersAsync(DbConnection connection, IEnumerable<TransferId> ids, CancellationToken cancellationToken) =>
+        ReadAsync(connection, null, _selectTransfers, SetOf(ids.Select(static id => id.Value)), Transfer, cancellationToken);
+
+    /// <summary>Locks accounts, those of the holds too, and then reads everything by these ids: one round trip.</summary>
+    public async Task<LedgerState> LockAsync(
+        DbConnection connection, DbTransaction transaction, IEnumerable<LedgerAccountId> accounts, IEnumerable<TransferId> transfers, IEnumerable<TransferId> holds,
+        CancellationToken cancellationToken)
     {
-        // The order of ids is also the order of locks, so two silos that change the same accounts wait, and never in a circle.
-        var sql = toChange ? $"{_selectAccounts} {dialect.ForUpdate}" : _selectAccounts;
-        return await ReadAsync(connection, transaction, sql, SetOf(ids.Select(static id => id.Value)), Account, cancellationToken);
+        var parameters = Parameters(
+            ("Ids", dialect.Set(accounts.Select(static id => id.Value))),
+            ("Transfers", dialect.Set(transfers.Select(static id => id.Value))),
+            ("Holds", dialect.Set(holds.Select(static id => id.Value))));
+        await using var rows = await connection.ExecuteReaderAsync(new CommandDefinition(_selectToChange, parameters, transaction, cancellationToken: cancellationToken));
+        var locked = await ReadAsync(rows, Account, cancellationToken);
+        await rows.NextResultAsync(cancellationToken);
+        var recorded = await ReadAsync(rows, Transfer, cancellationToken);
+        await rows.NextResultAsync(cancellationToken);
+        var held = await ReadAsync(rows, Hold, cancellationToken);
+        var byId = locked.ToImmutableDictionary(static account => account.Id);
+        return new LedgerState
+        {
+            Accounts = byId,
+            Transfers = recorded.ToImmutableDictionary(static transfer => transfer.Transfer.Id),
+            // One that was made since the locks were taken comes too late to be ended here.
+            Holds = held.Where(hold => byId.ContainsKey(hold.DebitAccount) && byId.ContainsKey(hold.CreditAccount)).ToImmutableDictionary(static hold => hold.Id),
+        };
     }
-
-    public Task<ImmutableArray<LedgerHold>> ReadHoldsAsync(
-        DbConnection connection, DbTransaction? transaction, IEnumerable<TransferId> ids, CancellationToken cancellationToken) =>
-        ReadAsync(connection, transaction, _selectHolds, SetOf(ids.Select(static id => id.Value)), Hold, cancellationToken);
-
-    public Task<ImmutableArray<RecordedTransfer>> ReadTransfersAsync(
-        DbConnection connection, DbTransaction? transaction, IEnumerable<TransferId> ids, CancellationToken cancellationToken) =>
-        ReadAsync(connection, transaction, _selectTransfers, SetOf(ids.Select(static id => id.Value)), Transfer, cancellationToken);
 
     /// <summary>Holds that are due, with what their expiry is recorded under; the longest overdue first.</summary>
     public static Task<ImmutableArray<Transfer>> ReadDueExpiriesAsync(
@@ -222,6 +254,11 @@ internal sealed class LedgerTables(SqlDialect dialect)
     {
         await using var rows = await connection.ExecuteReaderAsync(
             new CommandDefinition(sql, parameters, transaction, cancellationToken: cancellationToken));
+        return await ReadAsync(rows, read, cancellationToken);
+    }
+
+    private static async Task<ImmutableArray<T>> ReadAsync<T>(DbDataReader rows, Func<DbDataReader, T> read, CancellationToken cancellationToken)
+    {
         var result = ImmutableArray.CreateBuilder<T>();
         while (await rows.ReadAsync(cancellationToken))
             result.Add(read(rows));

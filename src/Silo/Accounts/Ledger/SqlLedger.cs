@@ -9,9 +9,9 @@ namespace Federation.Silo.Accounts.Ledger;
 /// <remarks>
 /// One commit, for all units that wait:
 /// <code>
-///   open accounts ─▶ which accounts do the holds name? ─▶ lock accounts, in the order of ids ─▶ read ids and holds
-///                                                                                                     │
-///   callers hear ◀─ COMMIT ◀─ transfers, holds, accounts, rows: one round trip ◀─ apply in memory ◀───┘
+///   open accounts ─▶ lock accounts, those of the holds too, in the order of ids; read ids and holds: one round trip
+///                                                                                     │
+///   callers hear ◀─ COMMIT ◀─ transfers, holds, accounts, rows: one round trip ◀─ apply in memory
 /// </code>
 /// The accounts' locks are what keeps several silos right: whoever wants to change an account waits for the other's commit, and
 /// everything read after the lock is as that commit left it.
@@ -65,16 +65,16 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
         ArgumentNullException.ThrowIfNull(accounts);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(accounts.Count, 1000);
         return _database.ReadAsync(
-            connection => _tables.ReadAccountsAsync(connection, null, accounts, toChange: false, cancellationToken), cancellationToken);
+            connection => _tables.ReadAccountsAsync(connection, accounts, cancellationToken), cancellationToken);
     }
 
     /// <inheritdoc/>
     public async Task<RecordedTransfer?> GetTransferAsync(TransferId id, CancellationToken cancellationToken = default) =>
-        (await _database.ReadAsync(connection => _tables.ReadTransfersAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
+        (await _database.ReadAsync(connection => _tables.ReadTransfersAsync(connection, [id], cancellationToken), cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
     public async Task<LedgerHold?> GetHoldAsync(TransferId id, CancellationToken cancellationToken = default) =>
-        (await _database.ReadAsync(connection => _tables.ReadHoldsAsync(connection, null, [id], cancellationToken), cancellationToken)).SingleOrDefault();
+        (await _database.ReadAsync(connection => _tables.ReadHoldsAsync(connection, [id], cancellationToken), cancellationToken)).SingleOrDefault();
 
     /// <inheritdoc/>
     public async Task<StatementPage> GetStatementAsync(StatementQuery query, CancellationToken cancellationToken = default)
@@ -195,30 +195,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
                 connection, transaction, [.. opened.Values.Select(account => LedgerTables.Open(account, now))], cancellationToken);
         }
 
-        if (transfers.Count == 0)
-            return LedgerState.Empty;
-
-        // A hold's accounts never change, so they can be read before they are locked; its state must be read after.
-        if (holds.Count > 0)
-        {
-            var named = await _tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken);
-            holds = [.. named.Select(static hold => hold.Id)];
-            foreach (var hold in named)
-            {
-                accounts.Add(hold.DebitAccount);
-                accounts.Add(hold.CreditAccount);
-            }
-        }
-
-        var locked = await _tables.ReadAccountsAsync(connection, transaction, accounts, toChange: true, cancellationToken);
-        var recorded = await _tables.ReadTransfersAsync(connection, transaction, transfers, cancellationToken);
-        var held = holds.Count > 0 ? await _tables.ReadHoldsAsync(connection, transaction, holds, cancellationToken) : [];
-        return new LedgerState
-        {
-            Accounts = locked.ToImmutableDictionary(static account => account.Id),
-            Transfers = recorded.ToImmutableDictionary(static transfer => transfer.Transfer.Id),
-            Holds = held.ToImmutableDictionary(static hold => hold.Id),
-        };
+        return transfers.Count == 0 ? LedgerState.Empty : await _tables.LockAsync(connection, transaction, accounts, transfers, holds, cancellationToken);
     }
 
     private static IEnumerable<SqlStatement> Changes(LedgerState before, LedgerState after, List<RecordedTransfer> created)
