@@ -93,6 +93,39 @@ public sealed class CloudTests(ITestOutputHelper output) : EndToEndTest(output)
     }
 
     [Fact]
+    public async Task Work_of_nodes_costs_what_a_rule_says_and_an_answer_that_never_came_costs_nothing()
+    {
+        var hub = await StartHubAsync(new Dictionary<string, string>
+        {
+            ["Pricing__Rules__0__Source"] = "nodes",
+            ["Pricing__Rules__0__Input"] = "10",
+            ["Pricing__Rules__0__Output"] = "10",
+        });
+        var line = await ConnectedNodeAsync(hub, Model);
+        var (_, key) = await RichAsync(hub, "100");
+        using var client = hub.Client(key);
+        Assert.Equal("nodes", (await client.PostAsync("/v1/quote", new JsonObject { ["model"] = Model, ["prompt_tokens"] = 1 })).Expect(HttpStatusCode.OK).Json["route"]!.ToString());
+        var asking = client.StreamChatAsync(Model);
+        var lease = await line.NextAssignAsync();
+        Assert.True((await BalanceAsync(client)).Held > 0);
+        await line.BeginAsync(lease);
+        await line.ChunkAsync(lease.LeaseId, 0, Chats.Piece("4"));
+        await line.ChunkAsync(lease.LeaseId, 1, Chats.Piece("2"));
+        await line.ChunkAsync(lease.LeaseId, 2, Chats.End());
+        await line.DoneAsync(lease.LeaseId, promptTokens: 7, completionTokens: 2);
+        using (var stream = await asking) Assert.Equal("42", await stream.TextAsync());
+        var paid = (10 * TenCredits) - (9 * PerToken);
+        Assert.Equal((paid, 0), await BalanceAsync(client));
+
+        using var gone = new CancellationTokenSource();
+        var leaving = client.ChatAsync(Model, cancellationToken: gone.Token);
+        await line.NextAssignAsync();
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => leaving);
+        await Patience.UntilAsync(async () => await BalanceAsync(client) == (paid, 0), "the hold to be freed");
+    }
+
+    [Fact]
     public async Task Ollamas_and_Anthropics_clients_reach_a_cloud_too()
     {
         var cloud = Keep(await QuickCloud.StartAsync());

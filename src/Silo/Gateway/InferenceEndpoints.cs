@@ -69,6 +69,8 @@ internal sealed class InferenceGate(
     HubDrain drain,
     LeaseDispatcher dispatcher,
     Clouds clouds,
+    PriceList prices,
+    Payments payments,
     Reservations reservations,
     Settlements settlements,
     Abandonments abandonments,
@@ -123,7 +125,7 @@ internal sealed class InferenceGate(
                 await sink.RefuseAsync(LimitErrors.Of(refusal, head.Model, call.Kind));
                 return;
             }
-            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Privacy, Sources = asked.Sources }, asked, call.MaxCost, sink, reservation);
+            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Privacy, Sources = asked.Sources }, asked, asked.Tokens is { } tokens ? payments.Begin(call, tokens) : null, sink, reservation);
         }
         finally
         {
@@ -140,17 +142,24 @@ internal sealed class InferenceGate(
 
     /// <summary>Runs what was admitted.</summary>
     /// <returns>Completes, and never fails, when what was answered is on record.</returns>
-    private async Task<Task> RunAsync(InferenceRequest request, Asked asked, Microcredits? maxCost, AnswerSink sink, Reservation reservation)
+    private async Task<Task> RunAsync(InferenceRequest request, Asked asked, Payment? payment, AnswerSink sink, Reservation reservation)
     {
         // Where nothing is counted, nothing stands between the run and its client.
         var counted = reservation.IsOver ? null : new CountedSink(sink, reservation);
         var client = counted ?? sink;
         var overflow = asked.Model is not null && !asked.Routes.IsEmpty ? new OverflowSink(client) : null;
+        var isPriced = asked.Model is not null && !asked.NodePrice.IsFree;
+        if (isPriced) request = request with { Payment = payment };
         IAnswerRun run = asked.Model is null ? ToCloud(null)
             : new InferenceRun(request, overflow ?? client, grains, dispatcher, settlements, abandonments, audited, traces, options.Value, pool.Value, time, logger);
         try
         {
             if (counted is not null) counted.Run = run;
+            if (isPriced && await HoldAsync(request, payment!, asked.NodePrice, reservation) is { } unpaid)
+            {
+                await client.RefuseAsync(unpaid);
+                return Task.CompletedTask;
+            }
             await run.ExecuteAsync();
             if (overflow?.Unanswered is not { } unanswered) return run.Settled;
             traces.Find(request.JobId)?.Over(RequestTrace.ToClouds);
@@ -162,10 +171,18 @@ internal sealed class InferenceGate(
         finally
         {
             reservation.End(run.DeliveredTokens, run.PaidMicrocredits, run.CloudTokens);
+            // Of what was not settled nothing was delivered.
+            if (isPriced) await payment!.ReleaseAsync();
         }
 
-        IAnswerRun ToCloud(OpenAiError? otherwise) => clouds.Run(request, asked.Routes, asked.Tokens!, maxCost, client, reservation, otherwise);
+        IAnswerRun ToCloud(OpenAiError? otherwise) => clouds.Run(request, asked.Routes, payment!, client, reservation, otherwise);
     }
+
+    /// <summary>Holds what nodes cost. What the account can pay its key may still not be allowed to.</summary>
+    private static async Task<OpenAiError?> HoldAsync(InferenceRequest request, Payment payment, Price price, Reservation reservation)
+        // Not given up when the client leaves: the run sees that, and what is held is freed.
+        => await payment.HoldAsync(price, LedgerAccountId.Treasury, CancellationToken.None)
+            ?? (await reservation.ReserveAsync(payment.HeldMicrocredits, 0) is { } refusal ? LimitErrors.Of(refusal, request.Head.Model, request.Kind) : null);
 
     /// <summary>Nobody waits for work in the background, so it takes what those leave who do.</summary>
     private Admission InTurn(Admission admission, CallOrigin origin) => origin is CallOrigin.Client ? admission : admission with { Weight = admission.Weight * pool.Value.BackgroundWeight };
@@ -194,23 +211,25 @@ internal sealed class InferenceGate(
         // No cloud is anybody's own, nor has the hub checked any.
         if (order.Cloud < 0 || call.Privacy is not Privacy.Any) routes = [];
         if (model is null && routes.IsEmpty) return (null, call.Privacy is Privacy.Any ? OpenAiError.UnknownModel(head.Model) : OpenAiError.NotPrivate(head.Model, call.Privacy.Word()));
+        var price = model is null ? Price.Free : prices.OnNodes(name);
         RequestTokens? tokens = null;
-        if (!routes.IsEmpty && !RequestTokens.TryRead(call.Body.Span, call.Kind, out tokens, out error))
+        if (!(routes.IsEmpty && price.IsFree) && !RequestTokens.TryRead(call.Body.Span, call.Kind, out tokens, out error))
         {
             // What cannot be priced may still be to a node's taste.
-            if (model is null) return (null, error);
+            if (model is null || !price.IsFree) return (null, error);
             routes = [];
         }
-        return (new Asked(head with { Model = name }, model, order.Nodes, routes, tokens), null);
+        return (new Asked(head with { Model = name }, model, order.Nodes, price, routes, tokens), null);
     }
 
     /// <summary>What is asked, and of whom it can be.</summary>
     /// <param name="Head">With the name that its nodes know the model by.</param>
     /// <param name="Model">That nodes have; <see langword="null"/> where clouds alone do.</param>
     /// <param name="Sources">Which of the nodes, in which order.</param>
+    /// <param name="NodePrice">What it costs there.</param>
     /// <param name="Routes">Clouds that are asked, where there is no node or none can answer.</param>
-    /// <param name="Tokens">What it may come to; set where there are routes.</param>
-    private sealed record Asked(RequestHead Head, KnownModel? Model, NodeSources Sources, ImmutableArray<CloudRoute> Routes, RequestTokens? Tokens);
+    /// <param name="Tokens">What it may come to; set where it may cost something.</param>
+    private sealed record Asked(RequestHead Head, KnownModel? Model, NodeSources Sources, Price NodePrice, ImmutableArray<CloudRoute> Routes, RequestTokens? Tokens);
 
     /// <summary>The most tokens an answer may have by the client's own words; vectors have none.</summary>
     private static long? MaxTokensOf(RequestHead head, JobKind kind) => kind is JobKind.Embedding ? 0 : Math.Min(head.MaxTokens ?? 0, TierOptions.LimitMax) * head.Choices is > 0 and var tokens ? tokens : null;

@@ -13,6 +13,7 @@ using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
+using Federation.Silo.Pricing;
 using Federation.Silo.Verification.Audits;
 
 namespace Federation.Silo.Gateway;
@@ -25,6 +26,9 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 
     /// <summary>Whose nodes may read it.</summary>
     public Privacy Privacy { get; init; }
+
+    /// <summary>What it costs and what is held for it; <see langword="null"/> where nodes answer it for nothing.</summary>
+    public Payment? Payment { get; init; }
 
     /// <summary>Which of the hub's nodes come first.</summary>
     public NodeSources Sources { get; init; } = NodeSources.Alike;
@@ -42,7 +46,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 3. Nothing sent to the client yet and the node fails: another node, and the client notices nothing.
 /// 4. Pass the answer on as it comes, in the engine's own bytes, and count it on the way.
 /// 5. The node fails in the middle of a stream: another one goes on with what the client has, and the stream with it (ADR 21).
-/// 6. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20).
+/// 6. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20). Where somebody does, before the client has the end (ADR 24).
 /// </remarks>
 internal sealed partial class InferenceRun(
     InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited, RequestTraces traces,
@@ -65,6 +69,7 @@ internal sealed partial class InferenceRun(
     private bool _begun;
     private bool _answered;
     private bool _settled;
+    private Task _paid = Task.CompletedTask;
 
     private CancellationToken ClientGone => sink.Gone;
 
@@ -73,6 +78,9 @@ internal sealed partial class InferenceRun(
 
     /// <summary>Prompt and completion tokens of what was delivered, of all nodes that had a part in it, as far as it is settled.</summary>
     public long DeliveredTokens { get; private set; }
+
+    /// <inheritdoc/>
+    public long PaidMicrocredits { get; private set; }
 
     /// <inheritdoc/>
     public async Task ExecuteAsync()
@@ -251,7 +259,8 @@ internal sealed partial class InferenceRun(
             {
                 // Whoever audits an answer reads the request: another's machine, be it a trusted one.
                 MayBeAudited = request.Privacy is not Privacy.Own && audited.Fits(_part.Body.Length),
-                MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0,
+                // What is paid is paid in one piece, with one record.
+                MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0 && request.Payment is null,
             };
             if (answer.MayBeAudited || answer.MayBeRescued) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
             try
@@ -332,6 +341,9 @@ internal sealed partial class InferenceRun(
                         }
                         Finish(answer, done);
                         Settle(answer, JobStatus.Succeeded);
+                        // The end waits for the disk where it is paid; the words before it need not.
+                        if (!_paid.IsCompleted) await sink.FlushAsync();
+                        await _paid;
                         _answered = true;
                         await sink.CompleteAsync(answer.Held.WrittenMemory);
                         return AttemptEnd.Over(LeaseEnd.Finished) with { TokensPerSecond = answer.TokensPerSecond };
@@ -411,6 +423,7 @@ internal sealed partial class InferenceRun(
         answer.Meter.AddFacts(scanner.Facts);
         Finish(answer, done);
         Settle(answer, JobStatus.Succeeded);
+        await _paid;
         _answered = true;
         await sink.WriteWholeAsync(HeadOf(answer), head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
     }
@@ -517,12 +530,25 @@ internal sealed partial class InferenceRun(
             TextBytes = answer.Meter.TextBytes,
             CarriedTokens = _part.CarriedTokens,
         };
+        if (request.Payment is { } payment)
+        {
+            var charge = payment.ChargeFor(outcome.PromptTokens, outcome.CompletionTokens);
+            payment.HandOver();
+            outcome = outcome with { Price = charge.Amount.Value, HoldId = charge.HoldId };
+            PaidMicrocredits = outcome.Price;
+        }
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
         _trace.Settled(outcome);
         // As the record counts it: what was carried over is part of the prompt, and was answered once.
         DeliveredTokens += Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens) + outcome.CompletionTokens;
-        Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
+        if (outcome.HoldId.Length == 0)
+        {
+            Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
+            return;
+        }
+        var kept = settlements.KeepAsync(outcome);
+        (_paid, Settled) = (kept, Task.WhenAll(Settled, kept.Unwrap()));
     }
 
     // --------------------------------------------------------------------------------------------------------- details

@@ -36,6 +36,12 @@ internal sealed partial class Payments(
     /// <param name="terms">What the client asked of the price.</param>
     public Payment Begin(string jobId, string accountId, RequestTokens tokens, PaymentTerms terms) => new(jobId, LedgerAccountId.Available(accountId), tokens, terms, this);
 
+    /// <summary>What a call may cost; nothing is held yet.</summary>
+    /// <param name="call">Of whom, and as part of what: a line of a batch costs less.</param>
+    /// <param name="tokens">What it may come to.</param>
+    public Payment Begin(InferenceCall call, RequestTokens tokens)
+        => Begin(call.RequestId, call.Caller.AccountId, tokens, new PaymentTerms(call.MaxCost, call.Origin is CallOrigin.Batch ? options.Value.BatchMillionths : Price.Whole));
+
     /// <summary>Holds, and frees what was held before in the same commit.</summary>
     /// <returns>What became of it; <see langword="null"/> when the database did not answer in time.</returns>
     public async Task<TransferStatus?> HoldAsync(Transfer hold, Transfer? voided, CancellationToken cancellationToken)

@@ -162,6 +162,8 @@ internal sealed partial class CloudRun(
                     case LeaseEvent.Done done:
                         answer.Meter.AddReport(done.PromptTokens, done.CompletionTokens);
                         Begin(answer);
+                        // The end waits for the disk where it is paid; the words before it need not.
+                        if (payment.HeldMicrocredits > 0) await sink.FlushAsync();
                         await SettleAsync(answer, JobStatus.Succeeded);
                         await sink.CompleteAsync(held.WrittenMemory);
                         return null;

@@ -9,7 +9,7 @@ namespace Federation.Silo.Providers;
 
 /// <summary>What the gateway knows of clouds: who has a model, and how a request gets there.</summary>
 internal sealed class Clouds(
-    CloudRoutes routes, Payments payments, Settlements settlements, IOptions<PricingOptions> pricing, IOptions<CloudOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time, ILogger<CloudRun> logger)
+    CloudRoutes routes, Settlements settlements, IOptions<PricingOptions> pricing, IOptions<CloudOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time, ILogger<CloudRun> logger)
 {
     private readonly RetryBudget _retries = new(options.Value.RetryShare, options.Value.RetryReserve);
 
@@ -22,18 +22,12 @@ internal sealed class Clouds(
     /// <summary>A request on its way there.</summary>
     /// <param name="request">What is asked, by whom.</param>
     /// <param name="to">Who has the model, in the order in which they are asked; at least one.</param>
-    /// <param name="tokens">What it may come to.</param>
-    /// <param name="maxCost">What the client allows it to cost; <see langword="null"/> for all it has.</param>
+    /// <param name="payment">What it may cost.</param>
     /// <param name="sink">Where the answer goes.</param>
     /// <param name="reservation">Its place in its account's limits.</param>
     /// <param name="otherwise">What the client hears where it cannot pay for a cloud; <see langword="null"/> for just that.</param>
-    public CloudRun Run(
-        InferenceRequest request, ImmutableArray<CloudRoute> to, RequestTokens tokens, Accounts.Ledger.Microcredits? maxCost, AnswerSink sink, Reservation reservation, OpenAiError? otherwise)
-    {
-        var terms = new PaymentTerms(maxCost, request.Origin is CallOrigin.Batch ? pricing.Value.BatchMillionths : Price.Whole);
-        var payment = payments.Begin(request.JobId, request.Caller.AccountId, tokens, terms);
-        return new CloudRun(request, to, payment, sink, reservation, settlements, _retries, pricing.Value, options.Value, gateway.Value, otherwise, time, logger);
-    }
+    public CloudRun Run(InferenceRequest request, ImmutableArray<CloudRoute> to, Payment payment, AnswerSink sink, Reservation reservation, OpenAiError? otherwise)
+        => new(request, to, payment, sink, reservation, settlements, _retries, pricing.Value, options.Value, gateway.Value, otherwise, time, logger);
 }
 
 /// <summary>Keeps to itself that no node could answer, so that a cloud can; all else reaches the client.</summary>

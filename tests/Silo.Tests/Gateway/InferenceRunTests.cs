@@ -4,9 +4,15 @@ using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Pricing;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Pricing;
+using Federation.Silo.Verification.Accrual;
+using Microsoft.Extensions.Logging.Abstractions;
 using static Federation.Protocol.V1.HubMessage;
+using static Microsoft.Extensions.Options.Options;
 
 namespace Federation.Silo.Tests.Gateway;
 
@@ -81,6 +87,43 @@ public sealed class InferenceRunTests
         onDisk.SetResult();
         await scene.Settled.WithinPatienceAsync();
         Assert.Single(scene.Grains.Jobs.Settled);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_client_that_pays_has_the_end_when_it_is_paid_and_nothing_is_paid_beyond_what_came(bool isWhole)
+    {
+        await using var scene = new InferenceScene(stream: !isWhole);
+        var books = new BookLedger(scene.Clock);
+        var payments = new Payments(books, Create(new PricingOptions()), Create(scene.Options), Create(new AccrualOptions()), scene.Clock, NullLogger<Payments>.Instance);
+        var purse = LedgerAccountId.Available("acct_ann");
+        await books.SubmitAsync(new LedgerUnit { Open = [purse], Transfers = [Transfer.Post(TransferId.Of("give"), LedgerAccountId.Treasury, purse, new Microcredits(10_000_000), TransferReason.Grant)] });
+        var payment = payments.Begin(InferenceScene.JobId, "acct_ann", RequestTokens.Exactly(20, 100), PaymentTerms.Usual);
+        Assert.Null(await payment.HoldAsync(Price.FromCredits(10, 10), LedgerAccountId.Treasury, default));
+        scene.Request = scene.Request with { Payment = payment };
+        var onDisk = new TaskCompletionSource();
+        scene.Grains.Jobs.BeforeSettling = async outcome =>
+        {
+            await onDisk.Task;
+            Assert.True(await payments.SettleAsync(outcome));
+        };
+        var node = scene.GrantNext();
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        if (isWhole) node.Say(Says.Head(Lease1, contentType: "application/json"), Says.Chunk(Lease1, 0, Whole), Says.Done(Lease1));
+        else node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + Event2 + Usage + End), Says.Done(Lease1));
+        if (!isWhole) await scene.ReceivesAsync(Usage);
+        Assert.DoesNotContain(isWhole ? "42" : "[DONE]", scene.Received, StringComparison.Ordinal);
+
+        onDisk.SetResult();
+        await scene.EndAsync();
+        Assert.Contains(isWhole ? "42" : "[DONE]", scene.Received, StringComparison.Ordinal);
+        // Nine tokens of the prompt, and one or two of the answer.
+        var paid = isWhole ? 100_000 : 110_000;
+        Assert.Equal(10_000_000 - paid, books.State.Accounts[purse].Available.Value);
+        Assert.True(books.State.Accounts[purse].DebitsPending.IsZero);
+        Assert.Equal(paid, books.Jobs[InferenceScene.JobId].Price);
     }
 
     [Fact]

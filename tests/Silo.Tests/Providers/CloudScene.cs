@@ -96,11 +96,11 @@ internal sealed class CloudScene : IAsyncDisposable
         var bytes = Encoding.UTF8.GetBytes(body);
         Assert.True(RequestTokens.TryRead(bytes, kind, out var tokens, out var error), error?.Message);
         var request = new InferenceRequest(jobId, kind, new RequestHead("m", stream), bytes, new ApiCaller(Account, "key_1", []), new Admission(true, Tier.Pro, 4, 1));
-        var clouds = new Clouds(_routes, payments, settlements, pricing, Create(Options), Create(Gateway), Clock, Log);
+        var clouds = new Clouds(_routes, settlements, pricing, Create(Options), Create(Gateway), Clock, Log);
         var reservations = new Reservations(_grains.Grains, Create(new LimitOptions()), Create(new PoolOptions()), Clock, NullLogger<Reservations>.Instance);
         var reservation = new Reservation(reservations, null!, Account, new AdmissionRequest(jobId, "", kind, "m", 0, null));
         reservation.Forget();
-        var run = clouds.Run(request, _routes.Find("m", kind), tokens, maxCost, new OpenAiSink(Http), reservation, null);
+        var run = clouds.Run(request, _routes.Find("m", kind), payments.Begin(jobId, Account, tokens, new PaymentTerms(maxCost, Price.Whole)), new OpenAiSink(Http), reservation, null);
         var running = run.ExecuteAsync();
         if (until is not null) await until;
         await running.WithinPatienceAsync();
