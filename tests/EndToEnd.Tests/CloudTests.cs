@@ -126,6 +126,37 @@ public sealed class CloudTests(ITestOutputHelper output) : EndToEndTest(output)
     }
 
     [Fact]
+    public async Task When_no_node_is_free_a_cloud_helps_out_whoever_can_pay_and_the_others_hear_that_no_node_was()
+    {
+        var cloud = Keep(await QuickCloud.StartAsync());
+        var settings = Settings(cloud);
+        settings["Cloud__Overflow"] = "true";
+        settings["Pool__Patience"] = "00:00:01";
+        settings["Gateway__AnswerTimeout"] = "00:01:00";
+        var hub = await StartHubAsync(settings);
+        var line = await ConnectedNodeAsync(hub, Model, slots: 1);
+        var (_, key) = await RichAsync(hub);
+        using var client = hub.Client(key);
+        var asking = client.StreamChatAsync(Model);
+        var lease = await line.NextAssignAsync();
+        await line.BeginAsync(lease);
+        await line.ChunkAsync(lease.LeaseId, 0, Chats.Piece("slow"));
+        using var stream = await asking;
+        Assert.Equal((TenCredits, 0), await BalanceAsync(client));
+
+        var helped = await client.ChatAsync(Model);
+        Assert.Equal(("quick", "cloud:fake"), (helped.Content, helped.Headers.GetValues("x-federation-route").Single()));
+        Assert.Equal((TenCredits - (9 * PerToken), 0), await BalanceAsync(client));
+
+        var (_, poor) = await RichAsync(hub, "0.000001");
+        using var other = hub.Client(poor);
+        (await other.ChatAsync(Model)).ExpectError(HttpStatusCode.ServiceUnavailable, "overloaded", "No node was free");
+        await line.ChunkAsync(lease.LeaseId, 1, Chats.End());
+        await line.DoneAsync(lease.LeaseId);
+        Assert.Equal("slow", await stream.TextAsync());
+    }
+
+    [Fact]
     public async Task Ollamas_and_Anthropics_clients_reach_a_cloud_too()
     {
         var cloud = Keep(await QuickCloud.StartAsync());
