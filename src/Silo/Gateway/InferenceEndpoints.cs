@@ -193,6 +193,8 @@ internal sealed class InferenceGate(
     {
         if (settlements.IsFull) return (null, OpenAiError.Busy("The hub cannot record work now. Try again.", TimeSpan.FromSeconds(5)));
         if (!RequestHead.TryRead(call.Body.Span, call.Kind, out var head, out var error)) return (null, error);
+        // A verifier that does not know the field would judge the rest of the answer as if it were all of it.
+        if (head.GoesOn) return (null, OpenAiError.BadRequest($"'{Continuation.Field}' is between a hub and its nodes.", Continuation.Field, "unsupported_parameter"));
         var routes = clouds.Find(head.Model, call.Kind);
         // A model that a cloud has need not be looked for once more among nodes that have just come.
         var model = await directory.FindModelAsync(head.Model, cancellationToken, insist: routes.IsEmpty);

@@ -23,6 +23,9 @@ internal sealed record RequestHead(string Model, bool Stream)
     /// <summary>How many choices are asked for, <c>n</c>; at least 1.</summary>
     public int Choices { get; init; } = 1;
 
+    /// <summary>It goes on with what another node said: a hub asks nodes so, and no client a hub.</summary>
+    public bool GoesOn { get; init; }
+
     /// <summary>Reads a body; exactly one of the two results is set.</summary>
     public static bool TryRead(ReadOnlySpan<byte> body, JobKind kind, [NotNullWhen(true)] out RequestHead? head, [NotNullWhen(false)] out OpenAiError? error)
     {
@@ -34,7 +37,7 @@ internal sealed record RequestHead(string Model, bool Stream)
             var fields = new Fields();
             error = ReadFields(body, ref fields) ?? fields.WhyIncomplete(InputOf(kind));
             if (error is not null) return false;
-            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = fields.MaxCompletionTokens ?? fields.MaxTokens, Choices = fields.Choices };
+            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = fields.MaxCompletionTokens ?? fields.MaxTokens, Choices = fields.Choices, GoesOn = fields.GoesOn };
             return true;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -83,6 +86,9 @@ internal sealed record RequestHead(string Model, bool Stream)
                 case "n":
                     fields.Choices = (int)Math.Min(Positive(reader) ?? 1, ChoicesMax);
                     break;
+                case Continuation.Field:
+                    fields.GoesOn = true;
+                    break;
                 default:
                     break;
             }
@@ -107,6 +113,8 @@ internal sealed record RequestHead(string Model, bool Stream)
         public bool Stream { get; set; }
 
         public bool EmptyMessages { get; set; }
+
+        public bool GoesOn { get; set; }
 
         public long? MaxTokens { get; set; }
 

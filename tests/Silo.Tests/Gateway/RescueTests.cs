@@ -194,6 +194,34 @@ public sealed class RescueTests
         await AssertInterruptedAsync(scene, Role + Chunk("1") + Chunk(" 2") + Chunk(" 3"));
     }
 
+    [Fact]
+    public async Task An_engine_that_gives_an_empty_reason_with_every_piece_has_not_ended()
+    {
+        var piece = Chunk("1").Replace("\"finish_reason\":null", "\"finish_reason\":\"\"", StringComparison.Ordinal);
+        await using var scene = new InferenceScene(body: Body);
+        var (first, second) = (scene.GrantNext("a"), scene.GrantNext("b"));
+        scene.Start();
+        await first.NextAsync(MessageOneofCase.Assign);
+        first.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, piece));
+        await scene.ReceivesAsync(piece);
+        first.Break();
+        await second.NextAsync(MessageOneofCase.Assign);
+        second.Say(Says.Head(Lease2), Says.Chunk(Lease2, 0, Chunk(" 2", "c2", 22) + End), Says.Done(Lease2));
+        await scene.EndAsync();
+        Assert.Equal(piece + Chunk(" 2") + End, scene.Received);
+    }
+
+    [Theory]
+    [InlineData("federation_continues", true)]
+    [InlineData("federation\\u005fcontinues", true)]
+    [InlineData("metadata", false)]
+    public void That_a_request_goes_on_with_anothers_answer_is_seen_however_it_is_spelt(string field, bool goesOn)
+    {
+        var body = Encoding.UTF8.GetBytes($$$"""{"model":"llama","messages":[{"role":"user","content":"federation_continues"}],"{{{field}}}":{"a":"b"}}""");
+        Assert.True(Federation.Silo.Gateway.RequestHead.TryRead(body, JobKind.Chat, out var head, out _));
+        Assert.Equal(goesOn, head.GoesOn);
+    }
+
     private static async Task AssertInterruptedAsync(InferenceScene scene, string said)
     {
         var first = scene.GrantNext("a");

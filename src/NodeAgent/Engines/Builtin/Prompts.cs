@@ -17,6 +17,9 @@ internal static class Prompts
             return prompts;
         }
 
+        // Each piece is a token or more, and so many bytes as there are make at least so many: what is far too long is not worth cutting up.
+        var least = Math.Max(request.Said.Length, request.Said.Sum(piece => (long)piece.Length) / model.Tokenizer.LongestToken);
+        RequireRoom(model, prompts[0].Length + least, Continuation.Field);
         int[] whole = [.. prompts[0], .. Said(model, request)];
         RequireRoom(model, whole.Length, Continuation.Field);
         return [whole];

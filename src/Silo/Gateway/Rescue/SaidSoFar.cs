@@ -80,7 +80,8 @@ internal sealed record SaidSoFar(ImmutableArray<string> Pieces, bool IsPlain, st
                 var isKnown = field.Name switch
                 {
                     "index" => field.Value.ValueKind is JsonValueKind.Number && field.Value.TryGetInt32(out var index) && index == 0,
-                    "finish_reason" when field.Value.ValueKind is JsonValueKind.String => (_finishReason = field.Value.GetString()) is not null,
+                    // Some engines write an empty one with every chunk.
+                    "finish_reason" when field.Value.ValueKind is JsonValueKind.String && !IsEmpty(field.Value) => (_finishReason = field.Value.GetString()) is not null,
                     "text" when field.Value.ValueKind is JsonValueKind.String => TryAdd(field.Value.GetString()!),
                     "delta" when field.Value.ValueKind is JsonValueKind.Object => TryTakeDelta(field.Value),
                     _ => IsEmpty(field.Value),
