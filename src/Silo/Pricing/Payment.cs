@@ -44,6 +44,9 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
     // Fewer tokens than this are no answer that anybody wants to pay for.
     private const long CompletionTokensMin = 16;
 
+    // A job that a killed hub has begun meets the holds it has left; more than these it does not leave.
+    private const int TriesMax = 64;
+
     private int _tries;
     private Held? _held;
 
@@ -134,12 +137,20 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
     private async Task<TransferStatus?> TryHoldAsync(Price price, LedgerAccountId receiver, Microcredits amount, long completionTokens, CancellationToken cancellationToken)
     {
         var voided = _held is null ? null : Payments.VoidOf(jobId, _held.Try);
-        // Nobody knows what became of a try that got no answer: its id is not used for anything else.
-        var hold = payments.HoldOf(jobId, ++_tries, payer, receiver, amount);
-        var status = await payments.HoldAsync(hold, voided, cancellationToken);
-        if (status?.IsRecorded() is true) _held = new Held(_tries, hold.Id.Value, price, amount, completionTokens);
-        return status;
+        while (true)
+        {
+            // Nobody knows what became of a try that got no answer: its id is not used for anything else.
+            var hold = payments.HoldOf(jobId, ++_tries, payer, receiver, amount);
+            var status = await payments.HoldAsync(hold, voided, cancellationToken);
+            if (status is { } taken && IsTaken(taken) && _tries < TriesMax) continue;
+            if (status?.IsRecorded() is true) _held = new Held(_tries, hold.Id.Value, price, amount, completionTokens);
+            return status;
+        }
     }
+
+    /// <summary>Whether the id stands for another hold, or for one that has ended: what the same job left behind when it ran before.</summary>
+    private static bool IsTaken(TransferStatus status)
+        => status is TransferStatus.HoldExpired or (>= TransferStatus.ExistsWithDifferentKind and <= TransferStatus.ExistsWithDifferentReference);
 
     private async Task<Microcredits?> AvailableAsync(CancellationToken cancellationToken)
     {

@@ -43,7 +43,7 @@ internal sealed partial class Payments(
         => Begin(call.RequestId, call.Caller.AccountId, tokens, new PaymentTerms(call.MaxCost, call.Origin is CallOrigin.Batch ? options.Value.BatchMillionths : Price.Whole));
 
     /// <summary>Holds, and frees what was held before in the same commit.</summary>
-    /// <returns>What became of it; <see langword="null"/> when the database did not answer in time.</returns>
+    /// <returns>What became of it: <see cref="TransferStatus.HoldExpired"/> where a hold of this id has ended before; <see langword="null"/> when the database did not answer in time.</returns>
     public async Task<TransferStatus?> HoldAsync(Transfer hold, Transfer? voided, CancellationToken cancellationToken)
     {
         var submitting = SubmitAsync(hold, voided);
@@ -153,7 +153,9 @@ internal sealed partial class Payments(
         if (voided is not null && result.Transfers[0].Status is TransferStatus.HoldExpired) result = await ledger.SubmitAsync(unit = LedgerUnit.Of(hold));
         // The first job that a provider is paid for opens its account.
         if (result.Status is TransferStatus.CreditAccountNotFound) result = await ledger.SubmitAsync(unit with { Open = [hold.CreditAccount!.Value] });
-        return result.IsRecorded ? result.Transfers[^1].Status : result.Status;
+        if (!result.IsRecorded) return result.Status;
+        // On record from before: it holds something only where it has not ended.
+        return result.Transfers[^1].Status is TransferStatus.Exists && await ledger.GetHoldAsync(hold.Id) is not { State: HoldState.Pending } ? TransferStatus.HoldExpired : result.Transfers[^1].Status;
     }
 
     /// <summary>Whoever asked was told that nothing is held; so nothing shall be, whenever the commit is through.</summary>

@@ -16,6 +16,8 @@ namespace Federation.Silo.Pricing;
 internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, int Choices, long? CompletionLimit)
 {
     private const int ChoicesMax = 1_024;
+
+    private static readonly string[] Unpriced = ["service_tier", "web_search_options", "plugins", "models", "route", "provider", "preset"];
     private const int DepthMax = 64;
 
     // A file of text has about three quarters of its base64 in bytes, and a few of those to a token; a picture or a sound in it has fewer tokens.
@@ -82,6 +84,7 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
             {
                 if (reader.TokenType is not JsonTokenType.PropertyName) continue;
                 var isTop = reader.CurrentDepth == 1;
+                if (isTop && WhyUnpriced(ref reader) is { } unpriced) return unpriced;
                 if (isTop && reader.ValueTextEquals("prompt"u8))
                 {
                     reader.Read();
@@ -102,6 +105,23 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
                 else _images++;
                 // What an image is made of is no text; what is only called one is.
                 if (isImage && reader.ValueSpan.StartsWith("data:image/"u8)) _imageBytes += reader.ValueSpan.Length;
+            }
+            return null;
+        }
+
+        /// <summary>
+        /// What some providers bill beside tokens, or at another model's price: a faster tier (OpenAI), searches of the web (OpenAI, OpenRouter), other models to fall back to (OpenRouter). The price of a request does not cover it.
+        /// </summary>
+        private static OpenAiError? WhyUnpriced(ref Utf8JsonReader reader)
+        {
+            foreach (var name in Unpriced)
+            {
+                if (!reader.ValueTextEquals(name)) continue;
+                var value = reader;
+                value.Read();
+                if (value.TokenType is JsonTokenType.Null) return null;
+                if (name == "service_tier" && value.TokenType is JsonTokenType.String && (value.ValueTextEquals("auto"u8) || value.ValueTextEquals("default"u8) || value.ValueTextEquals("flex"u8))) return null;
+                return OpenAiError.BadRequest($"'{name}' cannot be used with a model that has a price: it may cost more than that.", name, "unsupported_parameter");
             }
             return null;
         }

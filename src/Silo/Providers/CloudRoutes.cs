@@ -25,6 +25,9 @@ internal sealed record ListedCloudModel(string Name, ImmutableArray<CloudRoute> 
 /// <summary>Which cloud has which model. Settings, so it does not change while the hub runs.</summary>
 internal sealed partial class CloudRoutes : IDisposable
 {
+    // A variant that OpenRouter has of any model, and bills for more than its tokens.
+    private const string SearchesTheWeb = ":online";
+
     private readonly ImmutableArray<Provider> _providers;
     private readonly PriceList _prices;
 
@@ -59,7 +62,7 @@ internal sealed partial class CloudRoutes : IDisposable
     {
         foreach (var candidate in provider.Models)
         {
-            if (!candidate.Name.Matches(model) || (kind is { } wanted && !candidate.Capabilities.Contains(wanted.Word()))) continue;
+            if (!candidate.Name.Matches(model) || model.EndsWith(SearchesTheWeb, StringComparison.Ordinal) || (kind is { } wanted && !candidate.Capabilities.Contains(wanted.Word()))) continue;
             return new CloudRoute(provider, model, candidate.Theirs is { } theirs ? candidate.Name.Translate(model, theirs) : model, _prices.At(provider.Name, model, candidate.Listed));
         }
         return null;

@@ -241,6 +241,35 @@ public sealed class PaymentTests
         Assert.Equal((1_000_000, 0), (Available, Held));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_job_that_a_killed_hub_had_begun_holds_again_or_goes_on_with_what_is_held(bool isExpired)
+    {
+        await GiveAsync(1_000_000);
+        Assert.Null(await Begin(10, 90).HoldAsync(Ten, Cloud, default));
+        if (isExpired) await AllHoldsEndAsync();
+        // Another hub, which knows nothing of the first.
+        var again = Begin(10, 90);
+        Assert.Null(await again.HoldAsync(Ten, Cloud, default));
+        Assert.Equal((0, 1_000_000), (Available, Held));
+        Assert.True(await _payments.SettleAsync(Outcome(again.ChargeFor(10, 20))));
+        Assert.Equal((700_000, 0), (Available, Held));
+    }
+
+    [Fact]
+    public async Task A_job_that_is_asked_again_on_other_terms_holds_for_those()
+    {
+        await GiveAsync(2_000_000);
+        Assert.Null(await Begin(10, 90).HoldAsync(Ten, Cloud, default));
+        var again = Begin(10, 40);
+        Assert.Null(await again.HoldAsync(Ten, Other, default));
+        Assert.Equal(1_500_000, Held);
+        await _payments.SettleAsync(Outcome(again.ChargeFor(10, 20)));
+        await AllHoldsEndAsync();
+        Assert.Equal((1_700_000, 0), (Available, Held));
+    }
+
     [Fact]
     public async Task A_settlement_after_the_hold_has_expired_is_paid_from_what_is_there()
     {

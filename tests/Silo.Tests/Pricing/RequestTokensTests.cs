@@ -72,6 +72,26 @@ public sealed class RequestTokensTests
         Assert.Equal((400, field, "invalid_value"), (error.Status, error.Param, error.Code));
     }
 
+    [Theory]
+    [InlineData("service_tier", "\"priority\"")]
+    [InlineData("web_search_options", "{}")]
+    [InlineData("plugins", "[{\"id\":\"web\"}]")]
+    [InlineData("models", "[\"anthropic/claude-opus-4\"]")]
+    [InlineData("mod\\u0065ls", "[\"anthropic/claude-opus-4\"]")]
+    [InlineData("route", "\"fallback\"")]
+    [InlineData("provider", "{\"order\":[]}")]
+    public void What_a_provider_bills_beside_tokens_or_at_another_models_price_is_refused(string field, string value)
+    {
+        Assert.False(RequestTokens.TryRead(Encoding.UTF8.GetBytes($$"""{"model":"m","{{field}}":{{value}}}"""), JobKind.Chat, out _, out var error));
+        Assert.Equal((400, "unsupported_parameter"), (error.Status, error.Code));
+    }
+
+    [Theory]
+    [InlineData("""{"service_tier":"auto"}""")]
+    [InlineData("""{"service_tier":null,"plugins":null}""")]
+    [InlineData("""{"metadata":{"provider":"x","models":[]},"max_tokens":5}""")]
+    public void What_costs_nothing_more_is_not(string body) => Read(body);
+
     private static RequestTokens Read(string body, JobKind kind = JobKind.Chat)
     {
         Assert.True(RequestTokens.TryRead(Encoding.UTF8.GetBytes(body), kind, out var tokens, out var error), error?.Message);
