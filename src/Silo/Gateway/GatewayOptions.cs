@@ -70,6 +70,12 @@ internal sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan RescuePatience { get; set; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// Whether nodes may be sent requests that name pictures, sounds or films by an address: their engines would fetch it, from within their owners' networks. For a hub whose nodes are all its own.
+    /// Default false: such a request goes to a cloud that has the model, or is refused.
+    /// </summary>
+    public bool NodesFetchMedia { get; set; }
+
     /// <summary>Settlements under way, and kept while the database is away. No more work is taken while so many wait. Default 10 000.</summary>
     [Range(1, 1_000_000)]
     public int MaxUnsettled { get; set; } = 10_000;

@@ -213,6 +213,11 @@ internal sealed class InferenceGate(
         // No cloud is anybody's own, nor has the hub checked any.
         if (order.Cloud < 0 || call.Privacy is not Privacy.Any) routes = [];
         if (model is null && routes.IsEmpty) return (null, call.Privacy is Privacy.Any ? OpenAiError.UnknownModel(head.Model) : OpenAiError.NotPrivate(head.Model, call.Privacy.Word()));
+        if (model is not null && !options.Value.NodesFetchMedia && RemoteMedia.IsNamedIn(call.Body.Span))
+        {
+            if (routes.IsEmpty) return (null, OpenAiError.BadRequest("Nodes fetch nothing that a request only names by its address. Send pictures, sounds and films with the request, as data: URLs.", "messages", "remote_media_not_supported"));
+            model = null;
+        }
         var price = model is null ? Price.Free : prices.OnNodes(name);
         RequestTokens? tokens = null;
         if (!(routes.IsEmpty && price.IsFree) && !RequestTokens.TryRead(call.Body.Span, call.Kind, out tokens, out error))
