@@ -11,6 +11,7 @@ using Federation.Silo.Hubs;
 using Federation.Silo.Models;
 using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
+using Federation.Silo.Telemetry;
 using Federation.Silo.Verification.Audits;
 using Microsoft.Extensions.Options;
 
@@ -80,6 +81,7 @@ internal sealed class InferenceGate(
     IOptions<GatewayOptions> options,
     IOptions<PoolOptions> pool,
     IOptions<LimitOptions> limits,
+    RequestLog requests,
     TimeProvider time,
     ILogger<InferenceRun> logger)
 {
@@ -100,7 +102,23 @@ internal sealed class InferenceGate(
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
-    public async Task RunAsync(InferenceCall call, AnswerSink sink)
+    public async Task RunAsync(InferenceCall call, AnswerSink client)
+    {
+        var (sink, activity) = requests.Begin(call, client);
+        using (activity)
+        {
+            try
+            {
+                await RunObservedAsync(call, sink);
+            }
+            finally
+            {
+                requests.OnEnded(call);
+            }
+        }
+    }
+
+    private async Task RunObservedAsync(InferenceCall call, AnswerSink sink)
     {
         if (drain.TryEnter() is not { } entered)
         {

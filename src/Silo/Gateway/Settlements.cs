@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Federation.Contracts.Jobs;
 using Federation.Silo.Storage;
+using Federation.Silo.Telemetry;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Gateway;
@@ -9,7 +10,7 @@ namespace Federation.Silo.Gateway;
 /// Settles finished jobs, many in one commit where many end at once. While the database is away, settlements are kept, in bounds, and written when it is back: an answer
 /// that was given is not taken back because its record has to wait.
 /// </summary>
-internal sealed partial class Settlements(IGrainFactory grains, IOptions<GatewayOptions> options, TimeProvider time, ILogger<Settlements> logger) : BackgroundService
+internal sealed partial class Settlements(IGrainFactory grains, IOptions<GatewayOptions> options, TimeProvider time, ILogger<Settlements> logger, RequestLog? requests = null) : BackgroundService
 {
     private static readonly TimeSpan RetryPeriod = TimeSpan.FromSeconds(1);
 
@@ -20,7 +21,11 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
     public bool IsFull => Volatile.Read(ref _unsettled) >= options.Value.MaxUnsettled;
 
     /// <summary>Completes, and never fails, when the outcome is on disk: while the database is away, not before it is back. An outcome that will never be is in the log.</summary>
-    public async Task SettleAsync(JobOutcome outcome) => await await KeepAsync(outcome);
+    public async Task SettleAsync(JobOutcome outcome)
+    {
+        requests?.OnAnswered(outcome);
+        await await KeepAsync(outcome);
+    }
 
     /// <summary>Completes, and never fails, when the outcome is on disk, or is kept for when that is possible; the task it returns completes like <see cref="SettleAsync"/>.</summary>
     public async Task<Task> KeepAsync(JobOutcome outcome)

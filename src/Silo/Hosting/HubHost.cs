@@ -19,6 +19,7 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
 using Federation.Silo.Storage;
+using Federation.Silo.Telemetry;
 using Federation.Silo.Verification;
 using Federation.Silo.Verification.Accrual;
 using Federation.Silo.Verification.Audits;
@@ -89,6 +90,7 @@ internal static class HubHost
         app.MapBatches();
         app.MapWebhooks();
         app.MapMcp();
+        app.MapMetrics();
         app.MapModels();
         app.MapOllama();
         app.MapAnthropic();
@@ -210,6 +212,9 @@ internal static class HubHost
         builder.Services.AddValidated<AsyncJobOptions, AsyncJobOptionsValidator>(AsyncJobOptions.SectionName);
         builder.Services.AddValidated<ClientFileOptions, ClientFileOptionsValidator>(ClientFileOptions.SectionName);
         builder.Services.AddValidated<BatchOptions, BatchOptionsValidator>(BatchOptions.SectionName);
+        builder.Services.AddValidated<TelemetryOptions, TelemetryOptionsValidator>(TelemetryOptions.SectionName);
+        builder.Services.AddSingleton<GatewayInstruments>();
+        builder.Services.AddSingleton<RequestLog>();
         builder.Services.AddValidated<WebhookOptions, WebhookOptionsValidator>(WebhookOptions.SectionName);
     }
 
@@ -223,6 +228,9 @@ internal static class HubHost
         builder.Services.AddSingleton<AsyncJobs>();
         builder.Services.AddSingleton<AsyncJobRunner>();
         builder.Services.AddHostedService(services => services.GetRequiredService<AsyncJobRunner>());
+        builder.Services.AddSingleton<HubInstruments>();
+        builder.Services.AddSingleton<PrometheusText>();
+        builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton<McpTools>();
         builder.Services.AddSingleton<WebhookStore>();
         builder.Services.AddSingleton<WebhookSender>();

@@ -16,6 +16,9 @@ internal sealed class NodeSessions(IOptions<NodeLinkOptions> options)
 
     public bool TryGet(string sessionId, [NotNullWhen(true)] out NodeSession? session) => _sessions.TryGetValue(sessionId, out session);
 
+    /// <summary>Connections that this silo holds.</summary>
+    public int Count => _sessions.Count;
+
     /// <summary>Whether a connection of this node is here.</summary>
     public bool HasNode(string nodeId) => _sessions.Values.Any(session => session.NodeId == nodeId);
 
