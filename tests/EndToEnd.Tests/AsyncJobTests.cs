@@ -106,7 +106,7 @@ public sealed class AsyncJobTests(ITestOutputHelper output) : EndToEndTest(outpu
         using var client = hub.Client();
         (await client.PostAsync("/v1/jobs", """{"type":"chat","request":{"model":"none","messages":[{"role":"user","content":"x"}]}}""")).ExpectError(HttpStatusCode.NotFound, "model_not_found", "none");
         (await client.PostAsync("/v1/jobs", "{")).ExpectError(HttpStatusCode.BadRequest, null, "parse");
-        (await client.PostAsync("/v1/jobs", """{"type":"chat","request":{"model":"m","messages":[{}],"stream":true}}""")).ExpectError(HttpStatusCode.BadRequest, "unsupported_parameter", "whole");
+        (await client.PostAsync("/v1/jobs", """{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}}""")).ExpectError(HttpStatusCode.BadRequest, "unsupported_parameter", "whole");
         (await client.GetAsync("/v1/jobs?limit=0")).ExpectError(HttpStatusCode.BadRequest, null, "limit");
         (await client.GetAsync("/v1/jobs?status=odd")).ExpectError(HttpStatusCode.BadRequest, null, "status");
         (await client.GetAsync("/v1/jobs/ajob_none/ws")).ExpectError((HttpStatusCode)426, "upgrade_required", "WebSocket");

@@ -29,7 +29,7 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
 
     [Fact]
     public Task JSON_nested_without_end_is_a_400()
-        => ExpectErrorAsync(Chat, $"{{\"model\": \"steady\", \"messages\": {new string('[', 100_000)}", HttpStatusCode.BadRequest, null, "We could not parse the JSON body");
+        => ExpectErrorAsync(Chat, $"{{\"model\": \"steady\", \"anything\": {new string('[', 100_000)}", HttpStatusCode.BadRequest, null, "We could not parse the JSON body");
 
     [Theory]
     [InlineData("[1, 2]")]
@@ -38,12 +38,12 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
     public Task A_body_that_is_no_object_is_a_400(string body) => ExpectErrorAsync(Chat, body, HttpStatusCode.BadRequest, null, "must be a JSON object");
 
     [Theory]
-    [InlineData("""{"model": 5, "messages": [{}]}""", "Invalid type for 'model': expected a string, but got a number")]
+    [InlineData("""{"model": 5, "messages": [{"role": "user", "content": "hi"}]}""", "Invalid type for 'model': expected a string, but got a number")]
     [InlineData("""{"model": "steady", "messages": "hello"}""", "Invalid type for 'messages': expected an array of objects, but got a string")]
-    [InlineData("""{"model": "steady", "messages": [{}], "stream": "yes"}""", "Invalid type for 'stream': expected a boolean, but got a string")]
-    [InlineData("""{"model": "steady", "messages": [{}], "temperature": "hot"}""", "Invalid type for 'temperature': expected a number, but got a string")]
-    [InlineData("""{"model": "steady", "messages": [{}], "stop": 7}""", "Invalid type for 'stop': expected a string or an array of strings, but got a number")]
-    [InlineData("""{"model": "steady", "messages": [{}], "stream_options": []}""", "Invalid type for 'stream_options': expected an object, but got an array")]
+    [InlineData("""{"model": "steady", "messages": [{"role": "user", "content": "hi"}], "stream": "yes"}""", "Invalid type for 'stream': expected a boolean, but got a string")]
+    [InlineData("""{"model": "steady", "messages": [{"role": "user", "content": "hi"}], "temperature": "hot"}""", "Invalid type for 'temperature': expected a number, but got a string")]
+    [InlineData("""{"model": "steady", "messages": [{"role": "user", "content": "hi"}], "stop": 7}""", "Invalid type for 'stop': expected a string or an array of strings, but got a number")]
+    [InlineData("""{"model": "steady", "messages": [{"role": "user", "content": "hi"}], "stream_options": []}""", "Invalid type for 'stream_options': expected an object, but got an array")]
     public Task A_parameter_of_the_wrong_type_is_named(string body, string words) => ExpectErrorAsync(Chat, body, HttpStatusCode.BadRequest, "invalid_type", words);
 
     [Theory]
@@ -53,7 +53,7 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
     public Task A_missing_parameter_is_named(string body, string code, string words) => ExpectErrorAsync(Chat, body, HttpStatusCode.BadRequest, code, words);
 
     [Theory]
-    [InlineData(Chat, "messages", "[{}]")]
+    [InlineData(Chat, "messages", """[{"role": "user", "content": "hi"}]""")]
     [InlineData("/v1/completions", "prompt", "\"hello\"")]
     [InlineData("/v1/embeddings", "input", "\"hello\"")]
     public Task An_unknown_model_is_a_404_that_names_it(string path, string input, string value)
@@ -178,6 +178,44 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
             // The hub hangs up: the read comes to its end, whatever was said before.
             await Record.ExceptionAsync(() => socket.GetStream().CopyToAsync(Stream.Null)).Soon("the hub to hang up");
         }
+    }
+
+    [Theory]
+    [InlineData("/api/chat", """{"model":"steady","messages":[{"role":"user","content":"hi"}],"options":{"temperature":-1}}""", "error")]
+    [InlineData("/api/generate", """{"model":"steady","prompt":"hi","options":{"num_predict":1e30}}""", "error")]
+    [InlineData("/api/embed", """{"model":"steady","input":{}}""", "error")]
+    [InlineData("/api/show", "nonsense", "error")]
+    [InlineData("/api/pull", "{}", "error")]
+    [InlineData("/v1/messages", """{"model":"steady","max_tokens":-1,"messages":[]}""", "type")]
+    [InlineData("/v1/messages", "[]", "type")]
+    [InlineData("/v1/messages/nothing", "{}", "type")]
+    [InlineData("/v1/responses", """{"model":"steady","input":"hi","max_output_tokens":-9223372036854775809}""", "error")]
+    [InlineData("/v1/responses", """{"model":"steady","input":[{"role":"user\r\nX-Evil: 1","content":"hi"}]}""", "error")]
+    [InlineData("/v1/chat/completions", """{"model":"steady","messages":[{"role":"user","content":"hi"}],"n":99999999999999999999}""", "error")]
+    public async Task Every_API_refuses_in_its_own_shape_and_says_its_request_id(string path, string body, string member)
+    {
+        using var client = Hub.Client();
+        var answer = await client.PostAsync(path, body);
+        Assert.InRange((int)answer.Status, 400, 499);
+        Assert.Equal("application/json", answer.ContentType);
+        Assert.NotNull(answer.Json[member]);
+        Assert.StartsWith("job_", answer.Headers.GetValues("x-request-id").Single(), StringComparison.Ordinal);
+        Assert.False(answer.Headers.Contains("X-Evil"));
+        Assert.DoesNotContain("   at ", answer.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(Chat)]
+    [InlineData("/api/chat")]
+    [InlineData("/v1/messages")]
+    public async Task Ten_thousand_messages_and_a_megabyte_of_tools_are_answered(string path)
+    {
+        using var client = Hub.Client();
+        var messages = string.Join(',', Enumerable.Range(0, 10_001).Select(i => $"{{\"role\":\"{(i % 2 == 0 ? "user" : "assistant")}\",\"content\":\"turn {i}\"}}"));
+        var schema = "{\"type\":\"object\",\"properties\":{" + string.Join(',', Enumerable.Range(0, 20_000).Select(i => $"\"property_{i}\":{{\"type\":\"string\",\"enum\":[\"a\",\"b\"]}}")) + "}}";
+        var tool = path == "/v1/messages" ? "{\"name\":\"f\",\"input_schema\":" + schema + "}" : "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":" + schema + "}}";
+        var answer = await client.PostAsync(path, $"{{\"model\":\"{SharedHub.SteadyModel}\",\"stream\":false,\"max_tokens\":8,\"tools\":[{tool}],\"messages\":[{messages}]}}");
+        Assert.Contains("as ever", answer.Expect(HttpStatusCode.OK).Text, StringComparison.Ordinal);
     }
 
     [Fact]

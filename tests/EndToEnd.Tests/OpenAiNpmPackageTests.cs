@@ -122,6 +122,16 @@ public sealed class OpenAiNpmPackageTests(DemoHub demo, ITestOutputHelper output
     }
 
     [Theory]
+    [InlineData("tools", "tools")]
+    [InlineData("schema", "response_format")]
+    public async Task What_the_engine_lacks_is_refused_before_a_node_is_bothered(string scenario, string param)
+    {
+        var error = await FailAsync(scenario);
+        Assert.Equal(("BadRequestError", param, "unsupported_parameter"), (error["type"]!.ToString(), error["param"]!.ToString(), error["code"]!.ToString()));
+        Assert.Contains("is not supported with the model", error["message"]!.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("responseOfNobody", "previous_response_id", "previous_response_not_found")]
     [InlineData("responseNotKept", "previous_response_id", "previous_response_not_found")]
     [InlineData("responseHosted", "tools[0].type", "unsupported_parameter")]

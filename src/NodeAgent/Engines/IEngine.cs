@@ -94,7 +94,10 @@ public sealed record EngineInventory(string Version, ImmutableArray<EngineModel>
 /// <param name="SizeBytes">Of the weights; null where the engine does not tell.</param>
 /// <param name="Loaded">In memory now, so that the first token comes without a load.</param>
 /// <param name="ContextLength">Tokens; null where the engine does not tell.</param>
-/// <param name="Capabilities">"chat", "completion", "embedding".</param>
+/// <param name="Capabilities">
+/// "chat", "completion", "embedding"; "tools", "vision", "thinking" where the engine tells; "no_tools", "no_vision", "no_audio", "no_json", "no_logprobs", "no_choices" where it is known to lack them. Of what
+/// is not named nobody knows.
+/// </param>
 /// <param name="Quantization">"Q4_K_M", "F16"…; null where the engine does not tell.</param>
 public sealed record EngineModel(
     string Name,

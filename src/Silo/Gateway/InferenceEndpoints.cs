@@ -218,7 +218,12 @@ internal sealed class InferenceGate(
         var model = await directory.FindModelAsync(head.Model, cancellationToken, insist: routes.IsEmpty);
         if (model is { Capabilities.Length: > 0 } && !model.Capabilities.Contains(call.Kind.Word()))
         {
-            if (routes.IsEmpty) return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "model", "unsupported_model"));
+            if (routes.IsEmpty) return (null, OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}; it supports: {UnmetNeeds.Words(model.Capabilities)}.", "model", "unsupported_model"));
+            model = null;
+        }
+        if (model is not null && UnmetNeeds.Find(head, model.Capabilities) is { } unmet)
+        {
+            if (routes.IsEmpty) return (null, unmet);
             model = null;
         }
         if (model is null && routes.IsEmpty) return (null, clouds.Find(head.Model, null).IsEmpty ? OpenAiError.UnknownModel(head.Model) : OpenAiError.BadRequest($"The model '{head.Model}' does not support {call.Kind.Path()}.", "model", "unsupported_model"));

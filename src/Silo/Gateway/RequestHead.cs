@@ -6,7 +6,7 @@ using Federation.Protocol.OpenAi;
 namespace Federation.Silo.Gateway;
 
 /// <summary>
-/// The few things the hub must know of a request's body. The whole body is checked to be JSON; everything else in it is the
+/// The few things the hub must know of a request's body. The whole body is checked to be JSON, and what OpenAI's API defines to be as it defines it; everything else in it is the
 /// engine's to judge, so that parameters the hub has never heard of just work.
 /// </summary>
 internal sealed record RequestHead(string Model, bool Stream)
@@ -26,6 +26,9 @@ internal sealed record RequestHead(string Model, bool Stream)
     /// <summary>It goes on with what another node said: a hub asks nodes so, and no client a hub.</summary>
     public bool GoesOn { get; init; }
 
+    /// <summary>What the engine must be able to do.</summary>
+    public RequestNeeds Needs { get; init; }
+
     /// <summary>Reads a body; exactly one of the two results is set.</summary>
     public static bool TryRead(ReadOnlySpan<byte> body, JobKind kind, [NotNullWhen(true)] out RequestHead? head, [NotNullWhen(false)] out OpenAiError? error)
     {
@@ -35,9 +38,9 @@ internal sealed record RequestHead(string Model, bool Stream)
             // The reader below looks into the few strings it gives out and takes the others as they are.
             if (!Utf8.IsValid(body)) throw new JsonException("Not UTF-8.");
             var fields = new Fields();
-            error = ReadFields(body, ref fields) ?? fields.WhyIncomplete(InputOf(kind));
+            error = ReadFields(body, kind, ref fields) ?? fields.WhyIncomplete(kind);
             if (error is not null) return false;
-            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = fields.MaxCompletionTokens ?? fields.MaxTokens, Choices = fields.Choices, GoesOn = fields.GoesOn };
+            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = fields.MaxCompletionTokens ?? fields.MaxTokens, Choices = fields.Choices, GoesOn = fields.GoesOn, Needs = fields.Needs };
             return true;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -56,7 +59,7 @@ internal sealed record RequestHead(string Model, bool Stream)
         _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, null),
     };
 
-    private static OpenAiError? ReadFields(ReadOnlySpan<byte> body, ref Fields fields)
+    private static OpenAiError? ReadFields(ReadOnlySpan<byte> body, JobKind kind, ref Fields fields)
     {
         var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = DepthMax });
         if (!reader.Read() || reader.TokenType is not JsonTokenType.StartObject) return OpenAiError.BadRequest("The request body must be a JSON object.");
@@ -64,18 +67,23 @@ internal sealed record RequestHead(string Model, bool Stream)
         {
             var name = reader.GetString()!;
             reader.Read();
-            if (Parameters.WhyWrongType(name, reader.TokenType) is { } problem) return OpenAiError.BadRequest(problem, name, "invalid_type");
-            if (!fields.TryName(name)) return OpenAiError.BadRequest($"Duplicate parameter: '{name}'.", name, "duplicate_parameter");
+            if (!fields.TryName(name)) return ParameterErrors.Duplicate(name);
             switch (name)
             {
-                case "model":
+                case "model" when reader.TokenType is JsonTokenType.String:
                     fields.Model = reader.GetString();
                     break;
                 case "stream":
                     fields.Stream = reader.TokenType is JsonTokenType.True;
                     break;
-                case "messages":
-                    fields.EmptyMessages = IsEmptyArray(reader);
+                case "stream_options":
+                    fields.HasStreamOptions = reader.TokenType is not JsonTokenType.Null;
+                    break;
+                case "logprobs":
+                    fields.HasLogprobs = reader.TokenType is JsonTokenType.True;
+                    break;
+                case "top_logprobs":
+                    fields.TopLogprobs = Positive(reader);
                     break;
                 case "max_tokens":
                     fields.MaxTokens = Positive(reader);
@@ -92,7 +100,9 @@ internal sealed record RequestHead(string Model, bool Stream)
                 default:
                     break;
             }
-            reader.Skip();
+            var needs = fields.Needs;
+            if (RequestParameters.Check(name, ref reader, kind, ref needs) is { } problem) return problem;
+            fields.Needs = needs;
         }
         // Reading on past the object makes the reader check that nothing follows it.
         reader.Read();
@@ -102,8 +112,6 @@ internal sealed record RequestHead(string Model, bool Stream)
     /// <summary>A whole number above 0; whatever else is there is the engine's to judge.</summary>
     private static long? Positive(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.Number && reader.TryGetInt64(out var number) && number > 0 ? number : null;
 
-    private static bool IsEmptyArray(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.StartArray && reader.Read() && reader.TokenType is JsonTokenType.EndArray;
-
     private struct Fields()
     {
         private readonly HashSet<string> _named = new(StringComparer.Ordinal);
@@ -112,7 +120,13 @@ internal sealed record RequestHead(string Model, bool Stream)
 
         public bool Stream { get; set; }
 
-        public bool EmptyMessages { get; set; }
+        public bool HasStreamOptions { get; set; }
+
+        public bool HasLogprobs { get; set; }
+
+        public long? TopLogprobs { get; set; }
+
+        public RequestNeeds Needs { get; set; }
 
         public bool GoesOn { get; set; }
 
@@ -123,50 +137,19 @@ internal sealed record RequestHead(string Model, bool Stream)
         public int Choices { get; set; } = 1;
 
         /// <summary>
-        /// Notes a parameter that the hub reads; <see langword="false"/> when it was there before. Of two, the hub might take one and
+        /// Notes a parameter; <see langword="false"/> when it was there before. Of two, the hub might take one and
         /// the engine the other, and a job would not be what it was admitted as.
         /// </summary>
-        public readonly bool TryName(string name) => name is not ("model" or "stream" or "messages" or "prompt" or "input") || _named.Add(name);
+        public readonly bool TryName(string name) => _named.Add(name);
 
-        public readonly OpenAiError? WhyIncomplete(string input)
+        public readonly OpenAiError? WhyIncomplete(JobKind kind)
         {
+            var input = InputOf(kind);
             if (string.IsNullOrEmpty(Model)) return OpenAiError.BadRequest("You must provide a model parameter.", "model", "missing_required_parameter");
             if (Model.Length > ModelNameMax || Model.Any(char.IsControl)) return OpenAiError.UnknownModel(Model[..Math.Min(Model.Length, 64)]);
-            if (!_named.Contains(input)) return OpenAiError.BadRequest($"Missing required parameter: '{input}'.", input, "missing_required_parameter");
-            return EmptyMessages ? OpenAiError.BadRequest("Invalid 'messages': expected an array with at least one message.", "messages", "empty_array") : null;
+            if (!_named.Contains(input)) return ParameterErrors.Missing(input);
+            if (HasStreamOptions && !Stream) return OpenAiError.BadRequest("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options");
+            return kind is JobKind.Chat && TopLogprobs is not null && !HasLogprobs ? OpenAiError.BadRequest("The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", "top_logprobs") : null;
         }
-    }
-
-    /// <summary>The types of the parameters every engine agrees on; a parameter not listed may be anything.</summary>
-    private static class Parameters
-    {
-        public static string? WhyWrongType(string name, JsonTokenType found)
-        {
-            var (right, expected) = name switch
-            {
-                "model" => (found is JsonTokenType.String, "a string"),
-                "messages" => (found is JsonTokenType.StartArray, "an array of objects"),
-                "prompt" or "input" => (found is JsonTokenType.String or JsonTokenType.StartArray, "a string or an array"),
-                "stream" => (found is JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null, "a boolean"),
-                "temperature" or "top_p" or "presence_penalty" or "frequency_penalty" or "max_tokens" or "max_completion_tokens" or "n" or "seed" or "top_logprobs"
-                    => (found is JsonTokenType.Number or JsonTokenType.Null, "a number"),
-                "stop" => (found is JsonTokenType.String or JsonTokenType.StartArray or JsonTokenType.Null, "a string or an array of strings"),
-                "tools" => (found is JsonTokenType.StartArray or JsonTokenType.Null, "an array of objects"),
-                "stream_options" or "response_format" or "logit_bias" or "metadata" => (found is JsonTokenType.StartObject or JsonTokenType.Null, "an object"),
-                _ => (true, string.Empty),
-            };
-            return right ? null : $"Invalid type for '{name}': expected {expected}, but got {NameOf(found)} instead.";
-        }
-
-        private static string NameOf(JsonTokenType token) => token switch
-        {
-            JsonTokenType.String => "a string",
-            JsonTokenType.Number => "a number",
-            JsonTokenType.True or JsonTokenType.False => "a boolean",
-            JsonTokenType.Null => "null",
-            JsonTokenType.StartArray => "an array",
-            JsonTokenType.StartObject => "an object",
-            _ => throw new ArgumentOutOfRangeException(nameof(token), token, "Not the start of a value."),
-        };
     }
 }

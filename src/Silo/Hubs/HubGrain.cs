@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Federation.Contracts.Hubs;
 using Federation.Contracts.Nodes;
+using Federation.Silo.Gateway;
 using Federation.Silo.Models;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
@@ -115,7 +116,7 @@ internal sealed partial class HubGrain(
                 entries.Select(entry => entry.NodeId).Distinct(StringComparer.Ordinal).Count(),
                 entries.Sum(entry => entry.Slots),
                 [.. entries.Select(entry => entry.model.Digest).Where(digest => digest.Length > 0).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
-                [.. entries.SelectMany(entry => entry.model.Capabilities).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
+                [.. CapabilitiesOf([.. entries.Select(entry => entry.model)])],
                 entries.Max(entry => entry.model.ContextLength),
                 firstSeen), now);
         }
@@ -124,6 +125,13 @@ internal sealed partial class HubGrain(
             [.. _nodes.Values.Select(node => node.View).OrderBy(view => view.NodeId, StringComparer.Ordinal)],
             [.. _models.Values.Select(entry => entry.Model).OrderBy(model => model.Name, StringComparer.Ordinal)]);
     }
+
+    /// <summary>What one node can do, the model can; what it cannot, only where every node says so.</summary>
+    private static IEnumerable<string> CapabilitiesOf(ImmutableArray<ModelReport> reports) => reports
+        .SelectMany(report => report.Capabilities)
+        .Distinct(StringComparer.Ordinal)
+        .Where(word => !word.StartsWith(UnmetNeeds.LackPrefix, StringComparison.Ordinal) || reports.All(report => report.Capabilities.Contains(word)))
+        .Order(StringComparer.Ordinal);
 
     /// <summary>Whether nothing changed that others would see; a node that only reports again is no news.</summary>
     private static bool SaysTheSame(NodeView before, NodeView after)

@@ -22,7 +22,7 @@ internal sealed class AsyncJobs(AsyncJobStore store, AsyncJobRunner runner, Asyn
         if (model is null && !isInCloud) return (null, null, OpenAiError.UnknownModel(wanted.Model));
         if (!caller.MayUse(model?.Name ?? wanted.Model)) return (null, null, LimitErrors.ModelNotAllowed($"The API key does not have access to model `{wanted.Model}`."));
         if (model is { Capabilities.Length: > 0 } && !isInCloud && !model.Capabilities.Contains(wanted.Kind.Word()))
-            return (null, null, OpenAiError.BadRequest($"The model '{wanted.Model}' does not support {wanted.Kind.Path()}; it supports: {string.Join(", ", model.Capabilities)}.", "request.model", "unsupported_model"));
+            return (null, null, OpenAiError.BadRequest($"The model '{wanted.Model}' does not support {wanted.Kind.Path()}; it supports: {UnmetNeeds.Words(model.Capabilities)}.", "request.model", "unsupported_model"));
         var (webhook, secret, badWebhook) = await WebhookOfAsync(caller.AccountId, wanted, cancellationToken);
         if (badWebhook is not null) return (null, null, badWebhook);
         var job = await store.CreateAsync(

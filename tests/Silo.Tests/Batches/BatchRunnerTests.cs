@@ -43,7 +43,7 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
     public async Task Every_line_is_answered_in_order_and_errors_are_apart()
     {
         var silo = Silo();
-        silo.Answer = (body, _) => body.Contains("\"n\":3", StringComparison.Ordinal) ? Error(OpenAiError.BadRequest("Odd.")) : Answer(body);
+        silo.Answer = (body, _) => body.Contains("\"seed\":3", StringComparison.Ordinal) ? Error(OpenAiError.BadRequest("Odd.")) : Answer(body);
         var batch = await SubmitAsync(silo, Lines(10));
         await silo.WorkAsync();
         batch = await FindAsync(silo, batch);
@@ -198,11 +198,11 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         Assert.Equal(1, await silo.Files.SweepAsync(CancellationToken.None));
     }
 
-    private static string Lines(int count) => string.Concat(Enumerable.Range(0, count).Select(n => $$$"""{"custom_id":"c{{{n}}}","method":"POST","url":"/v1/chat/completions","body":{"model":"llama","n":{{{n}}},"messages":[{}]}}""" + "\n"));
+    private static string Lines(int count) => string.Concat(Enumerable.Range(0, count).Select(n => $$$"""{"custom_id":"c{{{n}}}","method":"POST","url":"/v1/chat/completions","body":{"model":"llama","seed":{{{n}}},"messages":[{"role":"user","content":"hi"}]}}""" + "\n"));
 
-    private static string Line(string id, string model) => $$$"""{"custom_id":"{{{id}}}","method":"POST","url":"/v1/chat/completions","body":{"model":"{{{model}}}","messages":[{}]}}""" + "\n";
+    private static string Line(string id, string model) => $$$"""{"custom_id":"{{{id}}}","method":"POST","url":"/v1/chat/completions","body":{"model":"{{{model}}}","messages":[{"role":"user","content":"hi"}]}}""" + "\n";
 
-    private static int Number(string body) => JsonNode.Parse(body)!["n"]!.GetValue<int>();
+    private static int Number(string body) => JsonNode.Parse(body)!["seed"]!.GetValue<int>();
 
     private static BackgroundAnswer Answer(string body) => new("job_1", AttemptVerdict.Answered, 200, Encoding.UTF8.GetBytes(body), "node", null);
 

@@ -13,13 +13,13 @@ public sealed class RequestHeadTests
 
     [Theory]
     [InlineData(JobKind.Chat, """{"model":"llama","messages":[{"role":"user","content":"hi"}]}""", "llama", false)]
-    [InlineData(JobKind.Chat, """{"stream":true,"messages":[{}],"model":"mistralai/Mistral-7B"}""", "mistralai/Mistral-7B", true)]
-    [InlineData(JobKind.Chat, """ { "mod\u0065l" : "ll\u0061ma" , "messages" : [ 1 ] , "stream" : null } """, "llama", false)]
+    [InlineData(JobKind.Chat, """{"stream":true,"messages":[{"role":"user","content":"hi"}],"model":"mistralai/Mistral-7B"}""", "mistralai/Mistral-7B", true)]
+    [InlineData(JobKind.Chat, """ { "mod\u0065l" : "ll\u0061ma" , "messages" : [ { "content" : null , "content" : "h" , "role" : "user" } ] , "stream" : null } """, "llama", false)]
     [InlineData(JobKind.Completion, """{"model":"llama","prompt":"17+25=","stream":false}""", "llama", false)]
     [InlineData(JobKind.Completion, """{"model":"llama","prompt":[1,2,3]}""", "llama", false)]
     [InlineData(JobKind.Embedding, """{"model":"模型 🦙","input":["a","b"]}""", "模型 🦙", false)]
-    [InlineData(JobKind.Chat, """{"model":"llama","messages":[1],"temperature":1e999,"seed":123456789012345678901234567890,"anything":{"of":["the",{"engine's":null}]}}""", "llama", false)]
-    [InlineData(JobKind.Chat, """{"model":"llama","messages":[{"model":1,"stream":"x","messages":0}],"tools":null,"stop":null,"logit_bias":{}}""", "llama", false)]
+    [InlineData(JobKind.Chat, """{"model":"llama","messages":[{"role":"user","content":"hi"}],"anything":{"of":["the",{"engine's":null}]}}""", "llama", false)]
+    [InlineData(JobKind.Chat, """{"model":"llama","messages":[{"model":1,"stream":"x","messages":0,"role":"assistant"}],"tools":null,"stop":null,"logit_bias":{}}""", "llama", false)]
     public void What_the_hub_must_know_is_read_and_the_rest_is_the_engines(JobKind kind, string body, string model, bool stream)
     {
         Assert.True(RequestHead.TryRead(Encoding.UTF8.GetBytes(body), kind, out var head, out var error), error?.Message);
@@ -31,42 +31,42 @@ public sealed class RequestHeadTests
     [InlineData("", NotJson, null, null)]
     [InlineData("   ", NotJson, null, null)]
     [InlineData("{", NotJson, null, null)]
-    [InlineData("""{"model":"llama","messages":[1]""", NotJson, null, null)]
-    [InlineData("""{"model":"llama","messages":[1]}}""", NotJson, null, null)]
-    [InlineData("""{"model":"llama","messages":[1]} {"model":"other"}""", NotJson, null, null)]
-    [InlineData("""{"model":"llama","messages":[1],}""", NotJson, null, null)]
-    [InlineData("""{"model":"llama","messages":[1] /* comment */}""", NotJson, null, null)]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}]""", NotJson, null, null)]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}]}}""", NotJson, null, null)]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}]} {"model":"other"}""", NotJson, null, null)]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],}""", NotJson, null, null)]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}] /* comment */}""", NotJson, null, null)]
     [InlineData("""{model:"llama"}""", NotJson, null, null)]
     [InlineData("""{'model':'llama'}""", NotJson, null, null)]
     [InlineData("""{"model":"llama","messages":[NaN]}""", NotJson, null, null)]
     [InlineData("""{"model":"llama","messages":[01]}""", NotJson, null, null)]
-    [InlineData("""{"model":"\ud83e","messages":[1]}""", NotJson, null, null)]
-    [InlineData("""{"\udd99":1,"model":"llama","messages":[1]}""", NotJson, null, null)]
+    [InlineData("""{"model":"\ud83e","messages":[{"role":"user","content":"hi"}]}""", NotJson, null, null)]
+    [InlineData("""{"\udd99":1,"model":"llama","messages":[{"role":"user","content":"hi"}]}""", NotJson, null, null)]
     [InlineData("null", "The request body must be a JSON object.", null, null)]
     [InlineData("[]", "The request body must be a JSON object.", null, null)]
     [InlineData("\"llama\"", "The request body must be a JSON object.", null, null)]
     [InlineData("42", "The request body must be a JSON object.", null, null)]
     [InlineData("{}", "You must provide a model parameter.", "model", "missing_required_parameter")]
-    [InlineData("""{"model":"","messages":[1]}""", "You must provide a model parameter.", "model", "missing_required_parameter")]
-    [InlineData("""{"model":null,"messages":[1]}""", "Invalid type for 'model': expected a string, but got null instead.", "model", "invalid_type")]
-    [InlineData("""{"model":7,"messages":[1]}""", "Invalid type for 'model': expected a string, but got a number instead.", "model", "invalid_type")]
-    [InlineData("""{"model":["llama"],"messages":[1]}""", "Invalid type for 'model': expected a string, but got an array instead.", "model", "invalid_type")]
+    [InlineData("""{"model":"","messages":[{"role":"user","content":"hi"}]}""", "You must provide a model parameter.", "model", "missing_required_parameter")]
+    [InlineData("""{"model":null,"messages":[{"role":"user","content":"hi"}]}""", "Invalid type for 'model': expected a string, but got null instead.", "model", "invalid_type")]
+    [InlineData("""{"model":7,"messages":[{"role":"user","content":"hi"}]}""", "Invalid type for 'model': expected a string, but got a number instead.", "model", "invalid_type")]
+    [InlineData("""{"model":["llama"],"messages":[{"role":"user","content":"hi"}]}""", "Invalid type for 'model': expected a string, but got an array instead.", "model", "invalid_type")]
     [InlineData("""{"model":"llama"}""", "Missing required parameter: 'messages'.", "messages", "missing_required_parameter")]
     [InlineData("""{"model":"llama","prompt":"x"}""", "Missing required parameter: 'messages'.", "messages", "missing_required_parameter")]
     [InlineData("""{"model":"llama","messages":[]}""", "Invalid 'messages': expected an array with at least one message.", "messages", "empty_array")]
     [InlineData("""{"model":"llama","messages":"hi"}""", "Invalid type for 'messages': expected an array of objects, but got a string instead.", "messages", "invalid_type")]
     [InlineData("""{"model":"llama","messages":{}}""", "Invalid type for 'messages': expected an array of objects, but got an object instead.", "messages", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"stream":"true"}""", "Invalid type for 'stream': expected a boolean, but got a string instead.", "stream", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"stream":1}""", "Invalid type for 'stream': expected a boolean, but got a number instead.", "stream", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"temperature":"hot"}""", "Invalid type for 'temperature': expected a number, but got a string instead.", "temperature", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"max_tokens":true}""", "Invalid type for 'max_tokens': expected a number, but got a boolean instead.", "max_tokens", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"stop":5}""", "Invalid type for 'stop': expected a string or an array of strings, but got a number instead.", "stop", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"tools":{}}""", "Invalid type for 'tools': expected an array of objects, but got an object instead.", "tools", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"response_format":"json"}""", "Invalid type for 'response_format': expected an object, but got a string instead.", "response_format", "invalid_type")]
-    [InlineData("""{"model":"llama","messages":[1],"model":"other"}""", "Duplicate parameter: 'model'.", "model", "duplicate_parameter")]
-    [InlineData("""{"model":"llama","messages":[1],"mod\u0065l":"other"}""", "Duplicate parameter: 'model'.", "model", "duplicate_parameter")]
-    [InlineData("""{"model":"llama","messages":[],"messages":[1]}""", "Duplicate parameter: 'messages'.", "messages", "duplicate_parameter")]
-    [InlineData("""{"stream":true,"model":"llama","messages":[1],"stream":false}""", "Duplicate parameter: 'stream'.", "stream", "duplicate_parameter")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"stream":"true"}""", "Invalid type for 'stream': expected a boolean, but got a string instead.", "stream", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"stream":1}""", "Invalid type for 'stream': expected a boolean, but got a number instead.", "stream", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"temperature":"hot"}""", "Invalid type for 'temperature': expected a number, but got a string instead.", "temperature", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"max_tokens":true}""", "Invalid type for 'max_tokens': expected an integer, but got a boolean instead.", "max_tokens", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"stop":5}""", "Invalid type for 'stop': expected a string or an array of strings, but got a number instead.", "stop", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"tools":{}}""", "Invalid type for 'tools': expected an array of objects, but got an object instead.", "tools", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"response_format":"json"}""", "Invalid type for 'response_format': expected an object, but got a string instead.", "response_format", "invalid_type")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"model":"other"}""", "Duplicate parameter: 'model'.", "model", "duplicate_parameter")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"mod\u0065l":"other"}""", "Duplicate parameter: 'model'.", "model", "duplicate_parameter")]
+    [InlineData("""{"model":"llama","messages":[{"role":"user","content":"hi"}],"messages":[{"role":"user","content":"hi"}]}""", "Duplicate parameter: 'messages'.", "messages", "duplicate_parameter")]
+    [InlineData("""{"stream":true,"model":"llama","messages":[{"role":"user","content":"hi"}],"stream":false}""", "Duplicate parameter: 'stream'.", "stream", "duplicate_parameter")]
     public void A_bad_body_is_answered_with_what_is_wrong_and_where(string body, string message, string? param, string? code)
     {
         Assert.False(RequestHead.TryRead(Encoding.UTF8.GetBytes(body), JobKind.Chat, out var head, out var error));
@@ -79,7 +79,7 @@ public sealed class RequestHeadTests
     [InlineData(JobKind.Embedding, "input")]
     public void Each_endpoint_asks_for_its_own_input(JobKind kind, string input)
     {
-        Assert.False(RequestHead.TryRead("""{"model":"llama","messages":[1]}"""u8, kind, out _, out var error));
+        Assert.False(RequestHead.TryRead("""{"model":"llama","messages":[{"role":"user","content":"hi"}]}"""u8, kind, out _, out var error));
         Assert.Equal($"Missing required parameter: '{input}'.", error.Message);
         Assert.False(RequestHead.TryRead(Encoding.UTF8.GetBytes($$"""{"model":"llama","{{input}}":7}"""), kind, out _, out error));
         Assert.Equal($"Invalid type for '{input}': expected a string or an array, but got a number instead.", error.Message);
@@ -90,11 +90,11 @@ public sealed class RequestHeadTests
     {
         byte[][] bodies =
         [
-            [.. "{\"model\":\"lla"u8, 0xff, .. """ma","messages":[1]}"""u8],
+            [.. "{\"model\":\"lla"u8, 0xff, .. """ma","messages":[{"role":"user","content":"hi"}]}"""u8],
             [.. "{\"model\":\"llama\",\"messages\":[{\"content\":\"a"u8, 0xc3, 0x28, .. """b"}]}"""u8],
             [.. "{\"model\":\"llama\",\"messages\":[1],\"x"u8, 0xed, 0xa0, 0x80, .. "\":1}"u8],
-            [0xef, 0xbb, 0xbf, .. """{"model":"llama","messages":[1]}"""u8],
-            Encoding.Unicode.GetBytes("""{"model":"llama","messages":[1]}"""),
+            [0xef, 0xbb, 0xbf, .. """{"model":"llama","messages":[{"role":"user","content":"hi"}]}"""u8],
+            Encoding.Unicode.GetBytes("""{"model":"llama","messages":[{"role":"user","content":"hi"}]}"""),
         ];
         foreach (var body in bodies)
         {
@@ -112,7 +112,7 @@ public sealed class RequestHeadTests
         Assert.False(RequestHead.TryRead(Nested(1_000_000), JobKind.Chat, out _, out error));
         Assert.Equal(NotJson, error.Message);
 
-        static byte[] Nested(int depth) => Encoding.UTF8.GetBytes($$"""{"model":"llama","messages":{{new string('[', depth)}}{{new string(']', depth)}}}""");
+        static byte[] Nested(int depth) => Encoding.UTF8.GetBytes($$$"""{"model":"llama","messages":[{"role":"user","content":"hi"}],"anything":{{{new string('[', depth)}}}{{{new string(']', depth)}}}}""");
     }
 
     [Theory]
@@ -121,7 +121,7 @@ public sealed class RequestHeadTests
     [InlineData("\\u009b2J")]
     public void A_model_that_cannot_be_is_unknown(string name)
     {
-        Assert.False(RequestHead.TryRead(Encoding.UTF8.GetBytes($$"""{"model":"{{name}}","messages":[1]}"""), JobKind.Chat, out _, out var error));
+        Assert.False(RequestHead.TryRead(Encoding.UTF8.GetBytes($$"""{"model":"{{name}}","messages":[{"role":"user","content":"hi"}]}"""), JobKind.Chat, out _, out var error));
         Assert.Equal((404, "model_not_found", "model"), (error.Status, error.Code, error.Param));
     }
 
@@ -129,7 +129,7 @@ public sealed class RequestHeadTests
     public void A_model_of_any_length_is_unknown_and_its_name_is_not_sent_back_whole()
     {
         // The cut falls into the middle of a character.
-        var body = Encoding.UTF8.GetBytes($$"""{"model":"x{{string.Concat(Enumerable.Repeat("🦙", 10_000))}}","messages":[1]}""");
+        var body = Encoding.UTF8.GetBytes($$"""{"model":"x{{string.Concat(Enumerable.Repeat("🦙", 10_000))}}","messages":[{"role":"user","content":"hi"}]}""");
         Assert.False(RequestHead.TryRead(body, JobKind.Chat, out _, out var error));
         Assert.Equal(404, error.Status);
         Assert.True(error.Message.Length < 200);

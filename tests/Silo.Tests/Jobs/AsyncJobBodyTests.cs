@@ -7,7 +7,7 @@ namespace Federation.Silo.Tests.Jobs;
 
 public sealed class AsyncJobBodyTests
 {
-    private const string Request = """{"model":"llama","messages":[{"role":"user","content":"hi"}],"seed": 1.50}""";
+    private const string Request = """{"model":"llama","messages":[{"role":"user","content":"hi"}],"temperature": 1.50}""";
 
     [Fact]
     public void The_request_goes_on_in_the_clients_own_bytes()
@@ -25,19 +25,19 @@ public sealed class AsyncJobBodyTests
     [InlineData("""{"type":7,"request":{}}""", "type")]
     [InlineData("""{"request":{}}""", "type")]
     [InlineData("""{"type":"chat","request":{"model":"m"}}""", "request.messages")]
-    [InlineData("""{"type":"chat","request":{"messages":[{}]}}""", "request.model")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}],"stream":true}}""", "request.stream")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"expires":0}""", "expires")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"expires":-9223372036854775808}""", "expires")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"expires":99999999999999999999}""", "expires")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"expires":1.5}""", "expires")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"metadata":{"a":1}}""", "metadata")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"metadata":{"a":"\ud800"}}""", "metadata")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"metadata":{"a":"\u0000"}}""", "metadata")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"metadata":{"":"x"}}""", "metadata")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"webhook":7}""", "webhook")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"webhook":{"url":"x","more":1}}""", "webhook")]
-    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{}]},"priority":9}""", "priority")]
+    [InlineData("""{"type":"chat","request":{"messages":[{"role":"user","content":"hi"}]}}""", "request.model")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}}""", "request.stream")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"expires":0}""", "expires")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"expires":-9223372036854775808}""", "expires")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"expires":99999999999999999999}""", "expires")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"expires":1.5}""", "expires")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"metadata":{"a":1}}""", "metadata")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"metadata":{"a":"\ud800"}}""", "metadata")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"metadata":{"a":"\u0000"}}""", "metadata")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"metadata":{"":"x"}}""", "metadata")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"webhook":7}""", "webhook")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"webhook":{"url":"x","more":1}}""", "webhook")]
+    [InlineData("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"priority":9}""", "priority")]
     public void What_is_wrong_is_named(string body, string param) => Assert.Equal(param, Read(body).Problem!.Param);
 
     [Theory]
@@ -51,7 +51,7 @@ public sealed class AsyncJobBodyTests
     [Fact]
     public void Line_breaks_in_metadata_stay_text()
     {
-        var (job, _) = Read("""{"type":"chat","request":{"model":"m","messages":[{}]},"metadata":{"x-evil\r\nSet-Cookie: a":"b\r\nc"}}""");
+        var (job, _) = Read("""{"type":"chat","request":{"model":"m","messages":[{"role":"user","content":"hi"}]},"metadata":{"x-evil\r\nSet-Cookie: a":"b\r\nc"}}""");
         Assert.DoesNotContain('\n', job!.Metadata!);
         Assert.Equal("b\r\nc", JsonElement.Parse(job.Metadata!).GetProperty("x-evil\r\nSet-Cookie: a").GetString());
     }

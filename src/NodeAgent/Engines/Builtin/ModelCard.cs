@@ -35,6 +35,9 @@ internal readonly record struct FileVersion(string Path, long SizeBytes, DateTim
 /// <param name="Quantization">As the file says; null where it does not.</param>
 internal sealed record ModelCard(FileVersion File, string Name, string Digest, int ContextTokens, bool CanChat, string? Quantization)
 {
+    /// <summary>What <see cref="Requests.RequestReader"/> refuses: a hub that knows says so before it asks.</summary>
+    private static readonly string[] Lacks = ["no_tools", "no_vision", "no_audio", "no_json"];
+
     /// <summary>Ten digits of the digest, told to clients as the backend they spoke to.</summary>
     public string Fingerprint => $"fp_{Digest.AsSpan("sha256:".Length, 10)}";
 
@@ -90,7 +93,7 @@ internal sealed record ModelCard(FileVersion File, string Name, string Digest, i
         File.SizeBytes,
         isLoaded,
         ContextTokens,
-        CanChat ? [JobKind.Chat.Word(), JobKind.Completion.Word()] : [JobKind.Completion.Word()],
+        CanChat ? [JobKind.Chat.Word(), JobKind.Completion.Word(), .. Lacks] : [JobKind.Completion.Word(), .. Lacks],
         Quantization);
 
     /// <summary>Of the format's many file types, those whose tensors this engine reads.</summary>

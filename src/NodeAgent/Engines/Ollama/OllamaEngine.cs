@@ -100,7 +100,7 @@ public sealed class OllamaEngine : IScoringEngine
 
     /// <inheritdoc/>
     public Task<EngineResponse> SendAsync(EngineRequest request, CancellationToken cancellationToken) =>
-        _endpoint.SendAsync(request, cancellationToken);
+        _endpoint.SendAsync(request with { Body = OllamaTokenLimit.Say(request.Body) }, cancellationToken);
 
     /// <inheritdoc/>
     public Task<ScoreAnswer> ScoreAsync(ScoreRequest request, CancellationToken cancellationToken) => _probes.ScoreAsync(request, cancellationToken);
@@ -262,10 +262,30 @@ public sealed class OllamaEngine : IScoringEngine
                 yield return JobKind.Completion.Word();
             }
 
-            if (show.Capabilities?.Contains("embedding") ?? false)
+            if (show.Capabilities is null)
+            {
+                // An old version, which does not tell.
+                yield break;
+            }
+
+            if (show.Capabilities.Contains("embedding"))
             {
                 yield return JobKind.Embedding.Word();
             }
+
+            foreach (var feature in (string[])["tools", "vision"])
+            {
+                yield return show.Capabilities.Contains(feature) ? feature : $"no_{feature}";
+            }
+
+            if (show.Capabilities.Contains("thinking"))
+            {
+                yield return "thinking";
+            }
+
+            // Its OpenAI-compatible endpoint answers once, whatever n says, and hears nothing.
+            yield return "no_choices";
+            yield return "no_audio";
         }
     }
 }

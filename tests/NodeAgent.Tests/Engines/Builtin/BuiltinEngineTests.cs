@@ -19,7 +19,7 @@ public sealed class BuiltinEngineTests
         var inventory = await demo.Engine.GetInventoryAsync(CancellationToken.None);
 
         Assert.Equal(
-            new EngineModel("federation-demo", $"sha256:{Convert.ToHexStringLower(SHA256.HashData(bytes))}", bytes.Length, false, 512, ["chat", "completion"], "F16"),
+            new EngineModel("federation-demo", $"sha256:{Convert.ToHexStringLower(SHA256.HashData(bytes))}", bytes.Length, false, 512, ["chat", "completion", "no_tools", "no_vision", "no_audio", "no_json"], "F16"),
             Assert.Single(inventory!.Models));
     }
 
@@ -536,7 +536,7 @@ public sealed class BuiltinEngineTests
         var chat = await demo.AskAsync(DemoEngine.Chat("x", model: "mute"));
         var completion = await demo.AskAsync(DemoEngine.Request(JobKind.Completion, """{"prompt":"x","max_tokens":1}""", "mute"));
 
-        Assert.Equal("completion", Assert.Single(Assert.Single(inventory!.Models).Capabilities));
+        Assert.Equal(["completion", "no_tools", "no_vision", "no_audio", "no_json"], Assert.Single(inventory!.Models).Capabilities.AsEnumerable());
         Assert.Equal((400, "model"), (chat.Status, chat.ErrorParam));
         Assert.Equal(200, completion.Status);
     }

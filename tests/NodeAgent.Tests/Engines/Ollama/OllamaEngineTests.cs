@@ -30,8 +30,8 @@ public sealed class OllamaEngineTests
 
         Assert.Equal(
             new EngineInventory("0.12.11", [
-                new("llama3.2:latest", "sha256:aaa", 2019393189, true, 131072, ["chat", "completion"], "Q4_K_M"),
-                new("nomic-embed-text:latest", "sha256:bbb", 274302450, false, 2048, ["embedding"], "F16"),
+                new("llama3.2:latest", "sha256:aaa", 2019393189, true, 131072, ["chat", "completion", "tools", "no_vision", "no_choices", "no_audio"], "Q4_K_M"),
+                new("nomic-embed-text:latest", "sha256:bbb", 274302450, false, 2048, ["embedding", "no_tools", "no_vision", "no_choices", "no_audio"], "F16"),
             ]),
             inventory);
     }
