@@ -20,13 +20,19 @@ public sealed class WebhookTests(ITestOutputHelper output) : EndToEndTest(output
         await using var receiver = await StartReceiverAsync();
         var hub = await StartHubAsync(new Dictionary<string, string>
         {
-            ["Webhooks__AllowPrivateTargets"] = "true", ["Webhooks__AllowHttp"] = "true", ["Webhooks__RetryDelay"] = "00:00:00.2", ["Webhooks__LookPeriod"] = "00:00:00.1", ["Jobs__LookPeriod"] = "00:00:00.1",
+            ["Webhooks__AllowPrivateTargets"] = "true",
+            ["Webhooks__AllowHttp"] = "true",
+            ["Webhooks__RetryDelay"] = "00:00:00.2",
+            ["Webhooks__LookPeriod"] = "00:00:00.1",
+            ["Jobs__LookPeriod"] = "00:00:00.1",
         });
         await StartAgentAsync(hub, AgentEngines.Demo());
         using var client = hub.Client();
         var job = (await client.PostAsync("/v1/jobs", new JsonObject
         {
-            ["type"] = "chat", ["request"] = JsonNode.Parse(Chats.Question(AgentProcess.Model, "17+25=", stream: false)), ["webhook"] = new JsonObject { ["url"] = $"{receiver.Url}/hook" },
+            ["type"] = "chat",
+            ["request"] = JsonNode.Parse(Chats.Question(AgentProcess.Model, "17+25=", stream: false)),
+            ["webhook"] = new JsonObject { ["url"] = $"{receiver.Url}/hook" },
         })).Expect(HttpStatusCode.Accepted).Json;
         var secret = job["webhook_secret"]!.ToString();
         await Patience.UntilAsync(() => Task.FromResult(receiver.Got.Count == 3), "three deliveries: two that fail, and one that does not");
