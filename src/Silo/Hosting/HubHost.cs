@@ -275,8 +275,9 @@ internal static class HubHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = gateway.MaxBodyBytes;
-            // A node whose line went dead is noticed without waiting for TCP, after the sum of both: the clients of its answers wait for no longer until another goes on with them.
-            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(2);
+            // A node whose line went dead is noticed without waiting for TCP, after the sum of both: the clients of its answers wait for no longer until another goes on with them. The server looks once a
+            // second, which may add one to each.
+            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(1);
             kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(2.5);
             kestrel.Listen(listen.Api, endpoint =>
             {
