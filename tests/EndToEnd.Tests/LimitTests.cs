@@ -48,6 +48,22 @@ public sealed class LimitTests(LimitedHub shared, ITestOutputHelper output) : Sh
         await stream.TextAsync();
     }
 
+    [Theory]
+    [InlineData("\"max_tokens\":-1")]
+    [InlineData("\"max_tokens\":0")]
+    [InlineData("\"max_tokens\":1e308")]
+    [InlineData("\"max_tokens\":9223372036854775807")]
+    [InlineData("\"max_tokens\":9223372036854775808,\"n\":9223372036854775807")]
+    [InlineData("\"max_completion_tokens\":9223372036854775807,\"n\":1024")]
+    [InlineData("\"n\":-9223372036854775808")]
+    public async Task No_number_in_a_request_breaks_the_count_of_its_account(string numbers)
+    {
+        using var client = await ClientAsync("free");
+        var status = (await client.PostAsync("/v1/chat/completions", $$"""{"model":"{{SharedHub.SteadyModel}}",{{numbers}},"messages":[{"role":"user","content":"hi"}]}""")).Status;
+        Assert.True(status is HttpStatusCode.OK or HttpStatusCode.BadRequest or HttpStatusCode.TooManyRequests, $"{status}");
+        (await client.ChatAsync(SharedHub.SteadyModel)).Expect(HttpStatusCode.OK);
+    }
+
     [Fact]
     public async Task An_answer_longer_than_what_is_left_of_the_day_is_refused_until_tomorrow()
     {
@@ -177,6 +193,20 @@ public sealed class LimitTests(LimitedHub shared, ITestOutputHelper output) : Sh
         using var admin = Hub.Client();
         var answer = (await admin.PostAsync("/v1/keys", body)).Expect(HttpStatusCode.BadRequest);
         Assert.Equal(field, answer.Json["error"]!["param"]!.ToString());
+    }
+
+    [Theory]
+    [InlineData("""{"name":"x","\ud800":1}""")]
+    [InlineData("""{"name":"\ud800"}""")]
+    [InlineData("""{"name":"x","models":["\udfff"]}""")]
+    [InlineData("""[]""")]
+    [InlineData("""{"name":"x","models":{}}""")]
+    [InlineData("""{"name":"x","requests_per_minute":1.5}""")]
+    [InlineData("""{"name":"x","tokens_per_day":"many"}""")]
+    public async Task A_body_that_is_no_key_is_a_400(string body)
+    {
+        using var admin = Hub.Client();
+        (await admin.PostAsync("/v1/keys", body)).Expect(HttpStatusCode.BadRequest);
     }
 
     [Theory]

@@ -15,8 +15,6 @@ namespace Federation.Silo.Accounts;
 [Reentrant]
 internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger ledger, IOptions<TierOptions> tiers, IOptions<LimitOptions> limits, TimeProvider time) : Grain, IAccountGrain
 {
-    private static readonly AccountCaps NoCaps = new(0, 0, 0, 0);
-
     private readonly LimitBook _book = new(limits.Value);
     private readonly long _startedAt = time.GetTimestamp();
     private AccountRow? _account;
@@ -105,7 +103,7 @@ internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger
     private Admission AdmitCounted(AdmissionRequest request)
     {
         var now = Now;
-        var caps = Terms.Limits.IsAny ? Terms.Limits : NoCaps;
+        var caps = Terms.Limits;
         var refusal = _book.TryAdmit(request, caps, now);
         var (requests, tokens) = _book.Tightest(request, caps, now);
         return (refusal is null ? Admitted() : Refused(refusal)) with { IsCounted = refusal is null, Requests = requests, Tokens = tokens };

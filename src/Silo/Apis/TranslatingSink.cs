@@ -20,6 +20,8 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
 
     public override void Tell(RateLimits limits) => limits.WriteTo(http.Response);
 
+    public override void Repeat(string jobId) => OpenAiSink.DescribeRepeat(http.Response, jobId);
+
     public override void Begin(AnswerHead head)
     {
         _head = head;

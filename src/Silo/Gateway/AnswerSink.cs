@@ -39,6 +39,12 @@ internal abstract class AnswerSink
     /// <exception cref="OperationCanceledException">Whoever asked has gone.</exception>
     public virtual ValueTask<bool> NoteAsync(string words) => ValueTask.FromResult(false);
 
+    /// <summary>What follows was answered before, to the same request. Called before the answer begins.</summary>
+    /// <param name="jobId">Of the request that was answered.</param>
+    public virtual void Repeat(string jobId)
+    {
+    }
+
     /// <summary>A stream begins. Called once, and from then on another node cannot begin anew.</summary>
     public abstract void Begin(AnswerHead head);
 
@@ -78,6 +84,8 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
     public override CancellationToken Gone => http.RequestAborted;
 
     public override void Tell(RateLimits limits) => limits.WriteTo(http.Response);
+
+    public override void Repeat(string jobId) => DescribeRepeat(http.Response, jobId);
 
     /// <summary>As a comment of the event stream, which the standard has clients pass over.</summary>
     public override async ValueTask<bool> NoteAsync(string words)
@@ -153,6 +161,13 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
         response.Headers["x-federation-route"] = head.Route;
         response.Headers["x-federation-attempts"] = head.Attempts.ToString(CultureInfo.InvariantCulture);
         response.Headers["x-federation-queue-ms"] = ((long)head.Queued.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Sets the headers that say that an answer was given before.</summary>
+    public static void DescribeRepeat(HttpResponse response, string jobId)
+    {
+        response.Headers["idempotent-replayed"] = "true";
+        response.Headers["x-federation-replay-of"] = jobId;
     }
 
     /// <summary>Sets the headers of an event stream.</summary>

@@ -53,6 +53,11 @@ internal static class Answers
             }
             return (json.RootElement.Deserialize<T>(Options), null);
         }
+        catch (InvalidOperationException)
+        {
+            // The name of a field is an escaped half of a surrogate pair, which is no text.
+            return (null, NotAnObject());
+        }
         catch (JsonException exception)
         {
             return (null, exception.Path is { Length: > 2 } path ? OpenAiError.BadRequest($"'{path[2..]}' is not of the right type.", path[2..]) : NotAnObject());

@@ -8,6 +8,7 @@ using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
+using Federation.Silo.Idempotency;
 using Federation.Silo.Models;
 using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
@@ -48,6 +49,9 @@ internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMem
 
     /// <summary>Whose nodes may read it; anybody's by default.</summary>
     public Privacy Privacy { get; init; }
+
+    /// <summary>The client's name for the request, under which it may send it again and have it answered once; <see langword="null"/> for none.</summary>
+    public string? IdempotencyKey { get; init; }
 }
 
 /// <summary>What a request is part of: it sets its place beside others, and may set its price.</summary>
@@ -76,6 +80,7 @@ internal sealed class InferenceGate(
     Settlements settlements,
     Abandonments abandonments,
     AnswerBuffer audited,
+    GivenAnswers given,
     RequestTraces traces,
     SourceOrders sources,
     IOptions<GatewayOptions> options,
@@ -97,8 +102,9 @@ internal sealed class InferenceGate(
     public async Task RunAsync(HttpContext http, JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink)
     {
         if (PrivacyHeader.TryRead(http.Request.Headers[PrivacyHeader.Name].ToString(), out var privacy) is { } unknown) await sink.RefuseAsync(unknown);
-        else if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var maxCost) is { } error) await sink.RefuseAsync(error);
-        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = maxCost, Privacy = privacy }, sink);
+        else if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var maxCost) is { } dear) await sink.RefuseAsync(dear);
+        else if (RepeatableRequest.TryReadKey(http.Request.Headers[RepeatableRequest.Header], out var key) is { } unreadable) await sink.RefuseAsync(unreadable);
+        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = maxCost, Privacy = privacy, IdempotencyKey = key }, sink);
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
@@ -128,27 +134,65 @@ internal sealed class InferenceGate(
         var settled = Task.CompletedTask;
         try
         {
-            var (asked, error) = await CheckAsync(call, sink.Gone);
-            if (asked is null)
-            {
-                await sink.RefuseAsync(error!);
-                return;
-            }
-            var head = asked.Head;
-            var ask = new AdmissionRequest(call.RequestId, call.Caller.KeyId, call.Kind, head.Model, call.Body.Length / limits.Value.BytesPerToken, MaxTokensOf(head, call.Kind)) { KeyLimits = call.Caller.Limits };
-            var (admission, reservation) = await reservations.AdmitAsync(call.Caller.AccountId, ask, sink.Gone);
-            if (RateLimits.Of(admission) is { } levels) sink.Tell(levels);
-            if (admission.Refusal is { } refusal)
-            {
-                await sink.RefuseAsync(LimitErrors.Of(refusal, head.Model, call.Kind));
-                return;
-            }
-            settled = await RunAsync(new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Privacy, Sources = asked.Sources }, asked, asked.Tokens is { } tokens ? payments.Begin(call, tokens) : null, sink, reservation);
+            var repeatable = RepeatableRequest.Of(call);
+            // Whoever has an answer coming is given it whatever its limits, or its model, have come to since.
+            if (repeatable is not null && await given.FindAsync(repeatable, sink.Gone) is { } answer) await Replay.WriteAsync(answer, repeatable, sink);
+            else settled = await CheckAndRunAsync(call, repeatable, sink);
         }
         finally
         {
             _ = LeaveAsync(entered, settled);
         }
+    }
+
+    /// <returns>Completes, and never fails, when what was answered is on record.</returns>
+    private async Task<Task> CheckAndRunAsync(InferenceCall call, RepeatableRequest? repeatable, AnswerSink sink)
+    {
+        var (asked, error) = await CheckAsync(call, sink.Gone);
+        if (asked is null)
+        {
+            await sink.RefuseAsync(error!);
+            return Task.CompletedTask;
+        }
+        var head = asked.Head;
+        var ask = new AdmissionRequest(call.RequestId, call.Caller.KeyId, call.Kind, head.Model, call.Body.Length / limits.Value.BytesPerToken, MaxTokensOf(head, call.Kind))
+        {
+            KeyLimits = call.Caller.Limits,
+            Claim = repeatable?.Claim,
+        };
+        var (admission, reservation) = await reservations.AdmitAsync(call.Caller.AccountId, ask, sink.Gone);
+        if (RateLimits.Of(admission) is { } levels) sink.Tell(levels);
+        if (admission.Refusal is { } refusal)
+        {
+            await sink.RefuseAsync(LimitErrors.Of(refusal, head.Model, call.Kind));
+            return Task.CompletedTask;
+        }
+        // Where nothing is counted, nothing stands between the run and its client.
+        var counted = reservation.IsOver ? null : new CountedSink(sink, reservation);
+        var request = new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Privacy, Sources = asked.Sources };
+        try
+        {
+            var client = repeatable is null ? counted ?? sink : await OnceAsync(call.RequestId, repeatable, counted ?? sink);
+            return client is null ? Task.CompletedTask : await RunAsync(request, asked, asked.Tokens is { } tokens ? payments.Begin(call, tokens) : null, client, reservation, counted);
+        }
+        finally
+        {
+            reservation.End(0, 0, 0);
+        }
+    }
+
+    /// <summary>Makes what was admitted the only answer of its name: what others of that name left is on record now, and what this one leaves is before the next one is admitted.</summary>
+    /// <returns>Where the answer goes, to be kept on its way; <see langword="null"/> when the client has one already.</returns>
+    private async Task<AnswerSink?> OnceAsync(string jobId, RepeatableRequest repeatable, AnswerSink client)
+    {
+        if (await given.FindAsync(repeatable, client.Gone) is { } answer)
+        {
+            await Replay.WriteAsync(answer, repeatable, client);
+            return null;
+        }
+        if (await given.RoomAsync(repeatable.AccountId, client.Gone) is { } room) return new KeepingSink(client, repeatable, jobId, given, room);
+        await client.RefuseAsync(new OpenAiError(429, "requests", "too_many_idempotency_keys", "Too many Idempotency-Keys of this account are remembered. Use fewer, or wait until some have expired."));
+        return null;
     }
 
     /// <summary>A hub that stops waits for what is not on record yet.</summary>
@@ -160,11 +204,8 @@ internal sealed class InferenceGate(
 
     /// <summary>Runs what was admitted.</summary>
     /// <returns>Completes, and never fails, when what was answered is on record.</returns>
-    private async Task<Task> RunAsync(InferenceRequest request, Asked asked, Payment? payment, AnswerSink sink, Reservation reservation)
+    private async Task<Task> RunAsync(InferenceRequest request, Asked asked, Payment? payment, AnswerSink client, Reservation reservation, CountedSink? counted)
     {
-        // Where nothing is counted, nothing stands between the run and its client.
-        var counted = reservation.IsOver ? null : new CountedSink(sink, reservation);
-        var client = counted ?? sink;
         var overflow = asked.Model is not null && !asked.Routes.IsEmpty ? new OverflowSink(client) : null;
         var isPriced = asked.Model is not null && !asked.NodePrice.IsFree;
         if (isPriced) request = request with { Payment = payment };

@@ -12,6 +12,7 @@ using Federation.Silo.Files;
 using Federation.Silo.Gateway;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
+using Federation.Silo.Idempotency;
 using Federation.Silo.Jobs;
 using Federation.Silo.Mcp;
 using Federation.Silo.Models;
@@ -259,6 +260,9 @@ internal static class HubHost
         builder.Services.AddSingleton<DirectLeases>();
         builder.Services.AddSingleton<Abandonments>();
         builder.Services.AddSingleton<InferenceGate>();
+        builder.Services.AddValidated<IdempotencyOptions, IdempotencyOptionsValidator>(IdempotencyOptions.SectionName);
+        builder.Services.AddSingleton<GivenAnswers>();
+        builder.Services.AddHostedService<PurgeService>();
         builder.Services.AddSingleton<TranslatedApi>();
         builder.Services.AddValidated<ResponsesOptions, ResponsesOptionsValidator>(ResponsesOptions.SectionName);
         builder.Services.AddSingleton<ResponseStore>();

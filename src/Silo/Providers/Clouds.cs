@@ -31,33 +31,15 @@ internal sealed class Clouds(
 }
 
 /// <summary>Keeps to itself that no node could answer, so that a cloud can; all else reaches the client.</summary>
-internal sealed class OverflowSink(AnswerSink client) : AnswerSink
+internal sealed class OverflowSink(AnswerSink client) : ForwardingSink(client)
 {
     /// <summary>Why no node answered; <see langword="null"/> where one did, or the client was told something else.</summary>
     public OpenAiError? Unanswered { get; private set; }
 
-    public override CancellationToken Gone => client.Gone;
-
-    public override void Tell(RateLimits limits) => client.Tell(limits);
-
-    public override ValueTask<bool> NoteAsync(string words) => client.NoteAsync(words);
-
-    public override void Begin(AnswerHead head) => client.Begin(head);
-
-    public override void Write(in SseEvent item) => client.Write(item);
-
-    public override ValueTask FlushAsync() => client.FlushAsync();
-
-    public override ValueTask CompleteAsync(ReadOnlyMemory<byte> rest) => client.CompleteAsync(rest);
-
-    public override ValueTask WriteWholeAsync(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body) => client.WriteWholeAsync(head, status, contentType, body);
-
     public override ValueTask RefuseAsync(OpenAiError error)
     {
-        if (error.Status < 500) return client.RefuseAsync(error);
+        if (error.Status < 500) return base.RefuseAsync(error);
         Unanswered = error;
         return ValueTask.CompletedTask;
     }
-
-    public override ValueTask BreakOffAsync(OpenAiError error) => client.BreakOffAsync(error);
 }

@@ -11,6 +11,8 @@ internal sealed class ObservedSink(AnswerSink client, InferenceCall call, Reques
 
     public override void Tell(RateLimits limits) => client.Tell(limits);
 
+    public override void Repeat(string jobId) => client.Repeat(jobId);
+
     public override void Begin(AnswerHead head) => client.Begin(head);
 
     public override void Write(in SseEvent item) => client.Write(item);

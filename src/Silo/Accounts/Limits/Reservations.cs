@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Collections.Immutable;
 using Federation.Contracts.Accounts;
 using Federation.Silo.Hosting;
 using Federation.Silo.Models;
@@ -8,7 +7,7 @@ using Microsoft.Extensions.Options;
 namespace Federation.Silo.Accounts.Limits;
 
 /// <summary>The jobs that this silo runs for accounts with limits: it asks for them, says that they go on, and says when they are over.</summary>
-internal sealed class Reservations(IGrainFactory grains, IOptions<LimitOptions> options, IOptions<PoolOptions> pool, TimeProvider time, ILogger<Reservations> logger)
+internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitOptions> options, IOptions<PoolOptions> pool, TimeProvider time, ILogger<Reservations> logger)
     : PeriodicService(options.Value.ReservationLifetime / 3, time, logger)
 {
     private const int RenewedAtOnce = 1_000;
@@ -53,18 +52,48 @@ internal sealed class Reservations(IGrainFactory grains, IOptions<LimitOptions> 
     /// <inheritdoc/>
     protected override async Task LookAsync(CancellationToken cancellationToken)
     {
-        foreach (var account in _running.Values.GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal))
+        // What was admitted since the last look is fresh, and most of it will be over by the next.
+        foreach (var account in _running.Values.Where(reservation => reservation.IsDue()).GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal))
         {
-            foreach (var some in account.Chunk(RenewedAtOnce))
-            {
-                // What ends meanwhile is not told to go on again: its end would be forgotten.
-                var jobs = some.Where(reservation => _running.ContainsKey(reservation.JobId)).Select(reservation => reservation.AsRunning).ToImmutableArray();
-                if (jobs.Length > 0) await grains.GetGrain<IAccountGrain>(account.Key).Renew(jobs);
-            }
+            foreach (var some in account.Chunk(RenewedAtOnce)) await RenewAsync(account.Key, some);
+        }
+    }
+
+    private async Task RenewAsync(string accountId, Reservation[] some)
+    {
+        try
+        {
+            await grains.GetGrain<IAccountGrain>(accountId).Renew([.. some.Select(reservation => reservation.AsRunning)]);
+            // What ended in the same moment may have been taken on anew.
+            foreach (var over in some.Where(reservation => reservation.IsOver)) over.Repeat();
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            // The grain is on its way to another silo; there are two more looks before anything counts as lost.
+            LogNotRenewed(accountId, some.Length, exception);
         }
     }
 
     internal void Remove(Reservation reservation) => _running.TryRemove(reservation.JobId, out _);
+
+    /// <summary>Tells that a job is over. Nobody waits for it, and nobody's answer fails with it.</summary>
+    internal async Task ReleaseAsync(IAccountGrain account, JobUsage usage)
+    {
+        try
+        {
+            await account.Release(usage);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException or ObjectDisposedException)
+        {
+            LogNotReleased(usage.JobId, exception);
+        }
+    }
+
+    [LoggerMessage(4850, LogLevel.Information, "Account {AccountId} could not be told that {Jobs} jobs go on; it is told again")]
+    private partial void LogNotRenewed(string accountId, int jobs, Exception exception);
+
+    [LoggerMessage(4851, LogLevel.Information, "The end of job {JobId} could not be told to its account, which will read it from the record")]
+    private partial void LogNotReleased(string jobId, Exception exception);
 }
 
 /// <summary>A running job's place in its account's limits.</summary>
@@ -73,6 +102,7 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
     private static readonly JobSpend Nothing = new(0, 0);
 
     private JobSpend _spend = Nothing;
+    private bool _isDue;
     private int _ended;
 
     public string AccountId => accountId;
@@ -105,8 +135,19 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0) return;
         reservations.Remove(this);
-        _ = account.Release(new JobUsage(request.JobId, request.KeyId, tokens, new JobSpend(microcredits, cloudTokens)));
+        _ = reservations.ReleaseAsync(account, new JobUsage(request.JobId, request.KeyId, tokens, new JobSpend(microcredits, cloudTokens)));
     }
+
+    /// <summary>Whether it was there at the look before.</summary>
+    internal bool IsDue()
+    {
+        var wasThere = _isDue;
+        _isDue = true;
+        return wasThere;
+    }
+
+    /// <summary>Tells once more that the job is over; what it used was told the first time.</summary>
+    internal void Repeat() => _ = reservations.ReleaseAsync(account, new JobUsage(request.JobId, request.KeyId, 0, Nothing));
 
     /// <summary>There is nothing to end.</summary>
     internal void Forget() => Volatile.Write(ref _ended, 1);

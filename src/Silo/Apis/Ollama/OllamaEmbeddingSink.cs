@@ -18,6 +18,8 @@ internal sealed class OllamaEmbeddingSink(HttpContext http, string model, bool i
 
     public override void Tell(RateLimits limits) => limits.WriteTo(http.Response);
 
+    public override void Repeat(string jobId) => OpenAiSink.DescribeRepeat(http.Response, jobId);
+
     public override void Begin(AnswerHead head) => OpenAiSink.Describe(http.Response, head);
 
     public override void Write(in SseEvent item)
