@@ -8,7 +8,7 @@ using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Files;
 
-/// <summary>Clients' files in the hub's database (ADR 21): written and read in pieces, never whole in memory.</summary>
+/// <summary>Clients' files in the hub's database (ADR 26): written and read in pieces, never whole in memory.</summary>
 internal sealed class FileStore(HubDatabase database, IOptions<ClientFileOptions> options, TimeProvider time)
 {
     public const int ListMax = 10_000;

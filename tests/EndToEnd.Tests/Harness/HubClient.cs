@@ -114,7 +114,8 @@ internal sealed class ChatStream(HttpResponseMessage response) : IDisposable
         using var reader = new StreamReader(await response.Content.ReadAsStreamAsync(cancellationToken));
         while (await reader.ReadLineAsync(cancellationToken).AsTask().Soon("the next line of a stream") is { } line)
         {
-            if (line.Length == 0) continue;
+            // A comment says how the wait is going.
+            if (line.Length == 0 || line[0] == ':') continue;
             Assert.StartsWith("data: ", line, StringComparison.Ordinal);
             yield return line["data: ".Length..];
         }
