@@ -37,6 +37,9 @@ internal sealed record ApiCaller(string AccountId, string KeyId, ImmutableArray<
     /// <summary>When the key ends; <see langword="null"/> for never.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 
+    /// <summary>Came in by a secret that was replaced and opens for a while longer: it may be the one that was lost.</summary>
+    public bool IsReplaced { get; init; }
+
     /// <summary>Whether the key may less than its account.</summary>
     public bool IsLimited => Limits is not null || !Models.IsEmpty;
 
@@ -280,7 +283,7 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         public static Cached Of(ApiKeyRow row, DateTimeOffset? secretUntil, long fetchedAt)
         {
             var until = secretUntil < row.ExpiresAt || row.ExpiresAt is null ? secretUntil ?? row.ExpiresAt : row.ExpiresAt;
-            return new(row, new ApiCaller(row.AccountId, row.Id, row.Scopes) { Limits = row.Limits, Models = row.Models, ExpiresAt = row.ExpiresAt }, until, fetchedAt);
+            return new(row, new ApiCaller(row.AccountId, row.Id, row.Scopes) { Limits = row.Limits, Models = row.Models, ExpiresAt = row.ExpiresAt, IsReplaced = secretUntil is not null }, until, fetchedAt);
         }
     }
 

@@ -28,11 +28,12 @@ internal static class KeyEndpoints
             .WithName("revoke_key").WithSummary("Revokes a key for good.").Produces(204);
     }
 
-    private static async Task<IResult> CreateAsync(HttpContext http, ApiKeys keys, AccountStore store)
+    private static async Task<IResult> CreateAsync(HttpContext http, ApiKeys keys, AccountStore store, TimeProvider time)
     {
         var (body, unreadable) = await Answers.ReadAsync<CreateKeyJson>(http);
         if (body is null) return Answers.Error(unreadable!);
         var caller = http.Caller();
+        if (caller.IsReplaced) return Answers.Error(Replaced());
         var accountId = body.AccountId ?? caller.AccountId;
         if (accountId != caller.AccountId && !caller.IsAdmin) return Answers.Error(OpenAiError.Forbidden("Only an admin makes keys for another account."));
         if (AccountEndpoints.WhyBadName(body.Name) is { } problem) return problem;
@@ -41,7 +42,7 @@ internal static class KeyEndpoints
         if (body.ExpiresInSeconds is <= 0 or > LifetimeMaxSeconds) return Answers.Error(OpenAiError.BadRequest("'expires_in_seconds' must be above 0 and at most ten years.", "expires_in_seconds"));
         if (body.WhyBadLimits() is { } wrong) return Answers.Error(wrong);
         TimeSpan? lifetime = body.ExpiresInSeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null;
-        if (WhyTooMuch(caller, scopes, lifetime) is { } excess) return Answers.Error(OpenAiError.Forbidden(excess));
+        if (WhyTooMuch(caller, scopes, time.GetUtcNow() + lifetime) is { } excess) return Answers.Error(OpenAiError.Forbidden(excess));
         if (await store.FindAsync(accountId, http.RequestAborted) is null) return Answers.Error(OpenAiError.NotFound($"There is no account '{accountId}'."));
         var key = new NewKey(accountId, body.Name!, [.. scopes.Distinct(StringComparer.Ordinal)]) { Lifetime = lifetime, Limits = body.Limits(), Models = [.. (body.Models ?? []).Distinct(StringComparer.Ordinal)] };
         var (row, secret) = await keys.CreateAsync(key, http.RequestAborted);
@@ -63,6 +64,7 @@ internal static class KeyEndpoints
         if (body.GraceSeconds < 0 || body.GraceSeconds > graceMax.TotalSeconds) return Answers.Error(OpenAiError.BadRequest($"'grace_seconds' must be 0 to {graceMax.TotalSeconds:0}.", "grace_seconds"));
         var grace = TimeSpan.FromSeconds(body.GraceSeconds ?? Math.Min(GraceUsualSeconds, (long)graceMax.TotalSeconds));
         var caller = http.Caller();
+        if (caller.IsReplaced) return Answers.Error(Replaced());
         if (await keys.FindByIdAsync(id, http.RequestAborted) is not { RevokedAt: null } row || (row.AccountId != caller.AccountId && !caller.IsAdmin)) return Answers.Error(NoKey(id));
         if (row.Id != caller.KeyId && WhyNotTheirs(caller, row) is { } excess) return Answers.Error(OpenAiError.Forbidden(excess));
         return await keys.RotateAsync(row, grace, http.RequestAborted) is { } rotated
@@ -73,19 +75,23 @@ internal static class KeyEndpoints
     private static async Task<IResult> RevokeAsync(HttpContext http, ApiKeys keys, string id)
     {
         var caller = http.Caller();
+        if (caller.IsReplaced) return Answers.Error(Replaced());
         if (caller.IsLimited && !caller.IsAdmin && id != caller.KeyId) return Answers.Error(OpenAiError.Forbidden("A key with limits of its own revokes no other."));
         return await keys.RevokeAsync(id, caller.IsAdmin ? null : caller.AccountId, http.RequestAborted) ? Results.NoContent() : Answers.Error(NoKey(id));
     }
 
+    /// <summary>Whoever has found an old secret must not lock its owner out.</summary>
+    private static OpenAiError Replaced() => OpenAiError.Forbidden("This secret was replaced by another; use that one to make, rotate or revoke keys.");
+
     private static OpenAiError NoKey(string id) => OpenAiError.NotFound($"There is no key '{id}'.");
 
     /// <summary>Nobody hands out more than they have.</summary>
-    private static string? WhyTooMuch(ApiCaller caller, IEnumerable<string> scopes, TimeSpan? lifetime)
+    private static string? WhyTooMuch(ApiCaller caller, IEnumerable<string> scopes, DateTimeOffset? end)
     {
         if (caller.IsAdmin) return null;
         if (scopes.FirstOrDefault(scope => !caller.Scopes.Contains(scope)) is { } excess) return $"Your own key lacks the scope '{excess}'.";
         if (caller.IsLimited) return "A key with limits of its own makes no others.";
-        return caller.ExpiresAt is not null && lifetime is null ? "Your own key expires, so one that it makes must: give 'expires_in_seconds'." : null;
+        return caller.ExpiresAt is { } own && (end is null || end > own) ? "Your own key expires, so one that it makes must not outlive it: give 'expires_in_seconds'." : null;
     }
 
     /// <summary>Whoever gets a key's new secret has what the key has.</summary>

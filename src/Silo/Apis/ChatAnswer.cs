@@ -78,8 +78,9 @@ internal sealed class ChatCall(string id, string name)
                 return;
             }
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
+            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             // The model wrote something else, or was cut off.
         }
         json.WriteStartObject();

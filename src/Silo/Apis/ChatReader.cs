@@ -67,8 +67,9 @@ internal sealed class ChatReader(string callPrefix)
             using var document = JsonDocument.ParseValue(ref reader);
             return Read(document.RootElement);
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
+            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return new ChatPiece { Error = EngineErrors.Unreadable() };
         }
     }

@@ -16,7 +16,7 @@ internal static class BatchEndpoints
     public static void MapBatches(this IEndpointRouteBuilder app)
     {
         var batches = app.MapGroup("/v1/batches").WithTags("batches");
-        batches.MapPost("", CreateAsync).RequireScope(Scopes.Inference)
+        batches.MapPost("", CreateAsync).RequireScope(Scopes.Inference).RefuseTerms()
             .WithName("create_batch").WithSummary("Has the lines of a file answered within a day, behind requests that clients wait for.").TakesJson<NewBatchJson>().Produces<BatchJson>();
         batches.MapGet("", ListAsync).RequireScope(Scopes.Inference)
             .WithName("list_batches").WithSummary("The account's batches, the newest first.").Produces<BatchPageJson>();

@@ -273,9 +273,9 @@ internal sealed class InferenceGate(
         if (!call.Caller.MayUse(name)) return (null, LimitErrors.ModelNotAllowed($"The API key does not have access to model `{head.Model}`."));
         if (model is not null && !clouds.Overflow) routes = [];
         var order = sources.For(name);
-        if (!order.HasNodes || (order.IsCloudFirst && !routes.IsEmpty)) model = null;
         // No cloud is anybody's own, nor has the hub checked any.
         if (order.Cloud < 0 || call.Privacy is not Privacy.Any) routes = [];
+        if (!order.HasNodes || (order.IsCloudFirst && !routes.IsEmpty)) model = null;
         if (model is null && routes.IsEmpty) return (null, call.Privacy is Privacy.Any ? OpenAiError.UnknownModel(head.Model) : OpenAiError.NotPrivate(head.Model, call.Privacy.Word()));
         if (model is not null && !options.Value.NodesFetchMedia && RemoteMedia.IsNamedIn(call.Body.Span))
         {

@@ -26,7 +26,7 @@ internal static class RemoteMedia
 
     /// <summary><c>image_url</c>, <c>video_url</c>, <c>audio_url</c>, <c>file_url</c>, and whatever engines add.</summary>
     private static bool IsAddress(in Utf8JsonReader name)
-        => name.ValueIsEscaped ? name.GetString()!.EndsWith("_url", StringComparison.Ordinal) : name.ValueSpan.EndsWith("_url"u8);
+        => name.ValueIsEscaped ? Unescaped(name).EndsWith("_url", StringComparison.Ordinal) : name.ValueSpan.EndsWith("_url"u8);
 
     /// <summary>Whether the object that the reader stands on, and then behind, has an address for its <c>url</c>.</summary>
     private static bool HasAddress(ref Utf8JsonReader reader)
@@ -35,12 +35,27 @@ internal static class RemoteMedia
         var found = false;
         while (reader.Read() && reader.CurrentDepth > depth)
         {
-            if (reader.TokenType is not JsonTokenType.PropertyName || (!reader.ValueTextEquals("url"u8) && !IsAddress(reader)) || !reader.Read()) continue;
+            if (reader.TokenType is not JsonTokenType.PropertyName || (!IsUrl(reader) && !IsAddress(reader)) || !reader.Read()) continue;
             found |= reader.TokenType is JsonTokenType.String && !IsData(reader);
         }
         return found;
     }
 
     private static bool IsData(in Utf8JsonReader value)
-        => value.ValueIsEscaped ? value.GetString()!.StartsWith("data:", StringComparison.OrdinalIgnoreCase) : value.ValueSpan.Length >= 5 && System.Text.Ascii.EqualsIgnoreCase(value.ValueSpan[..5], "data:"u8);
+        => value.ValueIsEscaped ? Unescaped(value).StartsWith("data:", StringComparison.OrdinalIgnoreCase) : value.ValueSpan.Length >= 5 && System.Text.Ascii.EqualsIgnoreCase(value.ValueSpan[..5], "data:"u8);
+
+    private static bool IsUrl(in Utf8JsonReader name) => name.ValueIsEscaped ? Unescaped(name) == "url" : name.ValueSpan.SequenceEqual("url"u8);
+
+    /// <summary>As an engine reads it; half a surrogate pair, which is no text, is neither name nor address.</summary>
+    private static string Unescaped(in Utf8JsonReader text)
+    {
+        try
+        {
+            return text.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            return string.Empty;
+        }
+    }
 }

@@ -21,15 +21,13 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
     public bool IsFull => Volatile.Read(ref _unsettled) >= options.Value.MaxUnsettled;
 
     /// <summary>Completes, and never fails, when the outcome is on disk: while the database is away, not before it is back. An outcome that will never be is in the log.</summary>
-    public async Task SettleAsync(JobOutcome outcome)
-    {
-        requests?.OnAnswered(outcome);
-        await await KeepAsync(outcome);
-    }
+    public async Task SettleAsync(JobOutcome outcome) => await await KeepAsync(outcome);
 
     /// <summary>Completes, and never fails, when the outcome is on disk, or is kept for when that is possible; the task it returns completes like <see cref="SettleAsync"/>.</summary>
     public async Task<Task> KeepAsync(JobOutcome outcome)
     {
+        // What the hub asks itself has no key, and is nobody's request.
+        if (outcome.KeyId.Length > 0) requests?.OnAnswered(outcome);
         Interlocked.Increment(ref _unsettled);
         if (!await TrySettleAsync(outcome))
         {

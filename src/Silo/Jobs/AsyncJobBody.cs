@@ -31,8 +31,9 @@ internal static class AsyncJobBody
             using var json = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = DepthMax + 1, AllowDuplicateProperties = false });
             return json.RootElement.ValueKind is JsonValueKind.Object ? Read(json.RootElement) : (null, OpenAiError.BadRequest("The request body must be a JSON object."));
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
+            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return (null, OpenAiError.BadRequest("We could not parse the JSON body of your request."));
         }
     }

@@ -17,7 +17,7 @@ internal static class AsyncJobEndpoints
     public static void MapAsyncJobs(this IEndpointRouteBuilder app)
     {
         var jobs = app.MapGroup("/v1/jobs").WithTags("jobs");
-        jobs.MapPost("", CreateAsync).RequireScope(Scopes.Inference)
+        jobs.MapPost("", CreateAsync).RequireScope(Scopes.Inference).RefuseTerms()
             .WithName("create_job").WithSummary("Takes a request to be answered later; it is on disk before this answers.").TakesJson<NewJobJson>().Produces<AsyncJobJson>(202);
         jobs.MapGet("", ListAsync).RequireScope(Scopes.Inference)
             .WithName("list_jobs").WithSummary("The account's jobs, the newest first, without their answers.").Produces<JobPageJson>();

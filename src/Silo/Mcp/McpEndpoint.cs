@@ -22,7 +22,7 @@ internal static class McpEndpoint
         Version = Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
     };
 
-    public static void MapMcp(this IEndpointRouteBuilder app) => app.MapPost("/mcp", AnswerAsync).RequireScope(Scopes.Inference).ExcludeFromDescription();
+    public static void MapMcp(this IEndpointRouteBuilder app) => app.MapPost("/mcp", AnswerAsync).RequireScope(Scopes.Inference).RefuseTerms().ExcludeFromDescription();
 
     private static async Task<IResult> AnswerAsync(HttpContext http, McpTools tools, IOptions<GatewayOptions> gateway, ILoggerFactory loggers)
     {

@@ -174,8 +174,8 @@ public abstract class ApiKeysTests(TestDatabase database)
         Assert.NotNull(await AuthenticateAsync(keys, old));
         var (rotated, fresh) = (await keys.RotateAsync(row, TimeSpan.FromMinutes(10), CancellationToken.None))!.Value;
         Assert.StartsWith(rotated.Prefix, fresh, StringComparison.Ordinal);
-        Assert.Equal(row.Id, (await AuthenticateAsync(keys, fresh))!.KeyId);
-        Assert.Equal(row.Id, (await AuthenticateAsync(keys, old))!.KeyId);
+        Assert.Equal((row.Id, false), (await AuthenticateAsync(keys, fresh)) is { } now ? (now.KeyId, now.IsReplaced) : default);
+        Assert.Equal((row.Id, true), (await AuthenticateAsync(keys, old)) is { } before ? (before.KeyId, before.IsReplaced) : default);
         _clock.Advance(TimeSpan.FromMinutes(10) - TimeSpan.FromMilliseconds(1));
         Assert.NotNull(await AuthenticateAsync(keys, old));
         _clock.Advance(TimeSpan.FromMilliseconds(1));

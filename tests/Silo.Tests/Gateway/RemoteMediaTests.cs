@@ -26,5 +26,6 @@ public sealed class RemoteMediaTests
     [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"\u0064ata:image/png;base64,AA==","detail":"http://a"}}]}]}""")]
     [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":"DATA:image/png;base64,AA=="}]}]}""")]
     [InlineData("""{"messages":[],"tools":[{"function":{"parameters":{"properties":{"image_url":{"type":"string","description":"http://a"}}}}}]}""")]
+    [InlineData("""{"messages":[],"metadata":{"\\ud800":1,"image_url":{"\\ud800":"http://a"}}}""")]
     public void What_comes_with_the_request_is_not(string body) => Assert.False(RemoteMedia.IsNamedIn(Encoding.UTF8.GetBytes(body)));
 }

@@ -20,6 +20,19 @@ internal sealed class AnswerStitch(StreamHead? head, long carried)
     public ReadOnlyMemory<byte> Stitch(in SseEvent item)
     {
         if (item.Data.IsEmpty || item.IsDone || item.IsMalformed || Parse(item.Data) is not { } chunk) return item.Raw.ToArray();
+        try
+        {
+            return Stitch(chunk);
+        }
+        catch (Exception exception) when (exception is InvalidOperationException or ArgumentException)
+        {
+            // Half a surrogate pair, or one name twice: what a node may say, and no JSON tree holds.
+            return item.Raw.ToArray();
+        }
+    }
+
+    private ReadOnlyMemory<byte> Stitch(JsonObject chunk)
+    {
         var isUsage = TryCount(chunk);
         if (head?.Id is { } id) chunk["id"] = id;
         if (head?.Created is { } created) chunk["created"] = created;
