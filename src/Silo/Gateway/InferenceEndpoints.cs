@@ -231,7 +231,7 @@ internal sealed class InferenceGate(
         {
             reservation.End(run.DeliveredTokens, run.PaidMicrocredits, run.CloudTokens);
             // Of what was not settled nothing was delivered.
-            if (isPriced) await payment!.ReleaseAsync();
+            if (payment is not null) await payment.ReleaseAsync();
         }
 
         IAnswerRun ToCloud(OpenAiError? otherwise) => clouds.Run(request, asked.Routes, payment!, client, reservation, otherwise);

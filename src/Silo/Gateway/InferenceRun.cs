@@ -14,6 +14,7 @@ using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
 using Federation.Silo.Pricing;
+using Federation.Silo.Providers;
 using Federation.Silo.Verification.Audits;
 
 namespace Federation.Silo.Gateway;
@@ -85,6 +86,8 @@ internal sealed partial class InferenceRun(
     /// <inheritdoc/>
     public async Task ExecuteAsync()
     {
+        // A node is paid for every token of its answer, so it is asked for no more of them than are held for. Engines that know one name of the limit know this one.
+        if (request.Payment?.HeldLimit is { } limit && request.Kind is not JobKind.Embedding) _part = AnswerPart.Whole(request with { Body = JsonSplice.With(request.Body, "max_tokens", limit) });
         try
         {
             await TryAllAsync();

@@ -100,7 +100,10 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
     }
 
     /// <summary>Tokens that each answer may have, where the client named no limit and something is held; <see langword="null"/> where it did, or the answer is free.</summary>
-    public long? ImposedLimit => _held is { } held && tokens.CompletionLimit is null ? held.CompletionTokens / tokens.Choices : null;
+    public long? ImposedLimit => tokens.CompletionLimit is null ? HeldLimit : null;
+
+    /// <summary>Tokens of each answer that are held for, whoever named the limit; <see langword="null"/> where the answer is free.</summary>
+    public long? HeldLimit => _held is { } held ? held.CompletionTokens / tokens.Choices : null;
 
     /// <summary>What the job may come to in tokens.</summary>
     public RequestTokens Tokens => tokens;

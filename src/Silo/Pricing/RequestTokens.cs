@@ -17,7 +17,7 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
 {
     private const int ChoicesMax = 1_024;
 
-    private static readonly string[] Unpriced = ["service_tier", "web_search_options", "plugins", "models", "route", "provider", "preset"];
+    private static readonly string[] Unpriced = ["service_tier", "web_search_options", "plugins", "models", "route", "provider", "preset", "n_predict"];
     private const int DepthMax = 64;
 
     // A file of text has about three quarters of its base64 in bytes, and a few of those to a token; a picture or a sound in it has fewer tokens.
@@ -65,6 +65,7 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
         private long _imageBytes;
         private long _fileBytes;
         private long _limit = -1;
+        private long _chatLimit = -1;
         private long _choices = 1;
         private long _bestOf = 1;
         private long _prompts = 1;
@@ -74,7 +75,8 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
             _images,
             _fileBytes,
             kind is JobKind.Embedding ? 1 : (int)Math.Min(ChoicesMax, Math.Max(_choices, _bestOf) * (kind is JobKind.Completion ? _prompts : 1)),
-            kind is JobKind.Embedding ? 0 : _limit < 0 ? null : _limit);
+            // Engines do not know the newer name of the limit in a completion.
+            kind is JobKind.Embedding ? 0 : (kind is JobKind.Chat ? Math.Max(_limit, _chatLimit) : _limit) is >= 0 and var limit ? limit : null);
 
         public OpenAiError? Read(ReadOnlySpan<byte> body)
         {
@@ -142,7 +144,8 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
             if (reader.TokenType is not JsonTokenType.Number || !reader.TryGetInt64(out var value) || value < 1 || value > max)
                 return OpenAiError.BadRequest($"Invalid '{name}': expected a whole number from 1 to {max}.", name, "invalid_value");
             // Of two limits nobody knows which one counts.
-            if (isLimit) _limit = Math.Max(_limit, value);
+            if (name == "max_tokens") _limit = Math.Max(_limit, value);
+            else if (isLimit) _chatLimit = Math.Max(_chatLimit, value);
             else if (name == "n") _choices = Math.Max(_choices, value);
             else _bestOf = Math.Max(_bestOf, value);
             return null;

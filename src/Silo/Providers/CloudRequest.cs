@@ -19,8 +19,8 @@ internal sealed record CloudRequest(CloudRoute Route, JobKind Kind, ReadOnlyMemo
     public static CloudRequest Of(CloudRoute route, JobKind kind, ReadOnlyMemory<byte> body, bool streams, long? imposedLimit)
     {
         if (route.Theirs != route.Model) body = JsonSplice.WithText(body, "model"u8, route.Theirs);
-        // A completion without a limit is short by itself.
-        if (imposedLimit is { } limit && kind is JobKind.Chat) body = JsonSplice.With(body, route.Provider.LimitName, limit);
+        // Not every engine keeps a completion short that has no limit; there the limit has had but one name.
+        if (imposedLimit is { } limit && kind is not JobKind.Embedding) body = JsonSplice.With(body, kind is JobKind.Chat ? route.Provider.LimitName : "max_tokens", limit);
         var asked = streams && route.Provider.AsksForUsage && kind is not JobKind.Embedding ? StreamUsage.Ask(body) : new UsageRequest(body, IsAdded: false);
         return new CloudRequest(route, kind, asked.Body, streams, asked.IsAdded);
     }

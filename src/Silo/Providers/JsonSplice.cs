@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 
@@ -24,9 +25,20 @@ internal static class JsonSplice
         return from < 0 ? json : Concat(json.Span[..from], Encoding.UTF8.GetBytes($"\"{JsonEncodedText.Encode(text)}\""), json.Span[to..]);
     }
 
-    /// <summary>Adds a number to an object that has no such member.</summary>
+    /// <summary>Gives an object's member a number: where it is null in its place, where it is not there in front. A second member of the name would count for some who read it, and not for others.</summary>
+    /// <returns>The same bytes where the member is anything but null.</returns>
+    /// <exception cref="JsonException">It is no JSON.</exception>
     public static ReadOnlyMemory<byte> With(ReadOnlyMemory<byte> json, string member, long number)
     {
+        var reader = new Utf8JsonReader(json.Span);
+        reader.Read();
+        while (reader.Read() && reader.TokenType is JsonTokenType.PropertyName)
+        {
+            var isIt = reader.ValueTextEquals(member);
+            reader.Read();
+            if (isIt) return reader.TokenType is not JsonTokenType.Null ? json : Concat(json.Span[..(int)reader.TokenStartIndex], Encoding.UTF8.GetBytes(number.ToString(CultureInfo.InvariantCulture)), json.Span[(int)reader.BytesConsumed..]);
+            reader.Skip();
+        }
         var open = json.Span.IndexOf((byte)'{');
         var isEmpty = json.Span[(open + 1)..].TrimStart(" \t\r\n"u8) is [(byte)'}', ..];
         return Concat(json.Span[..(open + 1)], Encoding.UTF8.GetBytes(FormattableString.Invariant($"\"{member}\":{number}{(isEmpty ? "" : ",")}")), json.Span[(open + 1)..]);

@@ -110,7 +110,9 @@ public sealed class InferenceRunTests
         };
         var node = scene.GrantNext();
         scene.Start();
-        await node.NextAsync(MessageOneofCase.Assign);
+        var assign = (await node.NextAsync(MessageOneofCase.Assign)).Assign;
+        // The node is asked for no more than is held for.
+        Assert.Contains("\"max_tokens\":100,", assign.Body.ToStringUtf8(), StringComparison.Ordinal);
         if (isWhole) node.Say(Says.Head(Lease1, contentType: "application/json"), Says.Chunk(Lease1, 0, Whole), Says.Done(Lease1));
         else node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1 + Event2 + Usage + End), Says.Done(Lease1));
         if (!isWhole) await scene.ReceivesAsync(Usage);

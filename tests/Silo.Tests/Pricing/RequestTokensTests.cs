@@ -35,6 +35,7 @@ public sealed class RequestTokensTests
     [InlineData("""{"prompt":[1,2,3],"max_tokens":10}""", 10)]
     [InlineData("""{"prompt":"a","max_tokens":10}""", 10)]
     [InlineData("""{"prompt":[],"max_tokens":10}""", 10)]
+    [InlineData("""{"prompt":"a","max_completion_tokens":1}""", 4_096)]
     public void Each_prompt_of_a_completion_is_answered_and_the_best_of_many_is_paid_as_many(string body, long expected)
         => Assert.Equal(expected, Read(body, JobKind.Completion).MaxCompletion(Options));
 

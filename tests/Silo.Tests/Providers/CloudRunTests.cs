@@ -91,14 +91,19 @@ public sealed class CloudRunTests
         Assert.Equal("m", scene.Settled.Single().Model);
     }
 
-    [Fact]
-    public async Task A_chat_without_a_limit_gets_the_one_that_is_paid_for()
+    [Theory]
+    [InlineData("", JobKind.Chat)]
+    [InlineData(",\"max_tokens\":null", JobKind.Chat)]
+    [InlineData(",\"max_completion_tokens\":null", JobKind.Chat)]
+    [InlineData(",\"max_tokens\":null", JobKind.Completion)]
+    [InlineData(",\"max_completion_tokens\":5", JobKind.Completion)]
+    public async Task An_answer_without_a_limit_gets_the_one_that_is_paid_for(string limit, JobKind kind)
     {
         await using var scene = new CloudScene();
         var provider = (await scene.ProviderAsync("one")).ThenWhole(Whole);
         await scene.GiveAsync(1_000_000);
-        var ask = Ask.Replace(",\"max_tokens\":100", "", StringComparison.Ordinal);
-        await scene.RunAsync(ask);
+        var ask = Ask.Replace(",\"max_tokens\":100", limit, StringComparison.Ordinal);
+        await scene.RunAsync(ask, kind: kind);
         // The prompt is held for at two bytes a token, ten thousand microcredits each.
         Assert.Equal(100 - ((ask.Length + 1) / 2), JsonNode.Parse(provider.Asked.Single().Body)!["max_tokens"]!.GetValue<long>());
         Assert.Equal(1_000_000 - Paid, scene.Available);

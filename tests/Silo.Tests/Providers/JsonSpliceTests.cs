@@ -26,7 +26,10 @@ public sealed class JsonSpliceTests
     [InlineData("{}", """{"n":5}""")]
     [InlineData("""{ "a":1}""", """{"n":5, "a":1}""")]
     [InlineData("  { }", """  {"n":5 }""")]
-    public void A_member_is_added_in_front(string json, string expected) => Assert.Equal(expected, Text(JsonSplice.With(Bytes(json), "n", 5)));
+    [InlineData("""{"a":{"n":null}}""", """{"n":5,"a":{"n":null}}""")]
+    [InlineData("""{"a":1, "\u006e" : null ,"b":2}""", """{"a":1, "\u006e" : 5 ,"b":2}""")]
+    [InlineData("""{"n":7}""", """{"n":7}""")]
+    public void A_number_is_added_in_front_or_in_the_place_of_null(string json, string expected) => Assert.Equal(expected, Text(JsonSplice.With(Bytes(json), "n", 5)));
 
     private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 

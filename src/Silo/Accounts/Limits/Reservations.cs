@@ -22,24 +22,13 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
     {
         var account = grains.GetGrain<IAccountGrain>(accountId);
         var reservation = new Reservation(this, account, accountId, request);
-        var askedAt = Time.GetTimestamp();
         try
         {
-            while (true)
-            {
-                try
-                {
-                    // Not given up when the client leaves: who does not hear the answer does not know what to take back.
-                    var admission = await account.Admit(request);
-                    if (admission.IsCounted) _running[request.JobId] = reservation;
-                    else reservation.Forget();
-                    return (admission, reservation);
-                }
-                catch (Exception exception) when (exception is OrleansException or TimeoutException && Time.GetElapsedTime(askedAt) < pool.Value.Patience)
-                {
-                    await Task.Delay(AskAgainAfter, Time, cancellationToken);
-                }
-            }
+            // Not given up when the client leaves: who does not hear the answer does not know what to take back.
+            var admission = await AskAsync(() => account.Admit(request), cancellationToken);
+            if (admission.IsCounted) _running[request.JobId] = reservation;
+            else reservation.Forget();
+            return (admission, reservation);
         }
         catch
         {
@@ -71,6 +60,23 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
         {
             // The grain is on its way to another silo; there are two more looks before anything counts as lost.
             LogNotRenewed(accountId, some.Length, exception);
+        }
+    }
+
+    /// <summary>Asks an account's grain until it answers, or a request has waited long enough. What is asked must come to the same when it is asked again.</summary>
+    internal async Task<T> AskAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
+    {
+        var askedAt = Time.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await ask();
+            }
+            catch (Exception exception) when (exception is OrleansException or TimeoutException && Time.GetElapsedTime(askedAt) < pool.Value.Patience)
+            {
+                await Task.Delay(AskAgainAfter, Time, cancellationToken);
+            }
         }
     }
 
@@ -122,7 +128,7 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
         // Where nothing is limited, nothing is counted.
         if (IsOver) return null;
         var spend = new JobSpend(microcredits, cloudTokens);
-        var refusal = await account.ReserveSpend(request.JobId, spend);
+        var refusal = await reservations.AskAsync(() => account.ReserveSpend(request.JobId, spend), CancellationToken.None);
         if (refusal is null) _spend = spend;
         return refusal;
     }
