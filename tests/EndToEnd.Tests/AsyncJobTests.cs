@@ -12,6 +12,24 @@ public sealed class AsyncJobTests(ITestOutputHelper output) : EndToEndTest(outpu
 {
     private static readonly Dictionary<string, string> Quick = new() { ["Jobs__LeaseDuration"] = "00:00:03", ["Jobs__LookPeriod"] = "00:00:00.1", ["Jobs__RetryDelay"] = "00:00:00.2", ["Pool__Patience"] = "00:00:02" };
 
+    [Theory]
+    [InlineData("/v1/jobs")]
+    [InlineData("/v1/batches")]
+    [InlineData("/mcp")]
+    public async Task What_would_be_forgotten_until_the_answer_is_refused(string path)
+    {
+        var hub = await StartHubAsync();
+        using var client = hub.Client();
+        foreach (var (name, value) in new[] { ("x-federation-privacy", "own"), ("x-federation-max-credits", "1") })
+        {
+            using var body = new StringContent("{}", Encoding.UTF8, "application/json");
+            body.Headers.Add(name, value);
+            var answer = await client.SendAsync(HttpMethod.Post, path, body);
+            Assert.Equal(HttpStatusCode.BadRequest, answer.Status);
+            Assert.Contains(name, answer.Text, StringComparison.Ordinal);
+        }
+    }
+
     [Fact]
     public async Task A_job_is_taken_at_once_and_answered_by_a_real_model()
     {

@@ -101,6 +101,16 @@ public sealed class TelemetryTests : IDisposable
     }
 
     [Fact]
+    public async Task A_client_hears_how_its_wait_is_going_also_where_its_request_is_logged()
+    {
+        var client = new Nobody();
+        var (sink, _) = Log().Begin(Call(), client);
+        Assert.NotSame(client, sink);
+        Assert.True(await sink.NoteAsync("position=3"));
+        Assert.Equal(["position=3"], client.Notes);
+    }
+
+    [Fact]
     public void A_line_says_who_asked_whom_for_what_and_no_more()
     {
         Log().OnAnswered(Outcome("llama"));
@@ -130,7 +140,15 @@ public sealed class TelemetryTests : IDisposable
 
     private sealed class Nobody : AnswerSink
     {
+        public List<string> Notes { get; } = [];
+
         public override CancellationToken Gone => CancellationToken.None;
+
+        public override ValueTask<bool> NoteAsync(string words)
+        {
+            Notes.Add(words);
+            return ValueTask.FromResult(true);
+        }
 
         public override void Begin(AnswerHead head)
         {
