@@ -66,7 +66,7 @@ internal sealed partial class AsyncJobRunner(
         if (_running.IsEmpty) return;
         var before = _running.ToImmutableArray();
         var renew = _heldAt is not { } heldAt || Time.GetElapsedTime(heldAt) >= _options.LeaseDuration / 3;
-        var held = await store.HoldAsync(_owner, renew, cancellationToken);
+        var held = await store.HoldAsync(_owner, before.Select(run => (run.Key, run.Value.Attempt)), renew, cancellationToken);
         if (renew) _heldAt = Time.GetTimestamp();
         foreach (var (id, run) in before)
         {
@@ -108,7 +108,8 @@ internal sealed partial class AsyncJobRunner(
         }
         finally
         {
-            _running.TryRemove(job.Id, out _);
+            // Only this run: the job may have been claimed again meanwhile.
+            _running.TryRemove(KeyValuePair.Create(job.Id, run));
             Wake();
         }
     }

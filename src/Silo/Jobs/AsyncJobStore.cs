@@ -21,6 +21,9 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
 
     private const int RoundMax = 100;
 
+    /// <summary>Whose job was claimed last here; empty at first.</summary>
+    private string _servedLast = string.Empty;
+
     private string Lock => database.Dialect.ForUpdate;
 
     /// <summary>Writes a job down; null when its account has as many as it may.</summary>
@@ -88,7 +91,8 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         (connection, transaction) => EndUnansweredAsync(connection, transaction, id, "cancelled", "AND account_id = @accountId", new { accountId }), cancellationToken);
 
     /// <summary>
-    /// Claims jobs whose turn has come, at most <paramref name="max"/>: by turns of one account after another, so that an account's thousand jobs do not hold up another's one.
+    /// Claims jobs whose turn has come, at most <paramref name="max"/>: by turns of one account after another, so that an account's thousand jobs do not hold up another's one; from one call to the next
+    /// the turns go on behind the account that had the last one. Throws only where it has claimed nothing.
     /// </summary>
     /// <param name="owner">The process that will run them.</param>
     /// <param name="max">Above 0.</param>
@@ -107,25 +111,40 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
                 )
                 SELECT account_id FROM waiting WHERE account_id IS NOT NULL
                 """),
-            cancellationToken)).ToList();
-        while (accounts.Count > 0 && claimed.Count < max)
+            cancellationToken)).Order(StringComparer.Ordinal).ToLookup(account => StringComparer.Ordinal.Compare(account, _servedLast) > 0);
+        var turns = new Queue<string>([.. accounts[true], .. accounts[false]]);
+        try
         {
-            for (var i = accounts.Count - 1; i >= 0 && claimed.Count < max; i--)
+            while (claimed.Count < max && turns.TryDequeue(out var account))
             {
-                if (await ClaimOneAsync(owner, accounts[i], cancellationToken) is { } job) claimed.Add(job);
-                else accounts.RemoveAt(i);
+                if (await ClaimOneAsync(owner, account, cancellationToken) is not { } job) continue;
+                claimed.Add(job);
+                _servedLast = account;
+                turns.Enqueue(account);
             }
+        }
+        catch (Exception) when (claimed.Count > 0)
+        {
+            // What is claimed is run; what is wrong, the next look meets again and tells.
         }
         return claimed.ToImmutable();
     }
 
-    /// <summary>Says that this process still has its jobs; what it really has: an attempt that is not among these was taken from it.</summary>
-    public async Task<ImmutableHashSet<(string Id, long Attempt)>> HoldAsync(string owner, bool renew, CancellationToken cancellationToken)
+    /// <summary>Says that this process still runs these attempts; those it really has: one that is not among them was taken from it.</summary>
+    /// <param name="owner">The process.</param>
+    /// <param name="running">What it runs. An attempt that it has and does not run, for its claim was lost on the way or its end could not be written down, is left to its lease.</param>
+    /// <param name="renew">Whether their leases begin anew.</param>
+    /// <param name="cancellationToken">Ends the wait for the database.</param>
+    public async Task<ImmutableHashSet<(string Id, long Attempt)>> HoldAsync(string owner, IEnumerable<(string Id, long Attempt)> running, bool renew, CancellationToken cancellationToken)
     {
         if (renew)
         {
             var until = Ms(time.GetUtcNow() + options.Value.LeaseDuration);
-            await database.WriteAsync((connection, transaction) => connection.ExecuteAsync("UPDATE async_jobs SET lease_until = @until WHERE owner = @owner AND state = 'running'", new { owner, until }, transaction), cancellationToken);
+            var attempts = database.Dialect.Set(running.Select(run => string.Create(CultureInfo.InvariantCulture, $"{run.Id}/{run.Attempt}")));
+            await database.WriteAsync(
+                (connection, transaction) => connection.ExecuteAsync(
+                    $"UPDATE async_jobs SET lease_until = @until WHERE owner = @owner AND state = 'running' AND {database.Dialect.In("(id || '/' || attempt)", "attempts")}", new { owner, until, attempts }, transaction),
+                cancellationToken);
         }
         return await database.ReadAsync(
             async connection => (await connection.QueryAsync<(string Id, long Attempt)>("SELECT id, attempt FROM async_jobs WHERE owner = @owner AND state = 'running'", new { owner })).ToImmutableHashSet(), cancellationToken);

@@ -89,6 +89,54 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
     }
 
     [Fact]
+    public async Task A_claim_with_no_run_behind_it_lapses_while_its_silo_lives()
+    {
+        var (runs, lost) = (await SubmitAsync(await AccountAsync()), await SubmitAsync(await AccountAsync()));
+        var store = Silo().Store;
+        Assert.Equal(2, (await store.ClaimAsync("silo_1", 2, CancellationToken.None)).Length);
+        for (var i = 0; i < 3; i++)
+        {
+            _clock.Advance(_options.LeaseDuration / 2);
+            await store.HoldAsync("silo_1", [(runs.Id, 1)], renew: true, CancellationToken.None);
+        }
+        await store.TidyAsync(CancellationToken.None);
+        Assert.Equal((AsyncJobState.Running, AsyncJobState.Queued), ((await FindAsync(runs)).State, (await FindAsync(lost)).State));
+    }
+
+    [Fact]
+    public async Task What_was_claimed_before_a_claim_failed_is_not_lost()
+    {
+        for (var i = 0; i < 2; i++) await SubmitAsync(await AccountAsync());
+        await ExecuteAsync("CREATE UNIQUE INDEX one_of_each_owner ON async_jobs (owner)");
+        try
+        {
+            var store = Silo().Store;
+            Assert.Single(await store.ClaimAsync("silo_1", 2, CancellationToken.None));
+            await Assert.ThrowsAsync<Silo.Storage.StorageException>(() => store.ClaimAsync("silo_1", 2, CancellationToken.None));
+        }
+        finally
+        {
+            await ExecuteAsync("DROP INDEX one_of_each_owner");
+        }
+    }
+
+    [Fact]
+    public async Task Accounts_take_turns_from_one_look_to_the_next()
+    {
+        var waiting = new HashSet<string>();
+        for (var i = 0; i < 3; i++)
+        {
+            var account = await AccountAsync();
+            waiting.Add(account.AccountId);
+            for (var j = 0; j < 2; j++) await SubmitAsync(account);
+        }
+        var store = Silo().Store;
+        var served = new HashSet<string>();
+        for (var i = 0; i < 3; i++) served.Add(Assert.Single(await store.ClaimAsync("silo_1", 1, CancellationToken.None)).AccountId);
+        Assert.Equal(waiting, served);
+    }
+
+    [Fact]
     public async Task A_cancelled_job_stops_the_work_for_it_on_whichever_silo()
     {
         var account = await AccountAsync();
@@ -206,6 +254,8 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
         await silo.Runner.LookAsync(CancellationToken.None);
         await silo.AnswerAsync(WholeAnswerSink.AnswerOf("job_1", error));
     }
+
+    private Task<int> ExecuteAsync(string sql) => database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync(sql, transaction: transaction), CancellationToken.None);
 
     private async Task<AsyncJob> FindAsync(AsyncJob job) => (await Silo().Store.FindAsync(job.AccountId, job.Id, CancellationToken.None))!;
 
