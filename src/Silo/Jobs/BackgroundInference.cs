@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
@@ -74,6 +75,9 @@ internal sealed class BackgroundInference(InferenceGate gate, ApiKeys keys) : IB
 /// <summary>Keeps an answer that nobody waits for until it is whole.</summary>
 internal sealed class WholeAnswerSink(string requestId, CancellationToken gone) : AnswerSink
 {
+    /// <summary>Deepest answer: so that it can be written inside of what it is put into, a job's result or a line of a batch's output.</summary>
+    internal static readonly int DepthMax = Answers.Options.MaxDepth - 2;
+
     private string? _nodeId;
 
     public string RequestId => requestId;
@@ -122,15 +126,22 @@ internal sealed class WholeAnswerSink(string requestId, CancellationToken gone) 
 
     public override ValueTask BreakOffAsync(OpenAiError error) => RefuseAsync(error);
 
+    /// <summary>Whether whoever the answer is for can read it, inside of what it is kept in: shallow enough, every text one.</summary>
     private static bool IsJson(ReadOnlySpan<byte> body)
     {
+        if (!Utf8.IsValid(body)) return false;
         try
         {
-            var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = 128 });
-            return reader.Read() && reader.TrySkip() && !reader.Read();
+            var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = DepthMax });
+            while (reader.Read())
+            {
+                if (reader.ValueIsEscaped) reader.GetString();
+            }
+            return true;
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
+            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return false;
         }
     }
