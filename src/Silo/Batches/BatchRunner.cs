@@ -67,7 +67,7 @@ internal sealed partial class BatchRunner(
         if (_running.IsEmpty) return;
         var before = _running.ToImmutableArray();
         var renew = _heldAt is not { } heldAt || Time.GetElapsedTime(heldAt) >= _options.LeaseDuration / 3;
-        var held = (await store.HoldAsync(_owner, renew, cancellationToken)).ToDictionary(claim => claim.Id, StringComparer.Ordinal);
+        var held = (await store.HoldAsync(_owner, before.Select(run => run.Value.Batch), renew, cancellationToken)).ToDictionary(claim => claim.Id, StringComparer.Ordinal);
         if (renew) _heldAt = Time.GetTimestamp();
         foreach (var (id, run) in before)
         {
@@ -111,7 +111,8 @@ internal sealed partial class BatchRunner(
         }
         finally
         {
-            _running.TryRemove(batch.Id, out _);
+            // Only this run: the batch may have been claimed again meanwhile.
+            _running.TryRemove(KeyValuePair.Create(batch.Id, run));
             Wake();
         }
     }
@@ -197,8 +198,8 @@ internal sealed partial class BatchRunner(
     {
         var (request, problem) = BatchLine.Read(line.Bytes, line.Number, batch.Kind);
         if (request is null) throw new InvalidOperationException($"Line {line.Number} of batch {batch.Id} is not what it was when it was read first: {problem!.Message}");
-        var answer = await AnswerAsync(batch, request, known, gone);
-        var written = new BatchAnswer(batch.Id, batch.Attempt, line.Number, answer.Verdict is not AttemptVerdict.Answered, BatchLine.Output(request.CustomId, answer));
+        var (answer, output) = await AnswerAsync(batch, request, line.Number, known, gone);
+        var written = new BatchAnswer(batch.Id, batch.Attempt, line.Number, answer.Verdict is not AttemptVerdict.Answered, output);
         while (true)
         {
             try
@@ -219,22 +220,24 @@ internal sealed partial class BatchRunner(
         }
     }
 
-    /// <summary>Asks until there is an answer that stands.</summary>
-    private async Task<BackgroundAnswer> AnswerAsync(Batch batch, BatchLine request, ImmutableHashSet<string> known, CancellationToken gone)
+    /// <summary>Asks until there is an answer that stands; with its line of the output.</summary>
+    private async Task<(BackgroundAnswer Answer, byte[] Output)> AnswerAsync(Batch batch, BatchLine request, long line, ImmutableHashSet<string> known, CancellationToken gone)
     {
         if (RequestHead.TryRead(request.Body.Span, batch.Kind, out var head, out _) && head.Stream)
-            return WholeAnswerSink.AnswerOf(string.Empty, OpenAiError.BadRequest("A batch's answers come whole: leave 'stream' out.", "stream", "unsupported_parameter"));
+            return Refused(request, OpenAiError.BadRequest("A batch's answers come whole: leave 'stream' out.", "stream", "unsupported_parameter"));
         var failures = 0;
         for (var attempt = 1L; ; attempt++)
         {
-            var answer = await inference.TryAsync(batch.Kind, request.Body, batch.KeyId, CallOrigin.Batch, gone) ?? throw new OperationCanceledException(gone);
+            var (answer, output) = await TryAsync(batch, request, line, gone);
             switch (answer.Verdict)
             {
                 case AttemptVerdict.Answered or AttemptVerdict.Refused:
                 case AttemptVerdict.Failed when ++failures >= _options.MaxFailures:
                 // A model nobody knew from the beginning is a name that was mistyped; one that was known comes back.
                 case AttemptVerdict.Later when answer.Status == 404 && !known.Contains(request.Model):
-                    return answer;
+                // Used up is not busy: as with OpenAI, the line says so rather than wait for the account to be filled.
+                case AttemptVerdict.Later when answer.Code == "insufficient_quota":
+                    return (answer, output);
                 case AttemptVerdict.Later or AttemptVerdict.Failed:
                     await Task.Delay(Backoff.Wait(attempt, _options.RetryDelay, _options.MaxRetryDelay, answer.RetryAfter), Time, gone);
                     break;
@@ -242,6 +245,27 @@ internal sealed partial class BatchRunner(
                     throw new InvalidOperationException($"Verdict {answer.Verdict} is not handled.");
             }
         }
+    }
+
+    /// <summary>Asks once. Whatever goes wrong with one line is a failure of that line's, not of the batch's; but a database that is away is away for all of them.</summary>
+    private async Task<(BackgroundAnswer Answer, byte[] Output)> TryAsync(Batch batch, BatchLine request, long line, CancellationToken gone)
+    {
+        try
+        {
+            var answer = await inference.TryAsync(batch.Kind, request.Body, batch.KeyId, CallOrigin.Batch, gone) ?? throw new OperationCanceledException(gone);
+            return (answer, BatchLine.Output(request.CustomId, answer));
+        }
+        catch (Exception exception) when (!gone.IsCancellationRequested && exception is not StorageException { IsTransient: true })
+        {
+            LogLineFailed(batch.Id, line, exception);
+            return Refused(request, OpenAiError.Internal());
+        }
+    }
+
+    private static (BackgroundAnswer Answer, byte[] Output) Refused(BatchLine request, OpenAiError error)
+    {
+        var answer = WholeAnswerSink.AnswerOf(string.Empty, error);
+        return (answer, BatchLine.Output(request.CustomId, answer));
     }
 
     // ----------------------------------------------------------------------------------------------------- 3. the files
@@ -324,4 +348,7 @@ internal sealed partial class BatchRunner(
 
     [LoggerMessage(4423, LogLevel.Error, "Batch {BatchId} cannot be worked on; tried again when its lease has ended")]
     private partial void LogFailed(string batchId, Exception exception);
+
+    [LoggerMessage(4424, LogLevel.Error, "Batch {BatchId}: an attempt at line {Line} failed")]
+    private partial void LogLineFailed(string batchId, long line, Exception exception);
 }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Data.Common;
+using System.Globalization;
 using System.Text.Json;
 using Dapper;
 using Federation.Silo.Files;
@@ -22,6 +23,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     private const int AnswersAtOnce = 256;
     private const int AnswersWaiting = 10_000;
     private const int PageLines = 50;
+    private const int PageBytes = 4 * 1024 * 1024;
     private const int RoundMax = 20;
     private const int DeletedAtOnce = 1_000;
 
@@ -64,7 +66,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             "UPDATE batches SET state = 'cancelling', cancelling_at = @now WHERE id = @id AND account_id = @accountId AND state IN ('validating', 'in_progress')", new { id, accountId, now = Ms(time.GetUtcNow()) }, transaction),
         cancellationToken);
 
-    /// <summary>Claims batches that nobody has, the oldest of each account first; at most <paramref name="max"/>.</summary>
+    /// <summary>Claims batches that nobody has, the oldest of each account first; at most <paramref name="max"/>. Throws only where it has claimed nothing.</summary>
     public async Task<ImmutableArray<Batch>> ClaimAsync(string owner, int max, CancellationToken cancellationToken)
     {
         var perAccount = (long)options.Value.MaxRunningPerAccount;
@@ -78,20 +80,35 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
                 new { perAccount, now = Ms(time.GetUtcNow()), max = (long)max })).ToImmutableArray(),
             cancellationToken);
         var claimed = ImmutableArray.CreateBuilder<Batch>();
-        foreach (var (id, accountId) in candidates)
+        try
         {
-            if (await ClaimAsync(owner, id, accountId, cancellationToken) is { } batch) claimed.Add(batch);
+            foreach (var (id, accountId) in candidates)
+            {
+                if (await ClaimAsync(owner, id, accountId, cancellationToken) is { } batch) claimed.Add(batch);
+            }
+        }
+        catch (Exception) when (claimed.Count > 0)
+        {
+            // What is claimed is worked on; what is wrong, the next look meets again and tells.
         }
         return claimed.ToImmutable();
     }
 
-    /// <summary>Says that this process still has its batches; those it really has.</summary>
-    public async Task<ImmutableArray<BatchClaim>> HoldAsync(string owner, bool renew, CancellationToken cancellationToken)
+    /// <summary>Says that this process still works on these batches; those it really has.</summary>
+    /// <param name="owner">The process.</param>
+    /// <param name="running">What it works on. A claim that it has and does not work on, for it was lost on the way or came to nothing, is left to its lease.</param>
+    /// <param name="renew">Whether their leases begin anew.</param>
+    /// <param name="cancellationToken">Ends the wait for the database.</param>
+    public async Task<ImmutableArray<BatchClaim>> HoldAsync(string owner, IEnumerable<Batch> running, bool renew, CancellationToken cancellationToken)
     {
         if (renew)
         {
             var until = Ms(time.GetUtcNow() + options.Value.LeaseDuration);
-            await database.WriteAsync((connection, transaction) => connection.ExecuteAsync("UPDATE batches SET lease_until = @until WHERE owner = @owner AND finished_at IS NULL", new { owner, until }, transaction), cancellationToken);
+            var claims = database.Dialect.Set(running.Select(batch => string.Create(CultureInfo.InvariantCulture, $"{batch.Id}/{batch.Attempt}")));
+            await database.WriteAsync(
+                (connection, transaction) => connection.ExecuteAsync(
+                    $"UPDATE batches SET lease_until = @until WHERE owner = @owner AND finished_at IS NULL AND {database.Dialect.In("(id || '/' || attempt)", "claims")}", new { owner, until, claims }, transaction),
+                cancellationToken);
         }
         return await database.ReadAsync(
             async connection => (await connection.QueryAsync<(string Id, long Attempt, string State)>("SELECT id, attempt, state FROM batches WHERE owner = @owner AND finished_at IS NULL", new { owner }))
@@ -134,20 +151,32 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     public Task<HashSet<long>> AnsweredAsync(string batchId, CancellationToken cancellationToken) => database.ReadAsync(
         async connection => (await connection.QueryAsync<long>("SELECT line FROM batch_answers WHERE batch_id = @batchId", new { batchId })).ToHashSet(), cancellationToken);
 
-    /// <summary>The answers, in the order of their lines: those for the output or those for the file of errors.</summary>
+    /// <summary>The answers, in the order of their lines: those for the output or those for the file of errors. In memory are so many bytes at once as a page has, or one answer that has more.</summary>
     public async IAsyncEnumerable<byte[]> AnswersAsync(string batchId, bool errors)
     {
         var after = 0L;
         while (true)
         {
             var from = after;
-            var page = await database.ReadAsync(
-                async connection => (await connection.QueryAsync<(long Line, byte[] Content)>(
-                    $"SELECT line, content FROM batch_answers WHERE batch_id = @batchId AND line > @from AND is_error = @isError ORDER BY line LIMIT {PageLines}", new { batchId, from, isError = errors ? 1L : 0L })).ToImmutableArray(),
+            var isError = errors ? 1L : 0L;
+            var sizes = await database.ReadAsync(
+                async connection => (await connection.QueryAsync<(long Line, long Bytes)>(
+                    $"SELECT line, CAST(length(content) AS bigint) FROM batch_answers WHERE batch_id = @batchId AND line > @from AND is_error = @isError ORDER BY line LIMIT {PageLines}", new { batchId, from, isError })).ToImmutableArray(),
                 CancellationToken.None);
-            foreach (var (_, content) in page) yield return content;
-            if (page.Length < PageLines) yield break;
-            after = page[^1].Line;
+            if (sizes.IsEmpty) yield break;
+            var (last, bytes) = sizes[0];
+            foreach (var next in sizes.Skip(1))
+            {
+                bytes += next.Bytes;
+                if (bytes > PageBytes) break;
+                last = next.Line;
+            }
+            var page = await database.ReadAsync(
+                async connection => (await connection.QueryAsync<byte[]>(
+                    "SELECT content FROM batch_answers WHERE batch_id = @batchId AND line > @from AND line <= @last AND is_error = @isError ORDER BY line", new { batchId, from, last, isError })).ToImmutableArray(),
+                CancellationToken.None);
+            foreach (var content in page) yield return content;
+            after = last;
         }
     }
 

@@ -96,6 +96,63 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         await other.Runner.WhenIdleAsync().WithinPatienceAsync();
     }
 
+    [Fact]
+    public async Task A_claim_with_no_work_behind_it_lapses_while_its_silo_lives()
+    {
+        var silo = Silo();
+        var (worked, lost) = (await SubmitAsync(silo, Lines(1)), await SubmitAsync(silo, Lines(1)));
+        var claimed = await silo.Store.ClaimAsync("silo_1", 2, CancellationToken.None);
+        Assert.Equal(2, claimed.Length);
+        for (var i = 0; i < 3; i++)
+        {
+            _clock.Advance(_options.LeaseDuration / 2);
+            await silo.Store.HoldAsync("silo_1", claimed.Where(batch => batch.Id == worked.Id), renew: true, CancellationToken.None);
+        }
+        Assert.Equal(lost.Id, Assert.Single(await silo.Store.ClaimAsync("silo_2", 2, CancellationToken.None)).Id);
+    }
+
+    [Fact]
+    public async Task What_goes_wrong_with_one_line_is_that_line_s_error()
+    {
+        var silo = Silo();
+        silo.Answer = (body, _) => Number(body) switch
+        {
+            1 => throw new InvalidOperationException("Odd."),
+            2 => Answer("{\n\"text\":\"\\ud83d\"}"),
+            _ => Answer(body),
+        };
+        var batch = await SubmitAsync(silo, Lines(4));
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Completed, 2L, 2L), (batch.State, batch.Completed, batch.Failed));
+        var errors = await OutputAsync(silo, batch.ErrorFileId!);
+        Assert.Equal(["c1", "c2"], errors.Select(line => line["custom_id"]!.ToString()));
+        Assert.All(errors, line => Assert.Equal(500, line["response"]!["status_code"]!.GetValue<int>()));
+    }
+
+    [Fact]
+    public async Task A_quota_that_is_used_up_is_the_line_s_error_and_not_waited_for()
+    {
+        var silo = Silo();
+        silo.Answer = (_, times) => times == 0 ? Error(new OpenAiError(429, "insufficient_quota", "insufficient_quota", "Used up.")) : throw new InvalidOperationException("Nothing should be asked again.");
+        var batch = await SubmitAsync(silo, Lines(1));
+        await silo.WorkAsync();
+        var error = Assert.Single(await OutputAsync(silo, (await FindAsync(silo, batch)).ErrorFileId!));
+        Assert.Equal(429, error["response"]!["status_code"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public async Task Answers_of_any_size_are_in_the_output_in_order()
+    {
+        var silo = Silo();
+        // Beyond a page by itself, together with its neighbour, and by the number of lines.
+        silo.Answer = (body, _) => Answer($$"""{"text":"{{new string('x', Number(body) switch { 1 => 5_000_000, 2 or 3 => 2_500_000, _ => 10 })}}"}""");
+        var batch = await SubmitAsync(silo, Lines(120));
+        await silo.WorkAsync();
+        var output = await OutputAsync(silo, (await FindAsync(silo, batch)).OutputFileId!);
+        Assert.Equal(Enumerable.Range(0, 120).Select(n => $"c{n}"), output.Select(line => line["custom_id"]!.ToString()));
+    }
+
     [Theory]
     [InlineData("", "empty_file")]
     [InlineData("\n\n", "empty_file")]
