@@ -39,6 +39,9 @@ internal static class BatchEndpoints
         var caller = http.Caller();
         if (await files.FindAsync(caller.AccountId, fileId, http.RequestAborted) is not { } file) return Answers.Error(OpenAiError.NotFound("There is no such input file.") with { Param = "input_file_id" });
         if (file.Purpose != FilePurposes.Batch) return Answers.Error(OpenAiError.BadRequest($"The file is for '{file.Purpose}', not for '{FilePurposes.Batch}'.", "input_file_id", "invalid_value"));
+        // Its output is written whatever room there is then, so there must be some now.
+        if (!await files.HasRoomAsync(caller.AccountId, http.RequestAborted))
+            return Answers.Error(OpenAiError.BadRequest("The account's files are as many, or have as many bytes together, as they may; a batch's output is a file more. Delete some.", "input_file_id", "storage_full"));
         if (await batches.CreateAsync(caller.AccountId, caller.KeyId, kind.Word(), fileId, metadata, http.RequestAborted) is not { } batch)
             return Answers.Error(new OpenAiError(429, "rate_limit_error", "too_many_batches", $"The account has {options.Value.MaxUnfinishedPerAccount} batches that have not ended.") { RetryAfterSeconds = 60 });
         runner.Wake();

@@ -35,6 +35,15 @@ internal sealed class FileStore(HubDatabase database, IOptions<ClientFileOptions
         },
         cancellationToken);
 
+    /// <summary>Whether an account may have another file; those being written count.</summary>
+    public Task<bool> HasRoomAsync(string accountId, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            var (count, bytes) = await connection.QuerySingleAsync<(long Count, long Bytes)>("SELECT count(*), CAST(COALESCE(sum(bytes), 0) AS bigint) FROM files WHERE account_id = @accountId", new { accountId });
+            return count < Limits.MaxAccountFiles && bytes < Limits.MaxAccountBytes;
+        },
+        cancellationToken);
+
     /// <summary>A file of this account that is whole; null when there is none.</summary>
     public Task<ClientFile?> FindAsync(string accountId, string id, CancellationToken cancellationToken) => database.ReadAsync(
         connection => connection.QuerySingleOrDefaultAsync<ClientFile?>($"SELECT {ClientFile.Columns} FROM files WHERE id = @id AND account_id = @accountId AND state = 'ready'", new { id, accountId }), cancellationToken);
@@ -81,7 +90,11 @@ internal sealed class FileStore(HubDatabase database, IOptions<ClientFileOptions
         var left = now - (2 * Limits.UploadTimeout);
         var old = await database.ReadAsync(
             async connection => (await connection.QueryAsync<string>(
-                $"SELECT id FROM files WHERE expires_at < @now OR (state = 'writing' AND created_at < @left) LIMIT {SweepMax}", new { now = Ms(now), left = Ms(left) })).ToImmutableArray(),
+                // Without those that are still read: they would fill every round until their batches end.
+                $"""
+                SELECT id FROM files
+                WHERE (expires_at < @now OR (state = 'writing' AND created_at < @left)) AND NOT EXISTS (SELECT 1 FROM batches WHERE input_file_id = files.id AND finished_at IS NULL) LIMIT {SweepMax}
+                """, new { now = Ms(now), left = Ms(left) })).ToImmutableArray(),
             cancellationToken);
         var deleted = 0;
         foreach (var id in old)

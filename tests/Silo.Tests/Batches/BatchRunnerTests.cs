@@ -153,6 +153,29 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         Assert.Equal(Enumerable.Range(0, 120).Select(n => $"c{n}"), output.Select(line => line["custom_id"]!.ToString()));
     }
 
+    [Fact]
+    public async Task Files_that_batches_still_read_do_not_keep_the_sweep_from_others()
+    {
+        var silo = Silo();
+        for (var i = 0; i < 20; i++) await SubmitAsync(silo, Lines(1), TimeSpan.FromHours(1));
+        var batch = await SubmitAsync(silo, Lines(1), TimeSpan.FromHours(1));
+        await database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync("DELETE FROM batches WHERE id = @Id", new { batch.Id }, transaction), CancellationToken.None);
+        _clock.Advance(TimeSpan.FromHours(2));
+        Assert.Equal(1, await silo.Files.SweepAsync(CancellationToken.None));
+        Assert.Null(await silo.Files.FindAsync(batch.AccountId, batch.InputFileId, CancellationToken.None));
+    }
+
+    [Theory]
+    [InlineData(1, 1L << 30, false)]
+    [InlineData(2, 1L << 30, true)]
+    [InlineData(2, 1024L, false)]
+    public async Task An_account_has_room_below_both_bounds(int maxFiles, long maxBytes, bool hasRoom)
+    {
+        var batch = await SubmitAsync(Silo(), new string(' ', 1024));
+        var files = new FileStore(database.Open(_clock), Options.Create(new ClientFileOptions { MaxAccountFiles = maxFiles, MaxAccountBytes = maxBytes }), _clock);
+        Assert.Equal(hasRoom, await files.HasRoomAsync(batch.AccountId, CancellationToken.None));
+    }
+
     [Theory]
     [InlineData("", "empty_file")]
     [InlineData("\n\n", "empty_file")]
@@ -274,13 +297,13 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         return [.. Encoding.UTF8.GetString(bytes.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)];
     }
 
-    private async Task<Batch> SubmitAsync(TestSilo silo, string lines)
+    private async Task<Batch> SubmitAsync(TestSilo silo, string lines, TimeSpan? lifetime = null)
     {
         var account = await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None);
         await using var file = (await silo.Files.BeginAsync(account.Id, isBounded: true, CancellationToken.None))!;
         Assert.True(await file.WriteAsync(Encoding.UTF8.GetBytes(lines), CancellationToken.None));
         Assert.True(await file.FlushAsync(CancellationToken.None));
-        await file.FinishAsync(FilePurposes.Batch, "lines.jsonl", null, CancellationToken.None);
+        await file.FinishAsync(FilePurposes.Batch, "lines.jsonl", lifetime, CancellationToken.None);
         return (await silo.Store.CreateAsync(account.Id, "key_1", "chat", file.Id, null, CancellationToken.None))!;
     }
 
