@@ -27,6 +27,16 @@ public sealed class BadRequestTests(SharedHub shared, ITestOutputHelper output) 
         (await client.SendAsync(HttpMethod.Post, Chat, body)).ExpectError(HttpStatusCode.BadRequest, null, "We could not parse the JSON body");
     }
 
+    [Theory]
+    [InlineData("/v1/keys?account=a%00b")]
+    [InlineData("/v1/usage?account=%00")]
+    [InlineData("/v1/jobs?after=%00")]
+    public async Task A_null_character_in_a_query_is_a_400(string path)
+    {
+        using var client = Hub.Client();
+        (await client.GetAsync(path)).ExpectError(HttpStatusCode.BadRequest, null, "null character");
+    }
+
     [Fact]
     public Task JSON_nested_without_end_is_a_400()
         => ExpectErrorAsync(Chat, $"{{\"model\": \"steady\", \"anything\": {new string('[', 100_000)}", HttpStatusCode.BadRequest, null, "We could not parse the JSON body");

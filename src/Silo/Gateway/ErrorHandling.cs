@@ -7,6 +7,12 @@ internal sealed partial class ErrorHandling(RequestDelegate next, ILogger<ErrorH
 {
     public async Task InvokeAsync(HttpContext http)
     {
+        // No name, id or date has one, and PostgreSQL takes none.
+        if (http.Request.QueryString.Value?.Contains("%00", StringComparison.Ordinal) is true)
+        {
+            await TryAnswerAsync(http, OpenAiError.BadRequest("The query has a null character."));
+            return;
+        }
         try
         {
             await next(http);
