@@ -73,7 +73,8 @@ internal sealed partial class CloudLeaseStream : LeaseStream
 
     private async Task PumpAsync()
     {
-        using var overdue = new CancellationTokenSource(_options.FirstByteTimeout, _time);
+        // A whole answer says nothing until all of it is there.
+        using var overdue = new CancellationTokenSource(_request.Streams ? _options.FirstByteTimeout : _gateway.AnswerTimeout, _time);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(overdue.Token, _stop.Token);
         LeaseEvent last;
         try
@@ -84,6 +85,12 @@ internal sealed partial class CloudLeaseStream : LeaseStream
         {
             _pass.Abandoned();
             last = Failed(LeaseFailure.Cancelled, "it was cancelled");
+        }
+        catch (Exception exception) when (!_request.Streams && overdue.IsCancellationRequested && exception is OperationCanceledException or IOException)
+        {
+            // Only long: that says nothing of the provider.
+            _pass.Abandoned();
+            last = Failed(LeaseFailure.Deadline, "its answer took too long");
         }
         catch (OperationCanceledException)
         {

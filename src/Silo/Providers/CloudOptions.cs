@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Gateway;
 using Federation.Silo.Pricing;
 using Microsoft.Extensions.Options;
 
@@ -29,7 +30,7 @@ internal sealed class CloudOptions
     [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>How long a provider may take to begin its answer; one that is not streamed is made in it. Default 60 s.</summary>
+    /// <summary>How long a provider may take to begin a stream; an answer that is not streamed has <see cref="GatewayOptions.AnswerTimeout"/>. Default 60 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan FirstByteTimeout { get; set; } = TimeSpan.FromSeconds(60);
 

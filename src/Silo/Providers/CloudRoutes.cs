@@ -62,7 +62,7 @@ internal sealed partial class CloudRoutes : IDisposable
     {
         foreach (var candidate in provider.Models)
         {
-            if (!candidate.Name.Matches(model) || model.EndsWith(SearchesTheWeb, StringComparison.Ordinal) || (kind is { } wanted && !candidate.Capabilities.Contains(wanted.Word()))) continue;
+            if (!candidate.Has(model) || model.EndsWith(SearchesTheWeb, StringComparison.Ordinal) || (kind is { } wanted && !candidate.Capabilities.Contains(wanted.Word()))) continue;
             return new CloudRoute(provider, model, candidate.Theirs is { } theirs ? candidate.Name.Translate(model, theirs) : model, _prices.At(provider.Name, model, candidate.Listed));
         }
         return null;

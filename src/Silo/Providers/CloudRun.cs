@@ -133,12 +133,13 @@ internal sealed partial class CloudRun(
         catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
         {
             lease.Cancel("deadline");
-            return await BrokenAsync(answer, "it took too long");
+            return request.Head.Stream ? await BrokenAsync(answer, "it took too long") : await OverdueAsync(answer);
         }
     }
 
     private async Task<string?> RelayAsync(Answer answer) => await ReadAsync(answer) switch
     {
+        LeaseEvent.Failed { Reason: LeaseFailure.Deadline } when !request.Head.Stream => await OverdueAsync(answer),
         LeaseEvent.Failed failed => await BrokenAsync(answer, failed.Detail),
         LeaseEvent.Head { ContentType: "text/event-stream" } => await RelayEventsAsync(answer),
         LeaseEvent.Head head => await RelayWholeAsync(answer, head),
@@ -252,6 +253,15 @@ internal sealed partial class CloudRun(
         LogBroken(request.JobId, answer.Route.Provider.Name, why);
         await SettleAsync(answer, JobStatus.Failed);
         await sink.BreakOffAsync(new OpenAiError(502, "server_error", "stream_interrupted", "The provider that was answering broke off. What came so far is all there is, and all that is paid."));
+        return null;
+    }
+
+    /// <summary>A whole answer is not there when its time is up. Another provider would take as long, and be asked for it a second time.</summary>
+    private async Task<string?> OverdueAsync(Answer answer)
+    {
+        LogTryElsewhere(request.JobId, answer.Route.Provider.Name, "its answer took too long");
+        await payment.ReleaseAsync();
+        await sink.RefuseAsync(new OpenAiError(504, "server_error", "answer_timeout", "The answer took too long. Ask for fewer tokens, or for a stream."));
         return null;
     }
 

@@ -15,6 +15,9 @@ internal static class KnownProviders
     private const string Chat = "chat";
     private const string Embedding = "embedding";
 
+    // What such names have in them is billed by more than tokens, or by other ones: searches, sounds, pictures, and the variants of OpenRouter behind a colon.
+    private static readonly string[] BilledOtherwise = ["search", "audio", "image", "tts", "realtime", "transcribe", "live", ":"];
+
     // What the table has: Groq and Cerebras 1; Mistral Small, Gemini Flash 2; Mistral Large, Gemini Pro 5; Claude Sonnet, GPT-4o 10; GPT-4 Turbo 15; Claude Opus 25. All else below is [uncalibrated].
     private static readonly FrozenDictionary<string, KnownProvider> All = new Dictionary<string, KnownProvider>
     {
@@ -49,6 +52,9 @@ internal static class KnownProviders
             "https://api.deepseek.com/v1", true, "max_tokens",
             ("deepseek-chat", 2, Chat), ("deepseek-reasoner", 2, Chat)),
     }.ToFrozenDictionary(StringComparer.Ordinal);
+
+    /// <summary>Whether a model that only a pattern of the table fits is billed by more than its tokens. An operator who names it says what it costs.</summary>
+    public static bool IsBilledOtherwise(string model) => BilledOtherwise.Any(word => model.Contains(word, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Their names.</summary>
     public static IEnumerable<string> Names => All.Keys.Order(StringComparer.Ordinal);

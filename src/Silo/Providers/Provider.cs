@@ -10,7 +10,15 @@ namespace Federation.Silo.Providers;
 /// <param name="Theirs">As the provider does; <see langword="null"/> for the same.</param>
 /// <param name="Listed">What the provider's list says that it costs.</param>
 /// <param name="Capabilities">What it can do, in the words of <see cref="JobKind"/>.</param>
-internal sealed record CloudModel(NamePattern Name, string? Theirs, Price Listed, ImmutableArray<string> Capabilities);
+internal sealed record CloudModel(NamePattern Name, string? Theirs, Price Listed, ImmutableArray<string> Capabilities)
+{
+    /// <summary>It stands in <see cref="KnownProviders"/>, and no operator has named it.</summary>
+    public bool IsKnown { get; init; }
+
+    /// <summary>Whether it is meant, and costs what is listed.</summary>
+    /// <param name="model">As clients write it.</param>
+    public bool Has(string model) => Name.Matches(model) && !(IsKnown && !Name.IsName && KnownProviders.IsBilledOtherwise(model));
+}
 
 /// <summary>A cloud that can be asked: where it is, what it has, and how it does.</summary>
 internal sealed class Provider : IDisposable
@@ -37,7 +45,7 @@ internal sealed class Provider : IDisposable
         _root = (settings.BaseUrl ?? known!.BaseUrl).TrimEnd('/');
         Models = settings.Models.Count > 0
             ? [.. settings.Models.Select(model => new CloudModel(new NamePattern(model.Name), model.Theirs, Price.FromCredits(model.Input, model.Output), model.Capabilities.Count > 0 ? [.. model.Capabilities] : [JobKind.Chat.Word()]))]
-            : [.. known!.Models.Select(model => new CloudModel(new NamePattern(model.Name), null, Price.FromCredits(model.Credits, model.Credits), [model.Capability]))];
+            : [.. known!.Models.Select(model => new CloudModel(new NamePattern(model.Name), null, Price.FromCredits(model.Credits, model.Credits), [model.Capability]) { IsKnown = true })];
         Breaker = new CircuitBreaker(options.BreakAfter, options.BreakFor, options.BreakForMax, time);
         Http = new HttpClient(new SocketsHttpHandler
         {

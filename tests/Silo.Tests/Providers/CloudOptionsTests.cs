@@ -35,6 +35,18 @@ public sealed class CloudOptionsTests : IDisposable
     }
 
     [Theory]
+    [InlineData("openai", "gpt-4o-search-preview")]
+    [InlineData("openai", "gpt-4o-mini-audio-preview")]
+    [InlineData("gemini", "gemini-2.5-flash-image")]
+    [InlineData("gemini", "gemini-2.5-pro-preview-tts")]
+    [InlineData("openrouter", "openai/gpt-4o:extended")]
+    public void A_model_that_only_a_pattern_fits_and_more_than_tokens_is_billed_for_is_not_offered(string provider, string model)
+    {
+        using var routes = Routes((provider, new ProviderOptions { Key = Secret }));
+        Assert.Empty(routes.Find(model, JobKind.Chat));
+    }
+
+    [Theory]
     [InlineData("openai", "gpt-4o-mini", 2)]
     [InlineData("openai", "gpt-4o-2024-11-20", 10)]
     [InlineData("openai", "gpt-4-turbo", 15)]

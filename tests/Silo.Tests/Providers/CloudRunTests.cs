@@ -199,13 +199,31 @@ public sealed class CloudRunTests
     public async Task A_provider_that_does_not_begin_in_time_is_left_for_the_next()
     {
         await using var scene = new CloudScene();
-        var slow = (await scene.ProviderAsync("slow")).ThenFallsSilent("", "application/json");
-        (await scene.ProviderAsync("good")).ThenWhole(Whole);
+        var slow = (await scene.ProviderAsync("slow")).ThenFallsSilent("");
+        (await scene.ProviderAsync("good")).ThenStream(Event1 + Event2 + Usage + End);
         await scene.GiveAsync(Credits);
         var asked = Eventually.TrueAsync(() => !slow.Asked.IsEmpty, "the slow provider to be asked");
-        await scene.RunAsync(Ask, until: asked.ContinueWith(_ => scene.Clock.Advance(scene.Options.FirstByteTimeout), TaskScheduler.Default));
-        Assert.Equal(Whole, scene.Received);
+        await scene.RunAsync(AskStream, stream: true, until: asked.ContinueWith(_ => scene.Clock.Advance(scene.Options.FirstByteTimeout), TaskScheduler.Default));
+        Assert.Equal(Event1 + Event2 + End, scene.Received);
         await slow.Left.Task.WithinPatienceAsync();
+    }
+
+    [Fact]
+    public async Task A_whole_answer_that_is_only_long_is_asked_for_once_and_keeps_nobody_from_its_provider()
+    {
+        await using var scene = new CloudScene();
+        scene.Options.BreakAfter = 1;
+        var slow = (await scene.ProviderAsync("slow")).ThenFallsSilent("", "application/json").ThenWhole(Whole);
+        var other = (await scene.ProviderAsync("other")).ThenWhole(Whole);
+        await scene.GiveAsync(Credits);
+        var asked = Eventually.TrueAsync(() => !slow.Asked.IsEmpty, "the slow provider to be asked");
+        await scene.RunAsync(Ask, until: asked.ContinueWith(_ => scene.Clock.Advance(scene.Gateway.AnswerTimeout), TaskScheduler.Default));
+        Assert.Equal(504, scene.Http.Response.StatusCode);
+        Assert.Equal((Credits, 0, 0), (scene.Available, scene.Held, other.Asked.Count));
+        await slow.Left.Task.WithinPatienceAsync();
+
+        await scene.RunAsync(Ask, jobId: "job_2");
+        Assert.Equal((2, 0), (slow.Asked.Count, other.Asked.Count));
     }
 
     [Theory]
