@@ -303,5 +303,5 @@ internal sealed class InferenceGate(
     private sealed record Asked(RequestHead Head, KnownModel? Model, NodeSources Sources, Price NodePrice, ImmutableArray<CloudRoute> Routes, RequestTokens? Tokens);
 
     /// <summary>The most tokens an answer may have by the client's own words; vectors have none.</summary>
-    private static long? MaxTokensOf(RequestHead head, JobKind kind) => kind is JobKind.Embedding ? 0 : Math.Min(head.MaxTokens ?? 0, TierOptions.LimitMax) * head.Choices is > 0 and var tokens ? tokens : null;
+    private static long? MaxTokensOf(RequestHead head, JobKind kind) => kind is JobKind.Embedding ? 0 : (long)Int128.Min((Int128)(head.MaxTokens ?? 0) * head.Answers, TierOptions.LimitMax) is > 0 and var tokens ? tokens : null;
 }

@@ -23,6 +23,9 @@ internal sealed record RequestHead(string Model, bool Stream)
     /// <summary>How many choices are asked for, <c>n</c>; at least 1.</summary>
     public int Choices { get; init; } = 1;
 
+    /// <summary>How many answers that makes, each of <see cref="MaxTokens"/> at most: choices, or the best of how many, for each prompt of a completion; at least 1.</summary>
+    public long Answers { get; init; } = 1;
+
     /// <summary>It goes on with what another node said: a hub asks nodes so, and no client a hub.</summary>
     public bool GoesOn { get; init; }
 
@@ -40,7 +43,7 @@ internal sealed record RequestHead(string Model, bool Stream)
             var fields = new Fields();
             error = ReadFields(body, kind, ref fields) ?? fields.WhyIncomplete(kind);
             if (error is not null) return false;
-            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = fields.MaxCompletionTokens ?? fields.MaxTokens, Choices = fields.Choices, GoesOn = fields.GoesOn, Needs = fields.Needs };
+            head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = (kind is JobKind.Chat ? fields.MaxCompletionTokens : null) ?? fields.MaxTokens, Choices = fields.Choices, Answers = Math.Max(fields.Choices, fields.BestOf) * (kind is JobKind.Completion ? fields.Prompts : 1), GoesOn = fields.GoesOn, Needs = fields.Needs };
             return true;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -94,6 +97,12 @@ internal sealed record RequestHead(string Model, bool Stream)
                 case "n":
                     fields.Choices = (int)Math.Min(Positive(reader) ?? 1, ChoicesMax);
                     break;
+                case "best_of":
+                    fields.BestOf = (int)Math.Min(Positive(reader) ?? 1, ChoicesMax);
+                    break;
+                case "prompt":
+                    fields.Prompts = Math.Max(1, PromptsAt(reader));
+                    break;
                 case Continuation.Field:
                     fields.GoesOn = true;
                     break;
@@ -110,7 +119,21 @@ internal sealed record RequestHead(string Model, bool Stream)
     }
 
     /// <summary>A whole number above 0; whatever else is there is the engine's to judge.</summary>
-    private static long? Positive(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.Number && reader.TryGetInt64(out var number) && number > 0 ? number : null;
+    private static long? Positive(Utf8JsonReader reader) => reader.TokenType is JsonTokenType.Number && RequestParameters.TryWhole(ref reader, out var number) && number > 0 ? number : null;
+
+    /// <summary>A completion's prompt may be several: texts, or lists of tokens. One list of tokens is one.</summary>
+    internal static long PromptsAt(Utf8JsonReader reader)
+    {
+        if (reader.TokenType is not JsonTokenType.StartArray) return 1;
+        var count = 0L;
+        while (reader.Read() && reader.TokenType is not JsonTokenType.EndArray)
+        {
+            if (reader.TokenType is JsonTokenType.Number) return 1;
+            count++;
+            reader.Skip();
+        }
+        return count;
+    }
 
     private struct Fields()
     {
@@ -135,6 +158,10 @@ internal sealed record RequestHead(string Model, bool Stream)
         public long? MaxCompletionTokens { get; set; }
 
         public int Choices { get; set; } = 1;
+
+        public int BestOf { get; set; } = 1;
+
+        public long Prompts { get; set; } = 1;
 
         /// <summary>
         /// Notes a parameter; <see langword="false"/> when it was there before. Of two, the hub might take one and

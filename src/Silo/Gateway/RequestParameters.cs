@@ -113,7 +113,7 @@ internal static class RequestParameters
     }
 
     /// <summary>JSON has one kind of number: 1.0 is whole, as OpenAI takes it.</summary>
-    private static bool TryWhole(ref Utf8JsonReader reader, out long number)
+    public static bool TryWhole(ref Utf8JsonReader reader, out long number)
     {
         if (reader.TryGetInt64(out number)) return true;
         var size = reader.GetDouble();

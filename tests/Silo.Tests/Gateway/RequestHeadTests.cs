@@ -12,6 +12,17 @@ public sealed class RequestHeadTests
     private const string NotJson = "We could not parse the JSON body of your request.";
 
     [Theory]
+    [InlineData(JobKind.Chat, """{"model":"m","messages":[{"role":"user","content":"a"}],"max_tokens":1e5,"n":2.0}""", 100_000, 2)]
+    [InlineData(JobKind.Chat, """{"model":"m","messages":[{"role":"user","content":"a"}],"max_completion_tokens":100.0}""", 100, 1)]
+    [InlineData(JobKind.Completion, """{"model":"m","prompt":["a","b","c"],"max_tokens":10,"max_completion_tokens":1,"n":2,"best_of":4}""", 10, 12)]
+    [InlineData(JobKind.Completion, """{"model":"m","prompt":[1,2,3],"max_tokens":10}""", 10, 1)]
+    public void A_bound_is_read_however_it_is_written_and_each_prompt_is_answered(JobKind kind, string body, long limit, long answers)
+    {
+        Assert.True(RequestHead.TryRead(Encoding.UTF8.GetBytes(body), kind, out var head, out _));
+        Assert.Equal((limit, answers), (head.MaxTokens, head.Answers));
+    }
+
+    [Theory]
     [InlineData(JobKind.Chat, """{"model":"llama","messages":[{"role":"user","content":"hi"}]}""", "llama", false)]
     [InlineData(JobKind.Chat, """{"stream":true,"messages":[{"role":"user","content":"hi"}],"model":"mistralai/Mistral-7B"}""", "mistralai/Mistral-7B", true)]
     [InlineData(JobKind.Chat, """ { "mod\u0065l" : "ll\u0061ma" , "messages" : [ { "content" : null , "content" : "h" , "role" : "user" } ] , "stream" : null } """, "llama", false)]

@@ -23,6 +23,8 @@ public sealed class RequestTokensTests
     [Theory]
     [InlineData("""{"model":"m","max_tokens":100}""", 100)]
     [InlineData("""{"model":"m","max_completion_tokens":100}""", 100)]
+    [InlineData("""{"model":"m","max_tokens":100.0}""", 100)]
+    [InlineData("""{"model":"m","max_tokens":1e5}""", 100_000)]
     [InlineData("""{"model":"m","max_tokens":100,"max_completion_tokens":7}""", 100)]
     [InlineData("""{"model":"m","max_tokens":null,"max_completion_tokens":7,"n":3}""", 21)]
     [InlineData("""{"model":"m","max_tokens":1000000000,"n":1024}""", Price.TokensMax)]
@@ -52,13 +54,15 @@ public sealed class RequestTokensTests
         // Text that only calls itself an image is text.
         var text = Read("""{"messages":[{"content":"data:image/png;base64,DATA"}]}""".Replace("DATA", Data, StringComparison.Ordinal));
         Assert.True(text.MaxPrompt(Options) > 50_000);
+        foreach (var elsewhere in new[] { """{"metadata":{"url":"data:image/png;base64,DATA"}}""", """{"messages":[{"content":"x","tool_calls":[{"url":"data:image/DATA"}]}]}""", """{"messages":[{"data":"DATA","content":[{"type":"text","image":{"url":"data:image/DATA"}}]}]}""" })
+            Assert.True(Read(elsewhere.Replace("DATA", Data, StringComparison.Ordinal)).MaxPrompt(Options) >= 50_000, elsewhere);
     }
 
     [Theory]
     [InlineData("max_tokens", "0")]
     [InlineData("max_tokens", "-1")]
     [InlineData("max_tokens", "1.5")]
-    [InlineData("max_tokens", "1e3")]
+    [InlineData("max_tokens", "1e-3")]
     [InlineData("max_tokens", "9223372036854775808")]
     [InlineData("max_tokens", "1000000001")]
     [InlineData("max_completion_tokens", "\"5\"")]
@@ -74,6 +78,26 @@ public sealed class RequestTokensTests
     }
 
     [Theory]
+    [InlineData("""{"type":"file","file":{"file_id":"file-1"}}""", "file_id")]
+    [InlineData("""{"type":"file","file":{"file_data":"https://example.com/a.pdf"}}""", "file_data")]
+    [InlineData("""{"type":"file","file":{"file_data":"http\u003a//example.com/a.pdf"}}""", "file_data")]
+    [InlineData("""{"type":"file","file":{"url":"https://example.com/a.pdf"}}""", "url")]
+    [InlineData("""{"type":"video_url","video_url":{"url":"https://example.com/a.mp4"}}""", "url")]
+    [InlineData("""{"type":"document_url","document_url":"https://example.com/a.pdf"}""", "document_url")]
+    public void What_a_request_only_names_cannot_be_priced(string part, string field)
+    {
+        Assert.False(RequestTokens.TryRead(Encoding.UTF8.GetBytes($$"""{"messages":[{"content":"a"},{"content":[{"type":"text","text":"http://a"},{{part}}]}]}"""), JobKind.Chat, out _, out var error));
+        Assert.Equal((400, $"messages[1].content[1].{field}", "unsupported_parameter"), (error.Status, error.Param, error.Code));
+    }
+
+    [Fact]
+    public void More_answers_than_can_be_held_for_are_refused()
+        => Assert.False(RequestTokens.TryRead(Encoding.UTF8.GetBytes($$"""{"prompt":[{{string.Join(',', Enumerable.Repeat("\"a\"", 513))}}],"n":2,"max_tokens":10}"""), JobKind.Completion, out _, out _));
+
+    [Theory]
+    [InlineData("tools", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"web_search\"}]")]
+    [InlineData("modalities", "[\"text\",\"audio\"]")]
+    [InlineData("audio", "{\"voice\":\"alloy\"}")]
     [InlineData("service_tier", "\"priority\"")]
     [InlineData("web_search_options", "{}")]
     [InlineData("plugins", "[{\"id\":\"web\"}]")]
@@ -89,6 +113,8 @@ public sealed class RequestTokensTests
 
     [Theory]
     [InlineData("""{"service_tier":"auto"}""")]
+    [InlineData("""{"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"audio":null}""")]
+    [InlineData("""{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}},{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}]}""")]
     [InlineData("""{"service_tier":null,"plugins":null}""")]
     [InlineData("""{"metadata":{"provider":"x","models":[]},"max_tokens":5}""")]
     public void What_costs_nothing_more_is_not(string body) => Read(body);
