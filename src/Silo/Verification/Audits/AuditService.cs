@@ -68,7 +68,7 @@ internal sealed partial class AuditService(
         answers.Forget(audit.JobId);
     }
 
-    /// <summary>Judges the answer, or a canary in its place; without a verdict, nobody can judge now.</summary>
+    /// <summary>Judges the answer, or a canary in its place; without a verdict, nobody can judge now, or the node has no free slot for a canary.</summary>
     private async Task<(string Kind, AuditVerdict? Verdict)> JudgeAsync(DrawnAudit audit, KeptAnswer? kept, CancellationToken cancellationToken)
     {
         if (await grains.GetGrain<INodeGrain>(audit.NodeId).GetView() is not { } worker) return ("audit", null);
@@ -83,7 +83,12 @@ internal sealed partial class AuditService(
         }
         // From nothing that the node can read: the beacon is public before the canary is sent.
         var fresh = AuditSeed.Fresh();
-        if (await canaries.AskAsync(worker, audit.Kind, audit.Model, audit.DeterminismClass, fresh.ToRandom(), cancellationToken) is not { } canary) return ("audit", verdict);
+        if (await canaries.AskAsync(worker, audit.Kind, audit.Model, audit.DeterminismClass, fresh.ToRandom(), cancellationToken) is not { } canary)
+        {
+            // A busy node would else be audited by its shortest answers alone, and its credits wait for evidence that does not come: the canary waits for a free slot, the answer has said all it can.
+            if (verdict is not null) answers.Forget(audit.JobId);
+            return ("audit", null);
+        }
         // One is enough: if nobody has time to judge it now, it waits as an answer does.
         answers.Keep(audit.JobId, canary);
         return ("canary", await auditor.AuditAsync(canary, worker, fresh, cancellationToken) ?? verdict);
