@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Data.Common;
 using Dapper;
 using Federation.Contracts.Accounts;
 using Federation.Silo.Storage;
@@ -48,6 +49,10 @@ internal sealed class AccountStore(HubDatabase database, TimeProvider time)
             (connection, transaction) => connection.ExecuteAsync("UPDATE accounts SET tier = @Tier WHERE id = @id", new { id, Tier = TierNames.Of(tier) }, transaction), cancellationToken);
         return changed > 0 ? await FindAsync(id, cancellationToken) : null;
     }
+
+    /// <summary>Has others who lock the account wait for the end of the transaction, on all silos: what is counted under it stays so until then.</summary>
+    public static Task LockAsync(SqlDialect dialect, DbConnection connection, DbTransaction transaction, string id)
+        => connection.ExecuteScalarAsync<string>($"SELECT id FROM accounts WHERE id = @id {dialect.ForUpdate}", new { id }, transaction);
 
     public Task<bool> AnyAsync(CancellationToken cancellationToken) => database.ReadAsync(
         async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM accounts") > 0, cancellationToken);

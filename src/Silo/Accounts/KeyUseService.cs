@@ -8,5 +8,5 @@ internal sealed class KeyUseService(ApiKeys keys, IOptions<ApiKeyOptions> option
     : PeriodicService(options.Value.UsePeriod, time, logger)
 {
     /// <inheritdoc/>
-    protected override Task LookAsync(CancellationToken cancellationToken) => keys.WriteUsesAsync(cancellationToken);
+    public override Task LookAsync(CancellationToken cancellationToken) => keys.WriteUsesAsync(cancellationToken);
 }

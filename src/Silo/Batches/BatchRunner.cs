@@ -8,6 +8,7 @@ using Federation.Silo.Jobs;
 using Federation.Silo.Providers;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Batches;
 
@@ -34,7 +35,6 @@ internal sealed partial class BatchRunner(
     private readonly string _owner = $"silo_{Guid.CreateVersion7():N}";
     private readonly ConcurrentDictionary<string, Run> _running = new(StringComparer.Ordinal);
     private long? _heldAt;
-    private long? _forgotAt;
 
     /// <summary>Batches under way on this silo.</summary>
     public int Running => _running.Count;
@@ -44,10 +44,7 @@ internal sealed partial class BatchRunner(
     public override async Task LookAsync(CancellationToken cancellationToken)
     {
         await HoldAsync(cancellationToken);
-        if (_forgotAt is not { } at || Time.GetElapsedTime(at) > TimeSpan.FromMinutes(1))
-        {
-            if (await store.ForgetAsync(cancellationToken) == 0) _forgotAt = Time.GetTimestamp();
-        }
+        await ForgetAsync(store.ForgetAsync, cancellationToken);
         var free = _options.MaxRunning - _running.Count;
         if (free <= 0 || drain.IsDraining) return;
         foreach (var batch in await store.ClaimAsync(_owner, free, cancellationToken)) Start(batch);
@@ -67,7 +64,7 @@ internal sealed partial class BatchRunner(
         if (_running.IsEmpty) return;
         var before = _running.ToImmutableArray();
         var renew = _heldAt is not { } heldAt || Time.GetElapsedTime(heldAt) >= _options.LeaseDuration / 3;
-        var held = (await store.HoldAsync(_owner, before.Select(run => run.Value.Batch), renew, cancellationToken)).ToDictionary(claim => claim.Id, StringComparer.Ordinal);
+        var held = await store.HoldAsync(_owner, before.Select(run => run.Value.Batch), renew, cancellationToken);
         if (renew) _heldAt = Time.GetTimestamp();
         foreach (var (id, run) in before)
         {
@@ -76,7 +73,7 @@ internal sealed partial class BatchRunner(
         }
     }
 
-    private bool IsLate(Batch batch) => Time.GetUtcNow().ToUnixTimeMilliseconds() >= batch.ExpiresAt;
+    private bool IsLate(Batch batch) => Ms(Time.GetUtcNow()) >= batch.ExpiresAt;
 
     private void Start(Batch batch)
     {

@@ -1,19 +1,17 @@
 using System.Collections.Immutable;
 using System.Data.Common;
-using System.Globalization;
 using System.Text.Json;
 using Dapper;
+using Federation.Silo.Accounts;
 using Federation.Silo.Files;
 using Federation.Silo.Gateway;
+using Federation.Silo.Jobs;
 using Federation.Silo.Storage;
 using Federation.Silo.Webhooks;
 using Microsoft.Extensions.Options;
 using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Batches;
-
-/// <summary>What a batch's claim is now, as its silo asks again and again.</summary>
-internal sealed record BatchClaim(string Id, long Attempt, string State);
 
 /// <summary>Batches and the answers of their lines on disk. Every step is a compare-and-set on the claim's number, so that of all silos exactly one writes.</summary>
 internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookStore webhooks, IOptions<BatchOptions> options, TimeProvider time, ILogger<BatchStore> logger) : IAsyncDisposable
@@ -27,13 +25,14 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     private const int RoundMax = 20;
     private const int DeletedAtOnce = 1_000;
 
+    private readonly Claims _claims = new(database, "batches", time);
     private readonly GroupCommitter<BatchAnswer, bool> _answers = new((answers, cancellationToken) => WriteAsync(database, answers, cancellationToken), new GroupCommitLimits(AnswersAtOnce, AnswersWaiting), logger);
 
     /// <summary>Writes a batch down; null when its account has as many as it may.</summary>
     public Task<Batch?> CreateAsync(string accountId, string keyId, string kindWord, string inputFileId, string? metadata, CancellationToken cancellationToken) => database.WriteAsync<Batch?>(
         async (connection, transaction) =>
         {
-            await LockAccountAsync(connection, transaction, accountId);
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
             var unfinished = await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM batches WHERE account_id = @accountId AND finished_at IS NULL", new { accountId }, transaction);
             if (unfinished >= options.Value.MaxUnfinishedPerAccount) return null;
             var now = time.GetUtcNow();
@@ -94,27 +93,9 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
         return claimed.ToImmutable();
     }
 
-    /// <summary>Says that this process still works on these batches; those it really has.</summary>
-    /// <param name="owner">The process.</param>
-    /// <param name="running">What it works on. A claim that it has and does not work on, for it was lost on the way or came to nothing, is left to its lease.</param>
-    /// <param name="renew">Whether their leases begin anew.</param>
-    /// <param name="cancellationToken">Ends the wait for the database.</param>
-    public async Task<ImmutableArray<BatchClaim>> HoldAsync(string owner, IEnumerable<Batch> running, bool renew, CancellationToken cancellationToken)
-    {
-        if (renew)
-        {
-            var until = Ms(time.GetUtcNow() + options.Value.LeaseDuration);
-            var claims = database.Dialect.Set(running.Select(batch => string.Create(CultureInfo.InvariantCulture, $"{batch.Id}/{batch.Attempt}")));
-            await database.WriteAsync(
-                (connection, transaction) => connection.ExecuteAsync(
-                    $"UPDATE batches SET lease_until = @until WHERE owner = @owner AND finished_at IS NULL AND {database.Dialect.In("(id || '/' || attempt)", "claims")}", new { owner, until, claims }, transaction),
-                cancellationToken);
-        }
-        return await database.ReadAsync(
-            async connection => (await connection.QueryAsync<(string Id, long Attempt, string State)>("SELECT id, attempt, state FROM batches WHERE owner = @owner AND finished_at IS NULL", new { owner }))
-                .Select(row => new BatchClaim(row.Id, row.Attempt, row.State)).ToImmutableArray(),
-            cancellationToken);
-    }
+    /// <inheritdoc cref="Claims.HoldAsync"/>
+    public Task<ImmutableDictionary<string, Claim>> HoldAsync(string owner, IEnumerable<Batch> running, bool renew, CancellationToken cancellationToken)
+        => _claims.HoldAsync(owner, running.Select(batch => (batch.Id, batch.Attempt)), renew ? options.Value.LeaseDuration : null, cancellationToken);
 
     /// <summary>Gives a batch back, for another silo or the next start.</summary>
     public Task ReleaseAsync(Batch batch) => database.WriteAsync(
@@ -244,7 +225,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
         async (connection, transaction) =>
         {
             // Silos take turns at an account, so that the bound of what it runs at once holds over all of them.
-            await LockAccountAsync(connection, transaction, accountId);
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
             var now = time.GetUtcNow();
             var running = await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM batches WHERE account_id = @accountId AND finished_at IS NULL AND lease_until >= @now", new { accountId, now = Ms(now) }, transaction);
             if (running >= options.Value.MaxRunningPerAccount) return null;
@@ -266,9 +247,6 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             return await connection.ExecuteAsync($"UPDATE batches SET {change}", parameters, transaction) == 1;
         },
         cancellationToken);
-
-    private Task<string?> LockAccountAsync(DbConnection connection, DbTransaction transaction, string accountId)
-        => connection.ExecuteScalarAsync<string>($"SELECT id FROM accounts WHERE id = @accountId {database.Dialect.ForUpdate}", new { accountId }, transaction);
 
     private static Task<Batch?> FindAsync(DbConnection connection, DbTransaction transaction, string id)
         => connection.QuerySingleOrDefaultAsync<Batch?>($"SELECT {Batch.Columns} FROM batches WHERE id = @id", new { id }, transaction);

@@ -7,5 +7,5 @@ namespace Federation.Silo.Files;
 internal sealed class FileSweep(FileStore files, IOptions<ClientFileOptions> options, TimeProvider time, ILogger<FileSweep> logger) : PeriodicService(options.Value.SweepPeriod, time, logger)
 {
     /// <inheritdoc/>
-    protected override Task LookAsync(CancellationToken cancellationToken) => files.SweepAsync(cancellationToken);
+    public override Task LookAsync(CancellationToken cancellationToken) => files.SweepAsync(cancellationToken);
 }

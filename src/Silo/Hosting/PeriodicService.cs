@@ -1,16 +1,8 @@
-using Federation.Silo.Storage;
-
 namespace Federation.Silo.Hosting;
 
-/// <summary>Does one thing again and again, the first time at once. A round that fails is told and made up for by the next.</summary>
-internal abstract partial class PeriodicService(TimeSpan period, TimeProvider time, ILogger logger) : BackgroundService
+/// <summary>Looks again and again, from the beginning of one look to that of the next a period.</summary>
+internal abstract class PeriodicService(TimeSpan period, TimeProvider time, ILogger logger) : LookingService(time, logger)
 {
-    /// <summary>The clock.</summary>
-    protected TimeProvider Time { get; } = time;
-
-    /// <summary>One round.</summary>
-    protected abstract Task LookAsync(CancellationToken cancellationToken);
-
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -28,26 +20,4 @@ internal abstract partial class PeriodicService(TimeSpan period, TimeProvider ti
             // The hub stops; the next start goes on.
         }
     }
-
-    private async Task TryLookAsync(CancellationToken stoppingToken)
-    {
-        try
-        {
-            await LookAsync(stoppingToken);
-        }
-        catch (StorageException exception) when (exception.IsTransient)
-        {
-            LogAway(GetType().Name, exception);
-        }
-        catch (Exception exception) when (exception is not OperationCanceledException)
-        {
-            LogFailed(GetType().Name, exception);
-        }
-    }
-
-    [LoggerMessage(3270, LogLevel.Warning, "{Service}: the database is away; tried again at the next look")]
-    private partial void LogAway(string service, Exception exception);
-
-    [LoggerMessage(3271, LogLevel.Error, "{Service}: a look failed; tried again at the next")]
-    private partial void LogFailed(string service, Exception exception);
 }

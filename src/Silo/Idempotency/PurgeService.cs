@@ -8,5 +8,5 @@ internal sealed class PurgeService(GivenAnswers answers, IOptions<IdempotencyOpt
     : PeriodicService(options.Value.PurgePeriod, time, logger)
 {
     /// <inheritdoc/>
-    protected override Task LookAsync(CancellationToken cancellationToken) => answers.PurgeAsync(cancellationToken);
+    public override Task LookAsync(CancellationToken cancellationToken) => answers.PurgeAsync(cancellationToken);
 }

@@ -25,7 +25,6 @@ internal sealed partial class AsyncJobRunner(
     private readonly string _owner = $"silo_{Guid.CreateVersion7():N}";
     private readonly ConcurrentDictionary<string, Run> _running = new(StringComparer.Ordinal);
     private long? _heldAt;
-    private long? _forgotAt;
 
     /// <summary>Jobs under way on this silo.</summary>
     public int Running => _running.Count;
@@ -39,7 +38,7 @@ internal sealed partial class AsyncJobRunner(
             Stop(id);
             signals.Tell(id);
         }
-        await ForgetAsync(cancellationToken);
+        await ForgetAsync(store.ForgetAsync, cancellationToken);
         var free = _options.MaxRunning - _running.Count;
         if (free <= 0 || drain.IsDraining) return;
         foreach (var job in await store.ClaimAsync(_owner, free, cancellationToken)) Start(job);
@@ -70,14 +69,8 @@ internal sealed partial class AsyncJobRunner(
         if (renew) _heldAt = Time.GetTimestamp();
         foreach (var (id, run) in before)
         {
-            if (!held.Contains((id, run.Attempt))) await run.Gone.CancelAsync();
+            if (held.GetValueOrDefault(id)?.Attempt != run.Attempt) await run.Gone.CancelAsync();
         }
-    }
-
-    private async Task ForgetAsync(CancellationToken cancellationToken)
-    {
-        if (_forgotAt is { } at && Time.GetElapsedTime(at) < TimeSpan.FromMinutes(1)) return;
-        if (await store.ForgetAsync(cancellationToken) == 0) _forgotAt = Time.GetTimestamp();
     }
 
     private void Start(AsyncJob job)
@@ -187,21 +180,4 @@ internal sealed partial class AsyncJobRunner(
 
     [LoggerMessage(4404, LogLevel.Warning, "Asynchronous job {JobId}: the answer of attempt {Attempt} could not be written down; it will be run anew")]
     private partial void LogUnrecorded(string jobId, long attempt, Exception exception);
-}
-
-/// <summary>How long work waits for its next attempt.</summary>
-internal static class Backoff
-{
-    /// <summary>Twice as long after each attempt, between what it was told to wait and the longest wait.</summary>
-    /// <param name="attempt">The one that came to nothing, from 1.</param>
-    /// <param name="first">After the first.</param>
-    /// <param name="most">The longest; what it was told may be longer.</param>
-    /// <param name="told">What it was told to wait at least.</param>
-    public static TimeSpan Wait(long attempt, TimeSpan first, TimeSpan most, TimeSpan? told)
-    {
-        // 2^20 of anything is beyond every longest wait.
-        var doubled = first.TotalSeconds * Math.Pow(2, Math.Clamp(attempt - 1, 0, 20));
-        var wait = TimeSpan.FromSeconds(Math.Min(doubled, most.TotalSeconds));
-        return told > wait ? told.Value : wait;
-    }
 }

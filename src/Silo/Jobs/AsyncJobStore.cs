@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Data.Common;
 using System.Globalization;
 using Dapper;
+using Federation.Silo.Accounts;
 using Federation.Silo.Storage;
 using Federation.Silo.Webhooks;
 using Microsoft.Extensions.Options;
@@ -21,16 +22,16 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
 
     private const int RoundMax = 100;
 
+    private readonly Claims _claims = new(database, "async_jobs", time);
+
     /// <summary>Whose job was claimed last here; empty at first.</summary>
     private string _servedLast = string.Empty;
-
-    private string Lock => database.Dialect.ForUpdate;
 
     /// <summary>Writes a job down; null when its account has as many as it may.</summary>
     public Task<AsyncJob?> CreateAsync(NewAsyncJob wanted, CancellationToken cancellationToken) => database.WriteAsync<AsyncJob?>(
         async (connection, transaction) =>
         {
-            await LockAccountAsync(connection, transaction, wanted.AccountId);
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, wanted.AccountId);
             var waiting = await connection.ExecuteScalarAsync<long>(
                 "SELECT (SELECT count(*) FROM async_jobs WHERE state = 'queued' AND account_id = @AccountId) + (SELECT count(*) FROM async_jobs WHERE state = 'running' AND account_id = @AccountId)", new { wanted.AccountId }, transaction);
             if (waiting >= options.Value.MaxWaitingPerAccount) return null;
@@ -130,25 +131,9 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         return claimed.ToImmutable();
     }
 
-    /// <summary>Says that this process still runs these attempts; those it really has: one that is not among them was taken from it.</summary>
-    /// <param name="owner">The process.</param>
-    /// <param name="running">What it runs. An attempt that it has and does not run, for its claim was lost on the way or its end could not be written down, is left to its lease.</param>
-    /// <param name="renew">Whether their leases begin anew.</param>
-    /// <param name="cancellationToken">Ends the wait for the database.</param>
-    public async Task<ImmutableHashSet<(string Id, long Attempt)>> HoldAsync(string owner, IEnumerable<(string Id, long Attempt)> running, bool renew, CancellationToken cancellationToken)
-    {
-        if (renew)
-        {
-            var until = Ms(time.GetUtcNow() + options.Value.LeaseDuration);
-            var attempts = database.Dialect.Set(running.Select(run => string.Create(CultureInfo.InvariantCulture, $"{run.Id}/{run.Attempt}")));
-            await database.WriteAsync(
-                (connection, transaction) => connection.ExecuteAsync(
-                    $"UPDATE async_jobs SET lease_until = @until WHERE owner = @owner AND state = 'running' AND {database.Dialect.In("(id || '/' || attempt)", "attempts")}", new { owner, until, attempts }, transaction),
-                cancellationToken);
-        }
-        return await database.ReadAsync(
-            async connection => (await connection.QueryAsync<(string Id, long Attempt)>("SELECT id, attempt FROM async_jobs WHERE owner = @owner AND state = 'running'", new { owner })).ToImmutableHashSet(), cancellationToken);
-    }
+    /// <inheritdoc cref="Claims.HoldAsync"/>
+    public Task<ImmutableDictionary<string, Claim>> HoldAsync(string owner, IEnumerable<(string Id, long Attempt)> running, bool renew, CancellationToken cancellationToken)
+        => _claims.HoldAsync(owner, running, renew ? options.Value.LeaseDuration : null, cancellationToken);
 
     /// <summary>Ends a job with what one attempt came to; false when that attempt had it no longer: then nothing is changed.</summary>
     public Task<bool> EndAsync(string id, long attempt, AsyncJobEnd end, CancellationToken cancellationToken) => database.WriteAsync(
@@ -239,7 +224,7 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         async (connection, transaction) =>
         {
             // Silos take turns at an account, so that the bound of what it runs at once holds over all of them.
-            await LockAccountAsync(connection, transaction, accountId);
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
             var running = await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM async_jobs WHERE state = 'running' AND account_id = @accountId", new { accountId }, transaction);
             if (running >= options.Value.MaxRunningPerAccount) return null;
             var now = time.GetUtcNow();
@@ -277,9 +262,6 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         var job = await connection.QuerySingleAsync<AsyncJob>($"SELECT {AsyncJob.Columns} FROM async_jobs WHERE id = @id", new { id }, transaction);
         await webhooks.TellAsync(connection, transaction, job.AccountId, $"job.{state}", job.WebhookId, AsyncJobJson.Of(job));
     }
-
-    private Task<string?> LockAccountAsync(DbConnection connection, DbTransaction transaction, string accountId)
-        => connection.ExecuteScalarAsync<string>($"SELECT id FROM accounts WHERE id = @accountId {Lock}", new { accountId }, transaction);
 
     /// <summary>Writes an event, unless there are as many as are kept; a job's last one always.</summary>
     private async Task TellAsync(DbConnection connection, DbTransaction transaction, string jobId, string type, string? detail)

@@ -12,7 +12,7 @@ internal sealed class MaturityService(EarningStore earnings, IGrainFactory grain
     : PeriodicService(options.Value.LookPeriod, time, logger)
 {
     /// <inheritdoc/>
-    protected override async Task LookAsync(CancellationToken cancellationToken)
+    public override async Task LookAsync(CancellationToken cancellationToken)
     {
         foreach (var node in await earnings.ListNodesToSettleAsync(Time.GetUtcNow(), options.Value.NodesPerLook, cancellationToken))
         {

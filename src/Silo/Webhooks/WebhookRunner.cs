@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Federation.Silo.Hosting;
-using Federation.Silo.Jobs;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 
@@ -17,14 +16,10 @@ internal sealed partial class WebhookRunner(WebhookStore store, WebhookSender se
     private readonly string _owner = $"silo_{Guid.CreateVersion7():N}";
     private readonly ConcurrentDictionary<string, Task> _sending = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _stopping = new();
-    private long? _forgotAt;
 
     public override async Task LookAsync(CancellationToken cancellationToken)
     {
-        if (_forgotAt is not { } at || Time.GetElapsedTime(at) > TimeSpan.FromMinutes(1))
-        {
-            if (await store.ForgetAsync(cancellationToken) == 0) _forgotAt = Time.GetTimestamp();
-        }
+        await ForgetAsync(store.ForgetAsync, cancellationToken);
         var free = _options.MaxSending - _sending.Count;
         if (free <= 0) return;
         foreach (var (delivery, webhook) in await store.ClaimAsync(_owner, free, cancellationToken))

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Data.Common;
 using System.Text.Json;
 using Dapper;
+using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
@@ -25,7 +26,7 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
     public Task<(Webhook? Webhook, bool IsNew)> EnsureAsync(string accountId, string url, CancellationToken cancellationToken) => database.WriteAsync(
         async (connection, transaction) =>
         {
-            await LockAccountAsync(connection, transaction, accountId);
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
             var known = await connection.QueryFirstOrDefaultAsync<Webhook?>(
                 $"SELECT {Webhook.Columns} FROM webhooks WHERE account_id = @accountId AND deleted_at IS NULL AND url = @url ORDER BY id LIMIT 1", new { accountId, url }, transaction);
             return known is not null ? (known, false) : (await CreateAsync(connection, transaction, accountId, url, string.Empty), true);
@@ -175,7 +176,7 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
 
     private async Task<Webhook?> CreateAsync(DbConnection connection, DbTransaction transaction, string accountId, string url, string events)
     {
-        await LockAccountAsync(connection, transaction, accountId);
+        await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
         if (await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM webhooks WHERE account_id = @accountId AND deleted_at IS NULL", new { accountId }, transaction) >= options.Value.MaxEndpointsPerAccount) return null;
         var webhook = new Webhook { Id = $"wh_{Guid.CreateVersion7():N}", AccountId = accountId, Url = url, EventWords = events, SecretVersion = 1, CreatedAt = Ms(time.GetUtcNow()) };
         await connection.ExecuteAsync(
@@ -192,9 +193,6 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
         """,
         new { id = $"whd_{Guid.CreateVersion7():N}", webhookId, eventId, type, body, now = Ms(now), giveUp = Ms(now + options.Value.GiveUpAfter) },
         transaction);
-
-    private Task<string?> LockAccountAsync(DbConnection connection, DbTransaction transaction, string accountId)
-        => connection.ExecuteScalarAsync<string>($"SELECT id FROM accounts WHERE id = @accountId {database.Dialect.ForUpdate}", new { accountId }, transaction);
 
     private static byte[] Body(string eventId, string type, DateTimeOffset at, object data)
         => JsonSerializer.SerializeToUtf8Bytes(new { id = eventId, @object = "event", type, created_at = at.ToUnixTimeSeconds(), data }, Answers.Options);

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Hosting;
 using Federation.Silo.Jobs;
 
 namespace Federation.Silo.Tests.Jobs;

@@ -39,7 +39,7 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
     }
 
     /// <inheritdoc/>
-    protected override async Task LookAsync(CancellationToken cancellationToken)
+    public override async Task LookAsync(CancellationToken cancellationToken)
     {
         // What was admitted since the last look is fresh, and most of it will be over by the next.
         foreach (var account in _running.Values.Where(reservation => reservation.IsDue()).GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal))

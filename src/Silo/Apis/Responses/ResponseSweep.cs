@@ -7,5 +7,5 @@ namespace Federation.Silo.Apis.Responses;
 internal sealed class ResponseSweep(ResponseStore store, IOptions<ResponsesOptions> options, TimeProvider time, ILogger<ResponseSweep> logger) : PeriodicService(options.Value.SweepPeriod, time, logger)
 {
     /// <inheritdoc/>
-    protected override Task LookAsync(CancellationToken cancellationToken) => store.SweepAsync(cancellationToken);
+    public override Task LookAsync(CancellationToken cancellationToken) => store.SweepAsync(cancellationToken);
 }

@@ -18,7 +18,7 @@ internal sealed partial class AuditService(
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => options.Value.Enabled ? base.ExecuteAsync(stoppingToken) : Task.CompletedTask;
 
     /// <summary>Everything that is drawn and can be done here now, then the nodes whose quarantine only canaries can end.</summary>
-    protected override async Task LookAsync(CancellationToken cancellationToken)
+    public override async Task LookAsync(CancellationToken cancellationToken)
     {
         var drawn = await queue.ListDrawnAsync(options.Value.BatchSize, cancellationToken);
         await ForEachAsync(drawn, audit => audit.ReceiptId, CarryOutAsync, cancellationToken);

@@ -8,5 +8,5 @@ internal sealed class EpochService(EpochClosing closing, IOptions<EpochOptions> 
     : PeriodicService(options.Value.LookPeriod, time, logger)
 {
     /// <inheritdoc/>
-    protected override Task LookAsync(CancellationToken cancellationToken) => closing.LookAsync(cancellationToken);
+    public override Task LookAsync(CancellationToken cancellationToken) => closing.LookAsync(cancellationToken);
 }
