@@ -16,6 +16,7 @@ using Federation.Silo.Nodes;
 using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
 using Federation.Silo.Verification.Audits;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Gateway;
 
@@ -137,7 +138,7 @@ internal sealed partial class InferenceRun(
     }
 
     /// <summary>No node is left to ask: the client hears why, in a stream that has begun as its last event.</summary>
-    private ValueTask GiveUpAsync(OpenAiError error) => ClientGone.IsCancellationRequested ? ValueTask.CompletedTask : _begun ? sink.BreakOffAsync(OpenAiError.Interrupted()) : sink.RefuseAsync(error);
+    private ValueTask GiveUpAsync(OpenAiError error) => ClientGone.IsCancellationRequested ? ValueTask.CompletedTask : _begun ? sink.BreakOffAsync(OpenAiError.Interrupted("node")) : sink.RefuseAsync(error);
 
     // -------------------------------------------------------------------------------------------------------- 1. queue
 
@@ -472,7 +473,7 @@ internal sealed partial class InferenceRun(
             _brokeAt = time.GetTimestamp();
             return AttemptEnd.Elsewhere(end, why);
         }
-        await sink.BreakOffAsync(OpenAiError.Interrupted());
+        await sink.BreakOffAsync(OpenAiError.Interrupted("node"));
         return AttemptEnd.Over(end) with { Why = why };
     }
 
@@ -522,10 +523,10 @@ internal sealed partial class InferenceRun(
             answer.Meter.CompletionTokens,
             [.. SHA256.HashData(_part.Body.Span)],
             answer.Meter.Hash(),
-            _queuedAt.ToUnixTimeMilliseconds(),
-            answer.DispatchedAt.ToUnixTimeMilliseconds(),
-            firstAt.ToUnixTimeMilliseconds(),
-            answer.LastAt.ToUnixTimeMilliseconds(),
+            Ms(_queuedAt),
+            Ms(answer.DispatchedAt),
+            Ms(firstAt),
+            Ms(answer.LastAt),
             DeterminismClass.ForKind(answer.Member.Model.DeterminismClass, request.Kind))
         {
             LogprobCommitment = answer.LogprobCommitment,

@@ -48,8 +48,9 @@ internal sealed record OpenAiError(int Status, string Type, string? Code, string
         RetryAfterSeconds = 30,
     };
 
-    /// <summary>The last event of a stream that its node broke off and no other could go on with.</summary>
-    public static OpenAiError Interrupted() => new(502, "server_error", "stream_interrupted", "The node that was answering is gone. What came so far is all there is.");
+    /// <summary>The last event of a stream that broke off and that nobody else could go on with.</summary>
+    /// <param name="who">Answered: a node or a provider.</param>
+    public static OpenAiError Interrupted(string who) => new(502, "server_error", "stream_interrupted", $"The {who} that was answering broke off. What came so far is all there is, and all that is paid.");
 
     /// <summary>Everything unforeseen: no word of the cause leaves the hub.</summary>
     public static OpenAiError Internal() => new(500, "server_error", "internal_error", "The hub failed to handle the request.");

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
+using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Jobs;
@@ -200,7 +201,7 @@ internal sealed record AsyncJobEventJson(long Seq, string JobId, string Type, Da
 {
     public string Object { get; } = "job.event";
 
-    public static AsyncJobEventJson Of(string jobId, AsyncJobEvent item) => new(item.Seq, jobId, $"job.{item.Type}", DateTimeOffset.FromUnixTimeMilliseconds(item.At), item.Detail);
+    public static AsyncJobEventJson Of(string jobId, AsyncJobEvent item) => new(item.Seq, jobId, $"job.{item.Type}", UnixTime.At(item.At), item.Detail);
 
     /// <summary>One line.</summary>
     public string ToText() => JsonSerializer.Serialize(this, Answers.Options);

@@ -6,6 +6,7 @@ using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Gateway;
 using Federation.Silo.Pricing;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Providers;
 
@@ -252,7 +253,7 @@ internal sealed partial class CloudRun(
         if (!_begun) return why;
         LogBroken(request.JobId, answer.Route.Provider.Name, why);
         await SettleAsync(answer, JobStatus.Failed);
-        await sink.BreakOffAsync(new OpenAiError(502, "server_error", "stream_interrupted", "The provider that was answering broke off. What came so far is all there is, and all that is paid."));
+        await sink.BreakOffAsync(OpenAiError.Interrupted("provider"));
         return null;
     }
 
@@ -297,10 +298,10 @@ internal sealed partial class CloudRun(
             completionTokens,
             [],
             [],
-            _queuedAt.ToUnixTimeMilliseconds(),
-            answer.DispatchedAt.ToUnixTimeMilliseconds(),
-            firstAt.ToUnixTimeMilliseconds(),
-            answer.LastAt.ToUnixTimeMilliseconds(),
+            Ms(_queuedAt),
+            Ms(answer.DispatchedAt),
+            Ms(firstAt),
+            Ms(answer.LastAt),
             string.Empty)
         {
             RequestBytes = request.Body.Length,

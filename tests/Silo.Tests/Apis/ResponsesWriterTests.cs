@@ -81,7 +81,7 @@ public sealed class ResponsesWriterTests
         var writer = Writer(output);
         writer.Begin(Scenes.Head);
         writer.Take(new ChatPiece { Text = "4" });
-        writer.BreakOff(OpenAiError.Interrupted());
+        writer.BreakOff(OpenAiError.Interrupted("node"));
         writer.Take(new ChatPiece { Text = "2" });
         writer.End();
         var last = Scenes.Events(Encoding.UTF8.GetString(output.WrittenSpan))[^1];
