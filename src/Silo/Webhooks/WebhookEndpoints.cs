@@ -52,6 +52,8 @@ internal static class WebhookEndpoints
     private static async Task<IResult> TestAsync(HttpContext http, WebhookStore store, WebhookSender sender, TimeProvider time, string id)
     {
         if (await store.FindAsync(http.Caller().AccountId, id, http.RequestAborted) is not { } webhook) return Unknown(id);
+        if (await store.TryTestAsync(webhook, http.RequestAborted) is { } wait)
+            return Answers.Error(new OpenAiError(429, "requests", "rate_limit_exceeded", $"Rate limit reached for this account on tests of webhooks. Please try again in {RateLimits.Duration(wait)}.") { RetryAfterSeconds = (int)Math.Ceiling(wait.TotalSeconds) });
         var delivery = store.Test(webhook);
         var sentAt = time.GetTimestamp();
         var answer = await sender.SendAsync(webhook, delivery, http.RequestAborted);

@@ -22,6 +22,14 @@ internal sealed class WebhookOptions
     [Range(1, 1_000)]
     public int MaxSending { get; set; } = 16;
 
+    /// <summary>Of those, deliveries of one account: so many of its receivers may say nothing at once without delaying others. Default 4.</summary>
+    [Range(1, 1_000)]
+    public int MaxSendingPerAccount { get; set; } = 4;
+
+    /// <summary>From one test that an account asks for to the next, over all silos; sooner is answered 429. Default 2 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan TestPeriod { get; set; } = TimeSpan.FromSeconds(2);
+
     /// <summary>How long a receiver may take for its answer's headers, connecting included. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:02:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(10);

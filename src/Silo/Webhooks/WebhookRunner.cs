@@ -14,25 +14,21 @@ internal sealed partial class WebhookRunner(WebhookStore store, WebhookSender se
 
     private readonly WebhookOptions _options = options.Value;
     private readonly string _owner = $"silo_{Guid.CreateVersion7():N}";
-    private readonly ConcurrentDictionary<string, Task> _sending = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Sending> _sending = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _stopping = new();
+    private string _servedLast = string.Empty;
 
     public override async Task LookAsync(CancellationToken cancellationToken)
     {
         await ForgetAsync(store.ForgetAsync, cancellationToken);
-        var free = _options.MaxSending - _sending.Count;
-        if (free <= 0) return;
-        foreach (var (delivery, webhook) in await store.ClaimAsync(_owner, free, cancellationToken))
+        // One of each endpoint a round, until there is no place or nothing more to send; what has ended meanwhile wakes the next look.
+        for (var round = 0; round < _options.MaxSending && await SendNextAsync(cancellationToken); round++)
         {
-            // Noted before it can end.
-            var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _sending[delivery.Id] = SendAsync(webhook, delivery, begin.Task);
-            begin.SetResult();
         }
     }
 
     /// <summary>Completes when everything that was being sent has ended.</summary>
-    public Task WhenIdleAsync() => Task.WhenAll(_sending.Values);
+    public Task WhenIdleAsync() => Task.WhenAll(_sending.Values.Select(sending => sending.Task));
 
     public override void Dispose()
     {
@@ -44,6 +40,25 @@ internal sealed partial class WebhookRunner(WebhookStore store, WebhookSender se
     {
         await _stopping.CancelAsync();
         await WhenIdleAsync();
+    }
+
+    /// <returns>Whether there may be more.</returns>
+    private async Task<bool> SendNextAsync(CancellationToken cancellationToken)
+    {
+        var free = _options.MaxSending - _sending.Count;
+        if (free <= 0) return false;
+        var due = await store.DueAsync(cancellationToken);
+        var next = DeliveryTurns.Pick(due, _sending.Values.Select(sending => (sending.AccountId, sending.WebhookId)), _servedLast, _options.MaxSendingPerAccount, free);
+        if (next.IsEmpty) return false;
+        _servedLast = next[^1].AccountId;
+        foreach (var (delivery, webhook) in await store.ClaimAsync(_owner, next, cancellationToken))
+        {
+            // Noted before it can end.
+            var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _sending[delivery.Id] = new Sending(webhook.AccountId, webhook.Id, SendAsync(webhook, delivery, begin.Task));
+            begin.SetResult();
+        }
+        return true;
     }
 
     private async Task SendAsync(Webhook webhook, WebhookDelivery delivery, Task begun)
@@ -75,6 +90,8 @@ internal sealed partial class WebhookRunner(WebhookStore store, WebhookSender se
     }
 
     private TimeSpan WaitAfter(long attempts) => Backoff.Wait(attempts, _options.RetryDelay, _options.MaxRetryDelay, null) * (1 + (Spread * ((2 * random.NextDouble()) - 1)));
+
+    private sealed record Sending(string AccountId, string WebhookId, Task Task);
 
     [LoggerMessage(4440, LogLevel.Information, "Delivery {DeliveryId} to webhook {WebhookId} failed at attempt {Attempt}: {Why}")]
     private partial void LogFailed(string deliveryId, string webhookId, long attempt, string why);

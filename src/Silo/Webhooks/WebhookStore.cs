@@ -83,6 +83,20 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
         foreach (var endpoint in told) await InsertAsync(connection, transaction, endpoint.Id, eventId, type, body, now);
     }
 
+    /// <summary>Takes the account's turn to send a test; how long it has to wait, null where it has the turn.</summary>
+    public Task<TimeSpan?> TryTestAsync(Webhook webhook, CancellationToken cancellationToken) => database.WriteAsync<TimeSpan?>(
+        async (connection, transaction) =>
+        {
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, webhook.AccountId);
+            var now = time.GetUtcNow();
+            // Those that are deleted count: a new endpoint is no new turn.
+            var last = await connection.ExecuteScalarAsync<long?>("SELECT max(tested_at) FROM webhooks WHERE account_id = @AccountId", new { webhook.AccountId }, transaction);
+            if (At(last) + options.Value.TestPeriod is { } next && next > now) return next - now;
+            await connection.ExecuteAsync("UPDATE webhooks SET tested_at = @now WHERE id = @Id", new { webhook.Id, now = Ms(now) }, transaction);
+            return null;
+        },
+        cancellationToken);
+
     /// <summary>A delivery that only shows that the endpoint works.</summary>
     public WebhookDelivery Test(Webhook webhook)
     {
@@ -118,14 +132,27 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
         },
         cancellationToken);
 
-    /// <summary>Claims deliveries that are due; each with its endpoint.</summary>
-    public async Task<ImmutableArray<(WebhookDelivery Delivery, Webhook Webhook)>> ClaimAsync(string owner, int max, CancellationToken cancellationToken)
+    /// <summary>What can be sent now: of each endpoint the first.</summary>
+    public Task<ImmutableArray<DueDelivery>> DueAsync(CancellationToken cancellationToken) => database.ReadAsync(
+        // A step from endpoint to endpoint along the index, however much waits for each of them.
+        async connection => (await connection.QueryAsync<(string? Id, string WebhookId, string AccountId)>(
+            """
+            WITH RECURSIVE waiting (webhook_id) AS (
+              SELECT min(webhook_id) FROM webhook_deliveries WHERE state = 'waiting'
+              UNION ALL
+              SELECT (SELECT min(webhook_id) FROM webhook_deliveries WHERE state = 'waiting' AND webhook_id > waiting.webhook_id) FROM waiting WHERE waiting.webhook_id IS NOT NULL
+            )
+            SELECT (SELECT id FROM webhook_deliveries due
+                    WHERE state = 'waiting' AND due.webhook_id = webhooks.id AND next_at <= @now AND (lease_until IS NULL OR lease_until < @now) ORDER BY next_at LIMIT 1),
+                   webhooks.id, webhooks.account_id
+            FROM waiting JOIN webhooks ON webhooks.id = waiting.webhook_id
+            """,
+            new { now = Ms(time.GetUtcNow()) })).Where(row => row.Id is not null).Select(row => new DueDelivery(row.Id!, row.WebhookId, row.AccountId)).ToImmutableArray(),
+        cancellationToken);
+
+    /// <summary>Claims deliveries; those that were won, each with its endpoint.</summary>
+    public async Task<ImmutableArray<(WebhookDelivery Delivery, Webhook Webhook)>> ClaimAsync(string owner, ImmutableArray<DueDelivery> due, CancellationToken cancellationToken)
     {
-        var due = await database.ReadAsync(
-            async connection => (await connection.QueryAsync<string>(
-                "SELECT id FROM webhook_deliveries WHERE state = 'waiting' AND next_at <= @now AND (lease_until IS NULL OR lease_until < @now) ORDER BY next_at LIMIT @max",
-                new { now = Ms(time.GetUtcNow()), max = (long)max })).ToImmutableArray(),
-            cancellationToken);
         if (due.IsEmpty) return [];
         return await database.WriteAsync(
             async (connection, transaction) =>
@@ -133,7 +160,7 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
                 var now = time.GetUtcNow();
                 var claimed = ImmutableArray.CreateBuilder<(WebhookDelivery, Webhook)>();
                 // In one order everywhere, so that two silos never wait for each other.
-                foreach (var id in due.Order(StringComparer.Ordinal))
+                foreach (var id in due.Select(delivery => delivery.Id).Order(StringComparer.Ordinal))
                 {
                     var won = await connection.ExecuteAsync(
                         "UPDATE webhook_deliveries SET owner = @owner, lease_until = @until, attempts = attempts + 1 WHERE id = @id AND state = 'waiting' AND next_at <= @now AND (lease_until IS NULL OR lease_until < @now)",
@@ -165,12 +192,20 @@ internal sealed class WebhookStore(HubDatabase database, IOptions<WebhookOptions
         },
         CancellationToken.None);
 
-    /// <summary>Forgets deliveries that ended longer ago than they are kept; how many, a round at most.</summary>
+    /// <summary>Forgets deliveries that ended longer ago than they are kept, and then deleted endpoints; how many, a round at most.</summary>
     public Task<int> ForgetAsync(CancellationToken cancellationToken) => database.WriteAsync(
         async (connection, transaction) =>
         {
-            var old = await connection.QueryAsync<string>($"SELECT id FROM webhook_deliveries WHERE finished_at < @before LIMIT {RoundMax}", new { before = Ms(time.GetUtcNow() - options.Value.Retention) }, transaction);
-            return await connection.ExecuteAsync($"DELETE FROM webhook_deliveries WHERE {database.Dialect.In("id", "ids")}", new { ids = database.Dialect.Set(old) }, transaction);
+            var before = Ms(time.GetUtcNow() - options.Value.Retention);
+            var old = await connection.QueryAsync<string>($"SELECT id FROM webhook_deliveries WHERE finished_at < @before LIMIT {RoundMax}", new { before }, transaction);
+            var forgotten = await connection.ExecuteAsync($"DELETE FROM webhook_deliveries WHERE {database.Dialect.In("id", "ids")}", new { ids = database.Dialect.Set(old) }, transaction);
+            return forgotten + await connection.ExecuteAsync(
+                $"""
+                DELETE FROM webhooks WHERE id IN (
+                  SELECT id FROM webhooks WHERE deleted_at < @before AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE webhook_id = webhooks.id) LIMIT {RoundMax})
+                """,
+                new { before },
+                transaction);
         },
         cancellationToken);
 

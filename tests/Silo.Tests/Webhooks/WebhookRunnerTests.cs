@@ -132,11 +132,65 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
         var account = await AccountAsync();
         await NewAsync(store, account, "/x", [.. WebhookEvents.All]);
         for (var i = 0; i < 10; i++) await TellAsync(store, account, "job.completed");
-        await Task.WhenAll(one.LookAsync(CancellationToken.None), other.LookAsync(CancellationToken.None));
-        await one.WhenIdleAsync().WithinPatienceAsync();
-        await other.WhenIdleAsync().WithinPatienceAsync();
+        for (var look = 0; look < 10; look++)
+        {
+            await Task.WhenAll(one.LookAsync(CancellationToken.None), other.LookAsync(CancellationToken.None));
+            await one.WhenIdleAsync().WithinPatienceAsync();
+            await other.WhenIdleAsync().WithinPatienceAsync();
+        }
         Assert.Equal(10, _receiver.Got.Count);
         Assert.Equal(10, _receiver.Got.Select(got => got.Headers["x-federation-event-id"]).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task A_thousand_events_for_a_receiver_that_says_nothing_hold_up_neither_another_account_nor_another_endpoint()
+    {
+        var (store, runner) = Silo();
+        _receiver.SilentPath = "/silent";
+        var (many, few) = (await AccountAsync(), await AccountAsync());
+        await NewAsync(store, many, "/silent", ["job.completed"]);
+        await NewAsync(store, many, "/live", ["job.failed"]);
+        await NewAsync(store, few, "/other", ["job.completed"]);
+        for (var i = 0; i < 40; i++) await TellAsync(store, many, "job.completed");
+        await TellAsync(store, many, "job.failed");
+        await TellAsync(store, few, "job.completed");
+        await runner.LookAsync(CancellationToken.None);
+        await Eventually.TrueAsync(() => _receiver.Got.Any(got => got.Path == "/live") && _receiver.Got.Any(got => got.Path == "/other"), "the other two to be told");
+        await runner.LookAsync(CancellationToken.None);
+        Assert.InRange(_receiver.Got.Count(got => got.Path == "/silent"), 1, _options.MaxSendingPerAccount);
+        _clock.Advance(_options.Timeout);
+        await runner.WhenIdleAsync().WithinPatienceAsync();
+    }
+
+    [Fact]
+    public async Task An_account_tests_its_endpoints_one_after_the_other()
+    {
+        var (store, _) = Silo();
+        var (account, stranger) = (await AccountAsync(), await AccountAsync());
+        var (one, other, strange) = (await NewAsync(store, account, "/1", []), await NewAsync(store, account, "/2", []), await NewAsync(store, stranger, "/3", []));
+        Assert.Null(await store.TryTestAsync(one, CancellationToken.None));
+        Assert.Equal(_options.TestPeriod, await store.TryTestAsync(one, CancellationToken.None));
+        Assert.Equal(_options.TestPeriod, await store.TryTestAsync(other, CancellationToken.None));
+        Assert.Null(await store.TryTestAsync(strange, CancellationToken.None));
+        // A new endpoint is no new turn.
+        await store.DeleteAsync(account, one.Id, CancellationToken.None);
+        Assert.NotNull(await store.TryTestAsync(await NewAsync(store, account, "/4", []), CancellationToken.None));
+        _clock.Advance(_options.TestPeriod);
+        Assert.Null(await store.TryTestAsync(other, CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task A_deleted_endpoint_is_forgotten_after_its_deliveries()
+    {
+        var (store, _) = Silo();
+        var account = await AccountAsync();
+        var webhook = await NewAsync(store, account, "/x", [.. WebhookEvents.All]);
+        await TellAsync(store, account, "job.completed");
+        await store.DeleteAsync(account, webhook.Id, CancellationToken.None);
+        Assert.Equal(0, await store.ForgetAsync(CancellationToken.None));
+        _clock.Advance(_options.Retention + TimeSpan.FromSeconds(1));
+        Assert.Equal(2, await store.ForgetAsync(CancellationToken.None));
+        Assert.Equal(0, await store.ForgetAsync(CancellationToken.None));
     }
 
     [Theory]
@@ -257,6 +311,9 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
         /// <summary>It never answers.</summary>
         public bool Silent { get; set; }
 
+        /// <summary>There it never answers.</summary>
+        public string? SilentPath { get; set; }
+
         public string Url => _app.Urls.Single();
 
         public static Receiver Create() => new();
@@ -275,7 +332,7 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
             using var reader = new StreamReader(http.Request.Body);
             var body = await reader.ReadToEndAsync();
             Got.Enqueue(new Received(http.Request.Path, http.Request.Headers.ToDictionary(header => header.Key.ToLowerInvariant(), header => header.Value.ToString(), StringComparer.Ordinal), body));
-            if (Silent) await Task.Delay(Timeout.Infinite, http.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (Silent || http.Request.Path == SilentPath) await Task.Delay(Timeout.Infinite, http.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             http.Response.StatusCode = Endless ? 200 : Status;
             if (Location is not null) http.Response.Headers.Location = Location;
             while (Endless && !http.RequestAborted.IsCancellationRequested)
