@@ -52,6 +52,10 @@ internal sealed class BatchOptions
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan MaxRetryDelay { get; set; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>How long a batch may have lines that wait, for busy models or for limits, and no answer before it gives its place to another; after <see cref="MaxRetryDelay"/> it has its turn again. Default 1 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan StallAfter { get; set; } = TimeSpan.FromMinutes(1);
+
     /// <summary>How long a batch may take; what has no answer then has an error. Clients call it "24h". Default 24 h.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "30.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Window { get; set; } = TimeSpan.FromDays(1);

@@ -70,6 +70,7 @@ internal sealed partial class BatchRunner(
         {
             if (!held.TryGetValue(id, out var claim) || claim.Attempt != run.Batch.Attempt) await run.Lost.CancelAsync();
             else if (claim.State == BatchStates.Cancelling || IsLate(run.Batch)) await run.Over.CancelAsync();
+            else if (run.Waiting > 0 && Time.GetElapsedTime(run.AnsweredAt) >= _options.StallAfter) await run.Stalled.CancelAsync();
         }
     }
 
@@ -77,7 +78,7 @@ internal sealed partial class BatchRunner(
 
     private void Start(Batch batch)
     {
-        var run = new Run(batch);
+        var run = new Run(batch) { AnsweredAt = Time.GetTimestamp() };
         _running[batch.Id] = run;
         run.Task = RunAsync(run);
     }
@@ -124,6 +125,12 @@ internal sealed partial class BatchRunner(
         }
         if (batch.State == BatchStates.InProgress && !IsLate(batch)) await AskAsync(batch, run);
         run.Lost.Token.ThrowIfCancellationRequested();
+        if (run.Stalled.IsCancellationRequested && !run.Over.IsCancellationRequested)
+        {
+            LogStalled(batch.Id);
+            await store.ReleaseAsync(batch, _options.MaxRetryDelay);
+            return;
+        }
         await WriteFilesAsync(batch, run);
     }
 
@@ -181,7 +188,7 @@ internal sealed partial class BatchRunner(
         try
         {
             await Parallel.ForEachAsync(
-                LinesAsync(batch, either.Token).Where(line => !answered.Contains(line.Number)),
+                LinesAsync(batch, either.Token).TakeWhile(_ => !run.Stalled.IsCancellationRequested).Where(line => !answered.Contains(line.Number)),
                 new ParallelOptions { MaxDegreeOfParallelism = _options.Parallelism, CancellationToken = either.Token },
                 async (line, gone) => await AskAsync(batch, run, line, known, gone));
         }
@@ -195,7 +202,8 @@ internal sealed partial class BatchRunner(
     {
         var (request, problem) = BatchLine.Read(line.Bytes, line.Number, batch.Kind);
         if (request is null) throw new InvalidOperationException($"Line {line.Number} of batch {batch.Id} is not what it was when it was read first: {problem!.Message}");
-        var (answer, output) = await AnswerAsync(batch, request, line.Number, known, gone);
+        if (await AnswerAsync(batch, run, request, line.Number, known, gone) is not (var answer, var output)) return;
+        run.AnsweredAt = Time.GetTimestamp();
         var written = new BatchAnswer(batch.Id, batch.Attempt, line.Number, answer.Verdict is not AttemptVerdict.Answered, output);
         while (true)
         {
@@ -217,8 +225,8 @@ internal sealed partial class BatchRunner(
         }
     }
 
-    /// <summary>Asks until there is an answer that stands; with its line of the output.</summary>
-    private async Task<(BackgroundAnswer Answer, byte[] Output)> AnswerAsync(Batch batch, BatchLine request, long line, ImmutableHashSet<string> known, CancellationToken gone)
+    /// <summary>Asks until there is an answer that stands; with its line of the output. Null where the batch has stalled: then it is asked at its next turn.</summary>
+    private async Task<(BackgroundAnswer Answer, byte[] Output)?> AnswerAsync(Batch batch, Run run, BatchLine request, long line, ImmutableHashSet<string> known, CancellationToken gone)
     {
         if (RequestHead.TryRead(request.Body.Span, batch.Kind, out var head, out _) && head.Stream)
             return Refused(request, OpenAiError.BadRequest("A batch's answers come whole: leave 'stream' out.", "stream", "unsupported_parameter"));
@@ -236,12 +244,23 @@ internal sealed partial class BatchRunner(
                 case AttemptVerdict.Later when answer.Code == "insufficient_quota":
                     return (answer, output);
                 case AttemptVerdict.Later or AttemptVerdict.Failed:
-                    await Task.Delay(Backoff.Wait(attempt, _options.RetryDelay, _options.MaxRetryDelay, answer.RetryAfter), Time, gone);
+                    if (!await WaitAsync(run, Backoff.Wait(attempt, _options.RetryDelay, _options.MaxRetryDelay, answer.RetryAfter), gone)) return null;
                     break;
                 default:
                     throw new InvalidOperationException($"Verdict {answer.Verdict} is not handled.");
             }
         }
+    }
+
+    /// <returns>False where there is nothing to wait for at this turn: the batch has stalled.</returns>
+    private async Task<bool> WaitAsync(Run run, TimeSpan wait, CancellationToken gone)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(gone, run.Stalled.Token);
+        run.OnWaiting(1);
+        await Task.Delay(wait, Time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        run.OnWaiting(-1);
+        gone.ThrowIfCancellationRequested();
+        return !run.Stalled.IsCancellationRequested;
     }
 
     /// <summary>Asks once. Whatever goes wrong with one line is a failure of that line's, not of the batch's; but a database that is away is away for all of them.</summary>
@@ -323,7 +342,20 @@ internal sealed partial class BatchRunner(
 
     private sealed class Run(Batch batch)
     {
+        private long _answeredAt;
+        private int _waiting;
+
         public Batch Batch => batch;
+
+        /// <summary>When a line had its answer last, or the run began; a timestamp.</summary>
+        public long AnsweredAt
+        {
+            get => Volatile.Read(ref _answeredAt);
+            set => Volatile.Write(ref _answeredAt, value);
+        }
+
+        /// <summary>Lines that wait for their next attempt.</summary>
+        public int Waiting => Volatile.Read(ref _waiting);
 
         /// <summary>The batch is another's, or the hub stops: nothing more is written.</summary>
         public CancellationTokenSource Lost { get; } = new();
@@ -331,7 +363,12 @@ internal sealed partial class BatchRunner(
         /// <summary>The batch was cancelled, or its time is up: no more lines are asked, and the files are written.</summary>
         public CancellationTokenSource Over { get; } = new();
 
+        /// <summary>Its lines only wait: no more are asked, those that wait are left for its next turn, and those being asked are its last.</summary>
+        public CancellationTokenSource Stalled { get; } = new();
+
         public Task Task { get; set; } = Task.CompletedTask;
+
+        public void OnWaiting(int lines) => Interlocked.Add(ref _waiting, lines);
     }
 
     [LoggerMessage(4420, LogLevel.Information, "Batch {BatchId} has ended: {State}")]
@@ -345,6 +382,9 @@ internal sealed partial class BatchRunner(
 
     [LoggerMessage(4423, LogLevel.Error, "Batch {BatchId} cannot be worked on; tried again when its lease has ended")]
     private partial void LogFailed(string batchId, Exception exception);
+
+    [LoggerMessage(4425, LogLevel.Information, "Batch {BatchId} waits, and has no answer meanwhile: others have its place until its next turn")]
+    private partial void LogStalled(string batchId);
 
     [LoggerMessage(4424, LogLevel.Error, "Batch {BatchId}: an attempt at line {Line} failed")]
     private partial void LogLineFailed(string batchId, long line, Exception exception);

@@ -62,7 +62,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     /// <summary>Says that a batch shall not go on; nothing where it has ended, or is about to.</summary>
     public Task CancelAsync(string accountId, string id, CancellationToken cancellationToken) => database.WriteAsync(
         (connection, transaction) => connection.ExecuteAsync(
-            "UPDATE batches SET state = 'cancelling', cancelling_at = @now WHERE id = @id AND account_id = @accountId AND state IN ('validating', 'in_progress')", new { id, accountId, now = Ms(time.GetUtcNow()) }, transaction),
+            "UPDATE batches SET state = 'cancelling', cancelling_at = @now, not_before = NULL WHERE id = @id AND account_id = @accountId AND state IN ('validating', 'in_progress')", new { id, accountId, now = Ms(time.GetUtcNow()) }, transaction),
         cancellationToken);
 
     /// <summary>Claims batches that nobody has, the oldest of each account first; at most <paramref name="max"/>. Throws only where it has claimed nothing.</summary>
@@ -73,8 +73,9 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             async connection => (await connection.QueryAsync<(string Id, string AccountId)>(
                 """
                 SELECT id, account_id FROM
-                  (SELECT id, account_id, owner, lease_until, created_at, row_number() OVER (PARTITION BY account_id ORDER BY created_at, id) AS place FROM batches WHERE finished_at IS NULL) waiting
-                WHERE place <= @perAccount AND (owner IS NULL OR lease_until < @now) ORDER BY place, created_at LIMIT @max
+                  (SELECT id, account_id, owner, lease_until, COALESCE(not_before, created_at) AS since, row_number() OVER (PARTITION BY account_id ORDER BY COALESCE(not_before, created_at), id) AS place
+                   FROM batches WHERE finished_at IS NULL AND (not_before IS NULL OR not_before <= @now)) waiting
+                WHERE place <= @perAccount AND (owner IS NULL OR lease_until < @now) ORDER BY place, since LIMIT @max
                 """,
                 new { perAccount, now = Ms(time.GetUtcNow()), max = (long)max })).ToImmutableArray(),
             cancellationToken);
@@ -97,9 +98,16 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     public Task<ImmutableDictionary<string, Claim>> HoldAsync(string owner, IEnumerable<Batch> running, bool renew, CancellationToken cancellationToken)
         => _claims.HoldAsync(owner, running.Select(batch => (batch.Id, batch.Attempt)), renew ? options.Value.LeaseDuration : null, cancellationToken);
 
-    /// <summary>Gives a batch back, for another silo or the next start.</summary>
-    public Task ReleaseAsync(Batch batch) => database.WriteAsync(
-        (connection, transaction) => connection.ExecuteAsync("UPDATE batches SET owner = NULL, lease_until = NULL WHERE id = @Id AND attempt = @Attempt AND finished_at IS NULL", new { batch.Id, batch.Attempt }, transaction), CancellationToken.None);
+    /// <summary>Gives a batch back, for another silo or the next start: at once, or after a wait. One that is cancelled, or out of time, waits for nothing.</summary>
+    public Task ReleaseAsync(Batch batch, TimeSpan? wait = null) => database.WriteAsync(
+        (connection, transaction) => connection.ExecuteAsync(
+            """
+            UPDATE batches SET owner = NULL, lease_until = NULL, not_before = CASE WHEN state = 'cancelling' THEN NULL WHEN expires_at < @notBefore THEN expires_at ELSE @notBefore END
+            WHERE id = @Id AND attempt = @Attempt AND finished_at IS NULL
+            """,
+            new { batch.Id, batch.Attempt, notBefore = Ms(time.GetUtcNow() + wait) },
+            transaction),
+        CancellationToken.None);
 
     /// <summary>The lines are sound: the batch goes on. False when the claim is lost or the batch was cancelled.</summary>
     public Task<bool> BeginAsync(Batch batch, long total, IEnumerable<string> models, CancellationToken cancellationToken) => StepAsync(
@@ -230,7 +238,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             var running = await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM batches WHERE account_id = @accountId AND finished_at IS NULL AND lease_until >= @now", new { accountId, now = Ms(now) }, transaction);
             if (running >= options.Value.MaxRunningPerAccount) return null;
             var claimed = await connection.ExecuteAsync(
-                "UPDATE batches SET owner = @owner, attempt = attempt + 1, lease_until = @until WHERE id = @id AND finished_at IS NULL AND (owner IS NULL OR lease_until < @now)",
+                "UPDATE batches SET owner = @owner, attempt = attempt + 1, lease_until = @until WHERE id = @id AND finished_at IS NULL AND (not_before IS NULL OR not_before <= @now) AND (owner IS NULL OR lease_until < @now)",
                 new { id, owner, now = Ms(now), until = Ms(now + options.Value.LeaseDuration) },
                 transaction);
             return claimed == 1 ? await FindAsync(connection, transaction, id) : null;

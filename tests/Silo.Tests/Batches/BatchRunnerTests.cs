@@ -142,6 +142,46 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_batch_that_only_waits_gives_its_place_to_another_and_goes_on_at_its_next_turn()
+    {
+        (_options.MaxRunning, _options.Window) = (1, TimeSpan.FromDays(1));
+        var silo = Silo();
+        var isBusy = true;
+        silo.Answer = (body, _) => isBusy && body.Contains("seed", StringComparison.Ordinal) && Number(body) > 0 ? Error(OpenAiError.Busy("Busy.", TimeSpan.FromSeconds(5))) : Answer(body);
+        var (waits, comes) = (await SubmitAsync(silo, Lines(20)), await SubmitAsync(silo, Line("b", "llama")));
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                _clock.Advance(TimeSpan.FromSeconds(5));
+                await silo.Runner.LookAsync(CancellationToken.None);
+                return (await FindAsync(silo, comes)).State == BatchStates.Completed;
+            },
+            "the other batch to be worked on");
+        await silo.Runner.WhenIdleAsync().WithinPatienceAsync();
+        waits = await FindAsync(silo, waits);
+        Assert.Equal((BatchStates.InProgress, 1L), (waits.State, waits.Completed));
+        isBusy = false;
+        _clock.Advance(_options.MaxRetryDelay);
+        await silo.WorkAsync();
+        waits = await FindAsync(silo, waits);
+        Assert.Equal((BatchStates.Completed, 20L), (waits.State, waits.Completed));
+        Assert.Equal(20, (await OutputAsync(silo, waits.OutputFileId!)).Count);
+    }
+
+    [Fact]
+    public async Task A_batch_that_waits_for_its_next_turn_is_cancelled_at_once()
+    {
+        var silo = Silo();
+        var batch = await SubmitAsync(silo, Lines(2));
+        var claimed = Assert.Single(await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None));
+        await silo.Store.ReleaseAsync(claimed, TimeSpan.FromMinutes(1));
+        Assert.Empty(await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None));
+        await silo.Store.CancelAsync(batch.AccountId, batch.Id, CancellationToken.None);
+        await silo.WorkAsync();
+        Assert.Equal(BatchStates.Cancelled, (await FindAsync(silo, batch)).State);
+    }
+
+    [Fact]
     public async Task Answers_of_any_size_are_in_the_output_in_order()
     {
         var silo = Silo();
