@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using Dapper;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
@@ -9,6 +10,9 @@ namespace Federation.Silo.Gateway.Routing;
 /// <summary><c>GET /v1/requests/{id}</c>: where an answer came from, and why from there.</summary>
 internal static class RequestEndpoints
 {
+    // Its own, and as many as an answer may go over to other nodes.
+    private const int PartsMax = 101;
+
     public static void MapRequests(this IEndpointRouteBuilder app)
         => app.MapGet("/v1/requests/{id}", GetAsync).RequireScope(Scopes.Inference)
             .WithName("get_request").WithSummary("For a day, by its x-request-id: the nodes that were considered, why one was taken, why others failed, and what it cost. The caller's own; for the operator anybody's.")
@@ -30,15 +34,16 @@ internal static class RequestEndpoints
 
     private static IResult Unknown(string id) => Answers.Error(OpenAiError.NotFound($"There is no request '{id}' of yours that the hub remembers."));
 
-    private static Task<ImmutableArray<JobPart>> FindAsync(HubDatabase database, string id, CancellationToken cancellationToken) => database.ReadAsync(
+    /// <summary>What is on record of a request: its own part, and beside it, as "~2" and so on, what other nodes went on with.</summary>
+    internal static Task<ImmutableArray<JobPart>> FindAsync(HubDatabase database, string id, CancellationToken cancellationToken) => database.ReadAsync(
         async connection => (await connection.QueryAsync<JobPart>(
-            """
+            $"""
             SELECT id AS Id, account_id AS AccountId, kind AS Kind, model AS Model, COALESCE(node_id, '') AS NodeId, COALESCE(provider, '') AS Provider, attempt AS Attempt, prompt_tokens AS PromptTokens, completion_tokens AS CompletionTokens,
                    price AS Price, status AS Status, created_at AS CreatedAt, COALESCE(dispatched_at, created_at) AS DispatchedAt
-            FROM jobs WHERE id = @id OR (id > @rests AND id < @end) ORDER BY attempt LIMIT 100
+            FROM jobs WHERE {database.Dialect.In("id", "ids")} ORDER BY attempt
             """,
-            // What other nodes went on with stands beside it, "~2" and so on.
-            new { id, rests = $"{id}~", end = $"{id}~:" })).ToImmutableArray(),
+            // By their names, one by one: what lies between two texts is each database's own opinion.
+            new { ids = database.Dialect.Set([id, .. Enumerable.Range(2, PartsMax - 1).Select(part => string.Create(CultureInfo.InvariantCulture, $"{id}~{part}"))]) })).ToImmutableArray(),
         cancellationToken);
 
     /// <summary>What is on record of a request, or of what another node went on with.</summary>
