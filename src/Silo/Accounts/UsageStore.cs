@@ -10,7 +10,7 @@ namespace Federation.Silo.Accounts;
 
 /// <summary>What counts against limits, as the record has it.</summary>
 /// <param name="Used">Of the day and month.</param>
-/// <param name="RequestTimes">Of the last minute, the oldest first, at most <see cref="TierOptions.RequestsPerMinuteMax"/>.</param>
+/// <param name="RequestTimes">Of the last minute, without those that nobody waited for, the oldest first, at most <see cref="TierOptions.RequestsPerMinuteMax"/>.</param>
 internal sealed record UsageOnRecord(UsedSoFar Used, ImmutableArray<DateTimeOffset> RequestTimes);
 
 /// <summary>What accounts have used, from the record of jobs. A job counts on the day it was asked for.</summary>
@@ -76,7 +76,7 @@ internal sealed class UsageStore(HubDatabase database)
              """,
             parameters);
         var times = await connection.QueryAsync<long>(
-            $"SELECT created_at FROM jobs WHERE {whose} AND created_at > @minute ORDER BY created_at LIMIT {TierOptions.RequestsPerMinuteMax}", parameters);
+            $"SELECT created_at FROM jobs WHERE {whose} AND created_at > @minute AND is_background = 0 ORDER BY created_at LIMIT {TierOptions.RequestsPerMinuteMax}", parameters);
         return new UsageOnRecord(new UsedSoFar(sums.Tokens, sums.Cloud_tokens, sums.Spend, monthSpend), [.. times.Select(At)]);
     }
 

@@ -159,6 +159,7 @@ internal sealed class InferenceGate(
         {
             KeyLimits = call.Caller.Limits,
             Claim = repeatable?.Claim,
+            IsBackground = call.Origin is not CallOrigin.Client,
         };
         var (admission, reservation) = await reservations.AdmitAsync(call.Caller.AccountId, ask, sink.Gone);
         if (RateLimits.Of(admission) is { } levels) sink.Tell(levels);

@@ -533,6 +533,7 @@ internal sealed partial class InferenceRun(
             RequestBytes = _part.Body.Length,
             TextBytes = answer.Meter.TextBytes,
             CarriedTokens = _part.CarriedTokens,
+            IsBackground = request.Origin is not CallOrigin.Client,
         };
         if (request.Payment is { } payment)
         {

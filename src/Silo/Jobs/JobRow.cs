@@ -16,9 +16,9 @@ internal static class JobRow
     private static SqlStatement Insert(JobOutcome outcome, string ifThere) => new(
         $"""
         INSERT INTO jobs (id, account_id, key_id, kind, model, model_digest, node_id, attempt, prompt_tokens, completion_tokens,
-                          price, status, finish_reason, created_at, dispatched_at, first_output_at, finished_at, provider)
+                          price, status, finish_reason, created_at, dispatched_at, first_output_at, finished_at, provider, is_background)
         VALUES (@Id, @AccountId, @KeyId, @Kind, @Model, @ModelDigest, @NodeId, @Attempt, @PromptTokens, @CompletionTokens,
-                @Price, @Status, @FinishReason, @CreatedAt, @DispatchedAt, @FirstOutputAt, @FinishedAt, @Provider)
+                @Price, @Status, @FinishReason, @CreatedAt, @DispatchedAt, @FirstOutputAt, @FinishedAt, @Provider, @IsBackground)
         ON CONFLICT (id) {ifThere}
         """,
         new
@@ -41,6 +41,7 @@ internal static class JobRow
             FirstOutputAt = outcome.FirstMs,
             FinishedAt = outcome.LastMs,
             Provider = NullIfEmpty(outcome.Provider),
+            IsBackground = outcome.IsBackground ? 1L : 0L,
         });
 
     private static string WordOf(JobStatus status) => status switch

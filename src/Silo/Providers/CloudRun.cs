@@ -309,6 +309,7 @@ internal sealed partial class CloudRun(
             Price = charge.Amount.Value,
             HoldId = charge.HoldId,
             Provider = answer.Route.Provider.Name,
+            IsBackground = request.Origin is not CallOrigin.Client,
         };
         Settled = charge.HoldId.Length > 0 ? await settlements.KeepAsync(outcome) : settlements.SettleAsync(outcome);
     }

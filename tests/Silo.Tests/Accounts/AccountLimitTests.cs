@@ -45,7 +45,8 @@ public abstract class AccountLimitTests(TestDatabase database)
         await using (var before = await StartAsync(Limit))
         {
             id = (await before.Accounts.CreateAsync("someone", Tier.Pro, CancellationToken.None)).Id;
-            await RecordAsync(before, id, "key_1", now - TimeSpan.FromSeconds(1), 300);
+            await RecordAsync(before, id, "key_1", now - TimeSpan.FromSeconds(1), 200);
+            await RecordAsync(before, id, "key_1", now - TimeSpan.FromSeconds(1), 100, isBackground: true);
             await RecordAsync(before, id, "key_2", now - TimeSpan.FromMinutes(2), 200);
             await RecordAsync(before, id, "key_1", now - TimeSpan.FromDays(1), 999);
             await RecordAsync(before, "acct_other", "key_3", now, 999);
@@ -137,11 +138,12 @@ public abstract class AccountLimitTests(TestDatabase database)
         => new($"job_{Interlocked.Increment(ref _jobs)}", key, kind, model, 0, max) { KeyLimits = limits };
 
     /// <summary>Puts a finished job on record.</summary>
-    private static async Task RecordAsync(TestHub hub, string account, string key, DateTimeOffset at, long tokens, long price = 0)
+    private static async Task RecordAsync(TestHub hub, string account, string key, DateTimeOffset at, long tokens, long price = 0, bool isBackground = false)
     {
         var ms = at.ToUnixTimeMilliseconds();
         var outcome = new JobOutcome(
-            $"job_{Guid.NewGuid():N}", 1, account, key, JobKind.Chat, "llama", "", 0, "nd_1", JobStatus.Succeeded, "stop", tokens - 1, 1, [], ImmutableArray<byte>.Empty, ms, ms, ms, ms, "");
+            $"job_{Guid.NewGuid():N}", 1, account, key, JobKind.Chat, "llama", "", 0, "nd_1", JobStatus.Succeeded, "stop", tokens - 1, 1, [], ImmutableArray<byte>.Empty, ms, ms, ms, ms, "")
+        { IsBackground = isBackground };
         await hub.Ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow.Insert(outcome)] });
         if (price > 0)
             await hub.Database.WriteAsync((connection, transaction) => Dapper.SqlMapper.ExecuteAsync(connection, "UPDATE jobs SET price = @price WHERE id = @JobId", new { price, outcome.JobId }, transaction), CancellationToken.None);

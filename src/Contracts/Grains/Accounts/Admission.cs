@@ -23,6 +23,9 @@ public sealed record AdmissionRequest(
 
     /// <summary>A name of which one job at a time runs in this account, made from a client's <c>Idempotency-Key</c>; <see langword="null"/> for none.</summary>
     [Id(7)] public string? Claim { get; init; }
+
+    /// <summary>Nobody waits for it: it counts neither as a request of the minute nor among those that run at once. Its tokens and its price count as everybody's.</summary>
+    [Id(8)] public bool IsBackground { get; init; }
 }
 
 /// <summary>What one API key may at most, beside what its account may.</summary>

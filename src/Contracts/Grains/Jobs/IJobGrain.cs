@@ -74,6 +74,9 @@ public sealed record JobOutcome(
     /// <summary>The cloud provider that answered; empty where a node did.</summary>
     [Id(42)] public string Provider { get; init; } = string.Empty;
 
+    /// <summary>Nobody waited for it: an asynchronous job, or a line of a batch.</summary>
+    [Id(43)] public bool IsBackground { get; init; }
+
     /// <summary>
     /// Of the prompt's tokens, those that are the answer's own beginning, which another node gave under a job of its own: this one read them and is paid for that, the client is not asked to pay for them as a prompt.
     /// </summary>

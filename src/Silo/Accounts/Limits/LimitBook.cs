@@ -46,6 +46,7 @@ internal sealed class LimitBook(LimitOptions options)
     private readonly PeriodCount _tokens = new();
     private readonly PeriodCount _cloudTokens = new();
     private TimeSpan _nextExpiry = TimeSpan.MaxValue;
+    private int _awaited;
 
     /// <summary>Some job's end was never heard of: what it used is known to the record alone.</summary>
     public bool HasLostEnds { get; private set; }
@@ -96,14 +97,20 @@ internal sealed class LimitBook(LimitOptions options)
         var limits = request.KeyLimits;
         var key = limits is null ? null : KeyOf(request.KeyId, now);
         var wants = 1 + Bounded(request.CompletionTokensMax ?? 0);
-        if (caps.Streams > 0 && _running.Count >= caps.Streams) return new AdmissionRefusal(RefusalReason.Streams, false, caps.Streams, _running.Count, 1, TimeSpan.FromSeconds(1));
-        if (WhyTooFast(_requests, caps.Requests, isKey: false, now) is { } tooFast) return tooFast;
-        if (key is not null && WhyTooFast(key.Requests, limits!.RequestsPerMinute ?? 0, isKey: true, now) is { } keyTooFast) return keyTooFast;
+        if (!request.IsBackground)
+        {
+            if (caps.Streams > 0 && _awaited >= caps.Streams) return new AdmissionRefusal(RefusalReason.Streams, false, caps.Streams, _awaited, 1, TimeSpan.FromSeconds(1));
+            if (WhyTooFast(_requests, caps.Requests, isKey: false, now) is { } tooFast) return tooFast;
+            if (key is not null && WhyTooFast(key.Requests, limits!.RequestsPerMinute ?? 0, isKey: true, now) is { } keyTooFast) return keyTooFast;
+        }
         if (WhySpent(RefusalReason.Tokens, _tokens, caps.Tokens, wants, isKey: false, Periods.UntilTomorrow(now.Utc)) is { } spent) return spent;
         if (key is not null && WhySpent(RefusalReason.Tokens, key.Tokens, limits!.TokensPerDay ?? 0, wants, isKey: true, Periods.UntilTomorrow(now.Utc)) is { } keySpent) return keySpent;
 
-        _requests.Add(now.Elapsed);
-        key?.Requests.Add(now.Elapsed);
+        if (!request.IsBackground)
+        {
+            _requests.Add(now.Elapsed);
+            key?.Requests.Add(now.Elapsed);
+        }
         var tokens = Math.Min(Bounded(request.PromptTokens) + Bounded(request.CompletionTokensMax ?? options.UnnamedTokens), Math.Min(Room(_tokens, caps.Tokens), Room(key?.Tokens, limits?.TokensPerDay ?? 0)));
         Add(request, key, Math.Max(tokens, wants), now);
         return null;
@@ -127,7 +134,7 @@ internal sealed class LimitBook(LimitOptions options)
     public void Release(JobUsage usage, Moment now)
     {
         MoveTo(now);
-        if (_running.Remove(usage.JobId, out var job)) Unclaim(job);
+        if (_running.TryGetValue(usage.JobId, out var job)) Remove(job);
         // Else it was admitted by an activation that is gone, or its silo had been silent for so long that it counted as gone: what it took counts today.
         else job = new Running(new AdmissionRequest(usage.JobId, usage.KeyId, default, string.Empty, 0, null), _keys.GetValueOrDefault(usage.KeyId), _tokens, _cloudTokens, 0);
         job.Key?.MoveTo(now);
@@ -160,7 +167,7 @@ internal sealed class LimitBook(LimitOptions options)
         DropExpired(now);
         return new AccountLimits(
             Requests(caps, now),
-            caps.Streams > 0 ? new LimitLevel(caps.Streams, Math.Max(0, caps.Streams - _running.Count), TimeSpan.Zero) : null,
+            caps.Streams > 0 ? new LimitLevel(caps.Streams, Math.Max(0, caps.Streams - _awaited), TimeSpan.Zero) : null,
             Tokens(caps, now),
             Level(_cloudTokens, caps.CloudTokens, Periods.UntilTomorrow(now.Utc)));
     }
@@ -178,6 +185,7 @@ internal sealed class LimitBook(LimitOptions options)
     {
         var job = new Running(request, key, _tokens, _cloudTokens, tokens) { ExpiresAt = now.Elapsed + options.ReservationLifetime };
         _running.Add(request.JobId, job);
+        if (!request.IsBackground) _awaited++;
         if (request.Claim is { } claim) _claims[claim] = request.JobId;
         if (job.ExpiresAt < _nextExpiry) _nextExpiry = job.ExpiresAt;
         return job;
@@ -216,15 +224,14 @@ internal sealed class LimitBook(LimitOptions options)
     {
         if (now.Elapsed < _nextExpiry) return;
         _nextExpiry = TimeSpan.MaxValue;
-        foreach (var (id, job) in _running.ToList())
+        foreach (var job in _running.Values.ToList())
         {
             if (job.ExpiresAt > now.Elapsed)
             {
                 _nextExpiry = job.ExpiresAt < _nextExpiry ? job.ExpiresAt : _nextExpiry;
                 continue;
             }
-            _running.Remove(id);
-            Unclaim(job);
+            Remove(job);
             job.Key?.MoveTo(now);
             job.Settle(0, None);
             // What it took, if anything, is on record or never will be.
@@ -233,8 +240,10 @@ internal sealed class LimitBook(LimitOptions options)
         }
     }
 
-    private void Unclaim(Running job)
+    private void Remove(Running job)
     {
+        _running.Remove(job.Request.JobId);
+        if (!job.Request.IsBackground) _awaited--;
         if (job.Request.Claim is { } claim && _claims.GetValueOrDefault(claim) == job.Request.JobId) _claims.Remove(claim);
     }
 

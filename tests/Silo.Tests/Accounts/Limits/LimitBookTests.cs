@@ -68,6 +68,30 @@ public sealed class LimitBookTests
     }
 
     [Fact]
+    public void What_nobody_waits_for_takes_no_place_of_the_minute_nor_of_what_runs_at_once_and_its_tokens_count()
+    {
+        var caps = new AccountCaps(2, 2, 1_000, 0);
+        var key = new KeyLimits { RequestsPerMinute = 2, TokensPerDay = 900 };
+        for (var i = 0; i < 5; i++) Assert.Null(_book.TryAdmit(Ask($"batch {i}", key, max: 99, prompt: 0) with { IsBackground = true }, caps, Now));
+        Assert.Null(Admit(caps, job: "a", key: key, max: 1));
+        Assert.Null(Admit(caps, job: "b", key: key, max: 1));
+        Assert.Equal(RefusalReason.Streams, Admit(caps, key: key)!.Reason);
+        Release("a", 0);
+        Assert.Equal(RefusalReason.Requests, Admit(caps, key: key)!.Reason);
+        for (var i = 0; i < 5; i++) Release($"batch {i}", 180);
+        Release("b", 0);
+        Assert.Equal(100, _book.Tokens(caps, Now)!.Remaining);
+        var refusal = _book.TryAdmit(Ask("batch 6", key, max: 1, prompt: 0) with { IsBackground = true }, caps, Now)!;
+        Assert.Equal((RefusalReason.Tokens, true), (refusal.Reason, refusal.OfKey));
+        Assert.Equal(0, _book.RunningCount);
+        // It came and went without a trace in what runs at once.
+        Pass(TimeSpan.FromMinutes(1));
+        Assert.Null(Admit(new AccountCaps(2, 2, 0, 0)));
+        Assert.Null(Admit(new AccountCaps(2, 2, 0, 0)));
+        Assert.Equal(RefusalReason.Streams, Admit(new AccountCaps(0, 2, 0, 0))!.Reason);
+    }
+
+    [Fact]
     public void Asking_twice_for_one_job_counts_it_once()
     {
         var caps = new AccountCaps(3, 2, 0, 0);
