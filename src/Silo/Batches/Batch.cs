@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Gateway;
 
 namespace Federation.Silo.Batches;
 
@@ -8,7 +9,7 @@ internal sealed record Batch
 {
     public const string Columns =
         """
-        id AS Id, account_id AS AccountId, key_id AS KeyId, kind AS KindWord, input_file_id AS InputFileId, output_file_id AS OutputFileId, error_file_id AS ErrorFileId, metadata AS Metadata,
+        id AS Id, account_id AS AccountId, key_id AS KeyId, kind AS KindWord, input_file_id AS InputFileId, output_file_id AS OutputFileId, error_file_id AS ErrorFileId, metadata AS Metadata, privacy AS PrivacyWord, max_cost AS MaxCost,
         state AS State, errors AS Errors, models AS Models, lines_total AS Total, lines_completed AS Completed, lines_failed AS Failed, attempt AS Attempt, created_at AS CreatedAt,
         in_progress_at AS InProgressAt, finalizing_at AS FinalizingAt, cancelling_at AS CancellingAt, finished_at AS FinishedAt, expires_at AS ExpiresAt
         """;
@@ -30,6 +31,12 @@ internal sealed record Batch
 
     /// <summary>A JSON object of texts.</summary>
     public string? Metadata { get; init; }
+
+    /// <summary>Of <see cref="Terms"/>.</summary>
+    public string? PrivacyWord { get; init; }
+
+    /// <summary>Of <see cref="Terms"/>, microcredits.</summary>
+    public long? MaxCost { get; init; }
 
     /// <summary>One of <see cref="BatchStates"/>.</summary>
     public required string State { get; init; }
@@ -62,6 +69,9 @@ internal sealed record Batch
     public long ExpiresAt { get; init; }
 
     public JobKind Kind => JobKinds.TryParse(KindWord, out var kind) ? kind : throw new InvalidOperationException($"Batch {Id} is of no known kind: {KindWord}.");
+
+    /// <summary>What was demanded of each line's answer.</summary>
+    public AnswerTerms Terms => AnswerTerms.Of(PrivacyWord, MaxCost);
 
     public IReadOnlyList<string> KnownModels => Models is { } json ? JsonSerializer.Deserialize<string[]>(json)! : [];
 }

@@ -16,7 +16,7 @@ internal static class BatchEndpoints
     public static void MapBatches(this IEndpointRouteBuilder app)
     {
         var batches = app.MapGroup("/v1/batches").WithTags("batches");
-        batches.MapPost("", CreateAsync).RequireScope(Scopes.Inference).RefuseTerms()
+        batches.MapPost("", CreateAsync).RequireScope(Scopes.Inference)
             .WithName("create_batch").WithSummary("Has the lines of a file answered within a day, behind requests that clients wait for.").TakesJson<NewBatchJson>().Produces<BatchJson>();
         batches.MapGet("", ListAsync).RequireScope(Scopes.Inference)
             .WithName("list_batches").WithSummary("The account's batches, the newest first.").Produces<BatchPageJson>();
@@ -36,13 +36,14 @@ internal static class BatchEndpoints
         if (body.InputFileId is not { Length: > 0 } fileId) return Answers.Error(OpenAiError.BadRequest("Missing required parameter: 'input_file_id'.", "input_file_id", "missing_required_parameter"));
         var (metadata, badMetadata) = Metadata.Of(body.Metadata);
         if (badMetadata is not null) return Answers.Error(badMetadata);
+        if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) return Answers.Error(unknown);
         var caller = http.Caller();
         if (await files.FindAsync(caller.AccountId, fileId, http.RequestAborted) is not { } file) return Answers.Error(OpenAiError.NotFound("There is no such input file.") with { Param = "input_file_id" });
         if (file.Purpose != FilePurposes.Batch) return Answers.Error(OpenAiError.BadRequest($"The file is for '{file.Purpose}', not for '{FilePurposes.Batch}'.", "input_file_id", "invalid_value"));
         // Its output is written whatever room there is then, so there must be some now.
         if (!await files.HasRoomAsync(caller.AccountId, http.RequestAborted))
             return Answers.Error(OpenAiError.BadRequest("The account's files are as many, or have as many bytes together, as they may; a batch's output is a file more. Delete some.", "input_file_id", "storage_full"));
-        if (await batches.CreateAsync(caller.AccountId, caller.KeyId, kind.Word(), fileId, metadata, http.RequestAborted) is not { } batch)
+        if (await batches.CreateAsync(caller.AccountId, caller.KeyId, kind.Word(), fileId, metadata, terms, http.RequestAborted) is not { } batch)
             return Answers.Error(new OpenAiError(429, "rate_limit_error", "too_many_batches", $"The account has {options.Value.MaxUnfinishedPerAccount} batches that have not ended.") { RetryAfterSeconds = 60 });
         runner.Wake();
         return Answers.Json(BatchJson.Of(batch));

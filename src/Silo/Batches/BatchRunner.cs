@@ -268,7 +268,7 @@ internal sealed partial class BatchRunner(
     {
         try
         {
-            var answer = await inference.TryAsync(batch.Kind, request.Body, batch.KeyId, CallOrigin.Batch, gone) ?? throw new OperationCanceledException(gone);
+            var answer = await inference.TryAsync(batch.Kind, request.Body, batch.KeyId, CallOrigin.Batch, batch.Terms, gone) ?? throw new OperationCanceledException(gone);
             return (answer, BatchLine.Output(request.CustomId, answer));
         }
         catch (Exception exception) when (!gone.IsCancellationRequested && exception is not StorageException { IsTransient: true })

@@ -29,7 +29,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     private readonly GroupCommitter<BatchAnswer, bool> _answers = new((answers, cancellationToken) => WriteAsync(database, answers, cancellationToken), new GroupCommitLimits(AnswersAtOnce, AnswersWaiting), logger);
 
     /// <summary>Writes a batch down; null when its account has as many as it may.</summary>
-    public Task<Batch?> CreateAsync(string accountId, string keyId, string kindWord, string inputFileId, string? metadata, CancellationToken cancellationToken) => database.WriteAsync<Batch?>(
+    public Task<Batch?> CreateAsync(string accountId, string keyId, string kindWord, string inputFileId, string? metadata, AnswerTerms terms, CancellationToken cancellationToken) => database.WriteAsync<Batch?>(
         async (connection, transaction) =>
         {
             await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
@@ -39,10 +39,10 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             var id = $"batch_{Guid.CreateVersion7():N}";
             await connection.ExecuteAsync(
                 """
-                INSERT INTO batches (id, account_id, key_id, kind, input_file_id, metadata, state, lines_total, lines_completed, lines_failed, attempt, created_at, expires_at)
-                VALUES (@id, @accountId, @keyId, @kindWord, @inputFileId, @metadata, 'validating', 0, 0, 0, 0, @now, @expires)
+                INSERT INTO batches (id, account_id, key_id, kind, input_file_id, metadata, privacy, max_cost, state, lines_total, lines_completed, lines_failed, attempt, created_at, expires_at)
+                VALUES (@id, @accountId, @keyId, @kindWord, @inputFileId, @metadata, @PrivacyWord, @maxCost, 'validating', 0, 0, 0, 0, @now, @expires)
                 """,
-                new { id, accountId, keyId, kindWord, inputFileId, metadata, now = Ms(now), expires = Ms(now + options.Value.Window) },
+                new { id, accountId, keyId, kindWord, inputFileId, metadata, terms.PrivacyWord, maxCost = terms.MaxCost?.Value, now = Ms(now), expires = Ms(now + options.Value.Window) },
                 transaction);
             return await FindAsync(connection, transaction, id);
         },

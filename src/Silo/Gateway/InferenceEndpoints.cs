@@ -101,10 +101,9 @@ internal sealed class InferenceGate(
     /// <summary>Answers what came over HTTP, with what its headers say of it.</summary>
     public async Task RunAsync(HttpContext http, JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink)
     {
-        if (PrivacyHeader.TryRead(http.Request.Headers[PrivacyHeader.Name].ToString(), out var privacy) is { } unknown) await sink.RefuseAsync(unknown);
-        else if (PaymentTerms.TryReadMaxCost(http.Request.Headers[PaymentTerms.MaxCreditsHeader].ToString(), out var maxCost) is { } dear) await sink.RefuseAsync(dear);
+        if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) await sink.RefuseAsync(unknown);
         else if (RepeatableRequest.TryReadKey(http.Request.Headers[RepeatableRequest.Header], out var key) is { } unreadable) await sink.RefuseAsync(unreadable);
-        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = maxCost, Privacy = privacy, IdempotencyKey = key }, sink);
+        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = terms.MaxCost, Privacy = terms.Privacy, IdempotencyKey = key }, sink);
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>

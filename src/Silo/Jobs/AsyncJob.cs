@@ -1,4 +1,5 @@
 using Federation.Protocol.OpenAi;
+using Federation.Silo.Gateway;
 
 namespace Federation.Silo.Jobs;
 
@@ -30,7 +31,7 @@ internal sealed record AsyncJob
     /// <summary>The columns of a row without the request and the result, which are large.</summary>
     public const string Columns =
         """
-        id AS Id, account_id AS AccountId, key_id AS KeyId, kind AS KindWord, model AS Model, metadata AS Metadata, webhook_id AS WebhookId, state AS StateWord, attempt AS Attempt,
+        id AS Id, account_id AS AccountId, key_id AS KeyId, kind AS KindWord, model AS Model, metadata AS Metadata, webhook_id AS WebhookId, privacy AS PrivacyWord, max_cost AS MaxCost, state AS StateWord, attempt AS Attempt,
         failures AS Failures, request_id AS RequestId, node_id AS NodeId, status_code AS StatusCode, created_at AS CreatedAt, started_at AS StartedAt, finished_at AS FinishedAt, expires_at AS ExpiresAt
         """;
 
@@ -49,6 +50,12 @@ internal sealed record AsyncJob
     public string? Metadata { get; init; }
 
     public string? WebhookId { get; init; }
+
+    /// <summary>Of <see cref="Terms"/>.</summary>
+    public string? PrivacyWord { get; init; }
+
+    /// <summary>Of <see cref="Terms"/>, microcredits.</summary>
+    public long? MaxCost { get; init; }
 
     public required string StateWord { get; init; }
 
@@ -79,6 +86,8 @@ internal sealed record AsyncJob
     public byte[]? Result { get; init; }
 
     public JobKind Kind => JobKinds.TryParse(KindWord, out var kind) ? kind : throw new InvalidOperationException($"Job {Id} is of no known kind: {KindWord}.");
+
+    public AnswerTerms Terms => AnswerTerms.Of(PrivacyWord, MaxCost);
 
     public AsyncJobState State => Enum.Parse<AsyncJobState>(StateWord, ignoreCase: true);
 

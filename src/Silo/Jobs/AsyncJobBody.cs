@@ -13,7 +13,11 @@ namespace Federation.Silo.Jobs;
 /// <param name="WebhookId">A registered endpoint that is to be told of the end.</param>
 /// <param name="WebhookUrl">Or an address.</param>
 /// <param name="Lifetime">How long it may take in all; null for the usual time.</param>
-internal sealed record WantedJob(JobKind Kind, string Model, ReadOnlyMemory<byte> Request, string? Metadata, string? WebhookId, string? WebhookUrl, TimeSpan? Lifetime);
+internal sealed record WantedJob(JobKind Kind, string Model, ReadOnlyMemory<byte> Request, string? Metadata, string? WebhookId, string? WebhookUrl, TimeSpan? Lifetime)
+{
+    /// <summary>What was demanded with it.</summary>
+    public AnswerTerms Terms { get; init; } = AnswerTerms.None;
+}
 
 /// <summary>Reads the body of <c>POST /v1/jobs</c>. The request inside goes on in its own bytes.</summary>
 internal static class AsyncJobBody

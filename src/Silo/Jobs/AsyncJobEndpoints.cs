@@ -18,7 +18,7 @@ internal static class AsyncJobEndpoints
     public static void MapAsyncJobs(this IEndpointRouteBuilder app)
     {
         var jobs = app.MapGroup("/v1/jobs").WithTags("jobs");
-        jobs.MapPost("", CreateAsync).RequireScope(Scopes.Inference).RefuseTerms()
+        jobs.MapPost("", CreateAsync).RequireScope(Scopes.Inference)
             .WithName("create_job").WithSummary("Takes a request to be answered later; it is on disk before this answers.").TakesJson<NewJobJson>().Produces<AsyncJobJson>(202);
         jobs.MapGet("", ListAsync).RequireScope(Scopes.Inference)
             .WithName("list_jobs").WithSummary("The account's jobs, the newest first, without their answers.").Produces<JobPageJson>();
@@ -36,9 +36,10 @@ internal static class AsyncJobEndpoints
     {
         // A little more than a request: the job around it.
         if (await RequestBody.ReadAsync(http, gateway.Value.MaxBodyBytes) is not { } bytes) return Answers.Error(OpenAiError.BodyTooLarge(gateway.Value.MaxBodyBytes));
+        if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) return Answers.Error(unknown);
         var (wanted, problem) = AsyncJobBody.Read(bytes);
         if (wanted is null) return Answers.Error(problem!);
-        var (job, webhookSecret, refusal) = await jobs.SubmitAsync(http.Caller(), wanted, http.RequestAborted);
+        var (job, webhookSecret, refusal) = await jobs.SubmitAsync(http.Caller(), wanted with { Terms = terms }, http.RequestAborted);
         if (job is null) return Answers.Error(refusal!);
         http.Response.Headers.Location = $"/v1/jobs/{job.Id}";
         return Answers.Json(AsyncJobJson.Of(job) with { WebhookSecret = webhookSecret }, StatusCodes.Status202Accepted);
@@ -179,6 +180,12 @@ internal sealed record AsyncJobJson(string Id, string Type, string Model, string
     /// <summary>What the endpoint's deliveries are signed with; only where the job's own request registered it.</summary>
     public string? WebhookSecret { get; init; }
 
+    /// <summary>Whose nodes may read it, where that is not everybody's.</summary>
+    public string? Privacy { get; init; }
+
+    /// <summary>What its answer may cost, credits.</summary>
+    public decimal? MaxCredits { get; init; }
+
     /// <summary>What it came to, in the shape of a batch's lines.</summary>
     public ResultJson? Result { get; init; }
 
@@ -190,6 +197,8 @@ internal sealed record AsyncJobJson(string Id, string Type, string Model, string
         Node = job.NodeId,
         Metadata = job.Metadata is { } metadata ? JsonElement.Parse(metadata) : null,
         WebhookId = job.WebhookId,
+        Privacy = job.PrivacyWord,
+        MaxCredits = job.Terms.MaxCost?.Credits,
         Result = job is { Result: { } body, StatusCode: { } status } ? new ResultJson(status, job.RequestId, JsonElement.Parse(body)) : null,
     };
 

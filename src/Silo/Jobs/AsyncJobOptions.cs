@@ -20,6 +20,14 @@ internal sealed class AsyncJobOptions
     [Range(1, 1_000_000)]
     public int MaxWaitingPerAccount { get; set; } = 1_000;
 
+    /// <summary>Jobs of one account that have ended and are kept; of more the oldest go before their <see cref="Retention"/> is over. Default 10 000.</summary>
+    [Range(1, 1_000_000)]
+    public int MaxKeptPerAccount { get; set; } = 10_000;
+
+    /// <summary>Bytes of one account's requests that wait, of which one more is refused with 429; and bytes of its answers that are kept, of which the oldest go. Default 1 GiB.</summary>
+    [Range(1024 * 1024, 1L << 50)]
+    public long MaxBytesPerAccount { get; set; } = 1L << 30;
+
     /// <summary>How long a job is for its silo alone unless that says that it still has it; so long after a silo's death another runs the job. Default 30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:03", "00:10:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(30);

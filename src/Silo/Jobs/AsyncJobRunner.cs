@@ -87,7 +87,7 @@ internal sealed partial class AsyncJobRunner(
         await Task.Yield();
         try
         {
-            var answer = await inference.TryAsync(job.Kind, job.Request, job.KeyId, CallOrigin.Job, run.Gone.Token);
+            var answer = await inference.TryAsync(job.Kind, job.Request, job.KeyId, CallOrigin.Job, job.Terms, run.Gone.Token);
             await RecordAsync(job, answer, run);
         }
         catch (OperationCanceledException) when (run.Gone.IsCancellationRequested)

@@ -3,6 +3,7 @@ using System.Data.Common;
 using System.Globalization;
 using Dapper;
 using Federation.Silo.Accounts;
+using Federation.Silo.Gateway;
 using Federation.Silo.Storage;
 using Federation.Silo.Webhooks;
 using Microsoft.Extensions.Options;
@@ -11,7 +12,7 @@ using static Federation.Silo.Storage.UnixTime;
 namespace Federation.Silo.Jobs;
 
 /// <summary>A job to be written down.</summary>
-internal sealed record NewAsyncJob(string AccountId, string KeyId, string KindWord, string Model, ReadOnlyMemory<byte> Request, string? Metadata, string? WebhookId, TimeSpan Lifetime);
+internal sealed record NewAsyncJob(string AccountId, string KeyId, string KindWord, string Model, ReadOnlyMemory<byte> Request, string? Metadata, string? WebhookId, AnswerTerms Terms, TimeSpan Lifetime);
 
 /// <summary>
 /// Asynchronous jobs on disk. Every step of a job is a compare-and-set on its state and attempt, so that of all silos and all attempts exactly one takes it.
@@ -32,9 +33,9 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         async (connection, transaction) =>
         {
             await AccountStore.LockAsync(database.Dialect, connection, transaction, wanted.AccountId);
-            var waiting = await connection.ExecuteScalarAsync<long>(
-                "SELECT (SELECT count(*) FROM async_jobs WHERE state = 'queued' AND account_id = @AccountId) + (SELECT count(*) FROM async_jobs WHERE state = 'running' AND account_id = @AccountId)", new { wanted.AccountId }, transaction);
-            if (waiting >= options.Value.MaxWaitingPerAccount) return null;
+            var (waiting, bytes) = await connection.QuerySingleAsync<(long Count, long Bytes)>(
+                "SELECT count(*), CAST(COALESCE(sum(bytes), 0) AS bigint) FROM async_jobs WHERE account_id = @AccountId AND finished_at IS NULL", new { wanted.AccountId }, transaction);
+            if (waiting >= options.Value.MaxWaitingPerAccount || bytes + wanted.Request.Length > options.Value.MaxBytesPerAccount) return null;
             var now = time.GetUtcNow();
             var job = new AsyncJob
             {
@@ -45,6 +46,8 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
                 Model = wanted.Model,
                 Metadata = wanted.Metadata,
                 WebhookId = wanted.WebhookId,
+                PrivacyWord = wanted.Terms.PrivacyWord,
+                MaxCost = wanted.Terms.MaxCost?.Value,
                 StateWord = "queued",
                 CreatedAt = Ms(now),
                 ExpiresAt = Ms(now + wanted.Lifetime),
@@ -52,10 +55,10 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
             };
             await connection.ExecuteAsync(
                 """
-                INSERT INTO async_jobs (id, account_id, key_id, kind, model, request, metadata, webhook_id, state, attempt, failures, not_before, created_at, expires_at)
-                VALUES (@Id, @AccountId, @KeyId, @KindWord, @Model, @Request, @Metadata, @WebhookId, 'queued', 0, 0, @CreatedAt, @CreatedAt, @ExpiresAt)
+                INSERT INTO async_jobs (id, account_id, key_id, kind, model, request, bytes, metadata, webhook_id, privacy, max_cost, state, attempt, failures, not_before, created_at, expires_at)
+                VALUES (@Id, @AccountId, @KeyId, @KindWord, @Model, @Request, @bytes, @Metadata, @WebhookId, @PrivacyWord, @MaxCost, 'queued', 0, 0, @CreatedAt, @CreatedAt, @ExpiresAt)
                 """,
-                new { job.Id, job.AccountId, job.KeyId, job.KindWord, job.Model, job.Request, job.Metadata, job.WebhookId, job.CreatedAt, job.ExpiresAt },
+                new { job.Id, job.AccountId, job.KeyId, job.KindWord, job.Model, job.Request, bytes = (long)job.Request.Length, job.Metadata, job.WebhookId, job.PrivacyWord, job.MaxCost, job.CreatedAt, job.ExpiresAt },
                 transaction);
             await TellAsync(connection, transaction, job.Id, "queued", null);
             return job;
@@ -142,10 +145,10 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
             var state = end.State.ToString().ToLowerInvariant();
             var ended = await connection.ExecuteAsync(
                 """
-                UPDATE async_jobs SET state = @state, request = NULL, owner = NULL, lease_until = NULL, request_id = @RequestId, node_id = @NodeId, status_code = @StatusCode, result = @body, finished_at = @now
+                UPDATE async_jobs SET state = @state, request = NULL, owner = NULL, lease_until = NULL, request_id = @RequestId, node_id = @NodeId, status_code = @StatusCode, result = @body, bytes = @bytes, finished_at = @now
                 WHERE id = @id AND attempt = @attempt AND state = 'running'
                 """,
-                new { id, attempt, state, end.RequestId, end.NodeId, StatusCode = (long)end.StatusCode, body = end.Body.ToArray(), now = Ms(time.GetUtcNow()) },
+                new { id, attempt, state, end.RequestId, end.NodeId, StatusCode = (long)end.StatusCode, body = end.Body.ToArray(), bytes = (long)end.Body.Length, now = Ms(time.GetUtcNow()) },
                 transaction);
             if (ended == 1) await TellEndAsync(connection, transaction, id, state);
             return ended == 1;
@@ -214,9 +217,7 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         {
             var old = await connection.QueryAsync<string>(
                 $"SELECT id FROM async_jobs WHERE finished_at < @before LIMIT {RoundMax}", new { before = Ms(time.GetUtcNow() - options.Value.Retention) }, transaction);
-            var ids = database.Dialect.Set(old);
-            await connection.ExecuteAsync($"DELETE FROM async_job_events WHERE {database.Dialect.In("job_id", "ids")}", new { ids }, transaction);
-            return await connection.ExecuteAsync($"DELETE FROM async_jobs WHERE {database.Dialect.In("id", "ids")}", new { ids }, transaction);
+            return await DeleteAsync(connection, transaction, old);
         },
         cancellationToken);
 
@@ -250,17 +251,33 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         parameters.Add("state", state);
         parameters.Add("now", Ms(time.GetUtcNow()));
         var ended = await connection.ExecuteAsync(
-            $"UPDATE async_jobs SET state = @state, request = NULL, owner = NULL, lease_until = NULL, finished_at = @now WHERE id = @id AND state IN ('queued', 'running') {condition}", parameters, transaction);
+            $"UPDATE async_jobs SET state = @state, request = NULL, bytes = 0, owner = NULL, lease_until = NULL, finished_at = @now WHERE id = @id AND state IN ('queued', 'running') {condition}", parameters, transaction);
         if (ended == 1) await TellEndAsync(connection, transaction, id, state);
         return ended == 1;
     }
 
-    /// <summary>Whoever follows the job hears of its end, and every endpoint that wants to.</summary>
+    /// <summary>Whoever follows the job hears of its end, and every endpoint that wants to; what its account then has too much of goes.</summary>
     private async Task TellEndAsync(DbConnection connection, DbTransaction transaction, string id, string state)
     {
         await TellAsync(connection, transaction, id, state, null);
         var job = await connection.QuerySingleAsync<AsyncJob>($"SELECT {AsyncJob.Columns} FROM async_jobs WHERE id = @id", new { id }, transaction);
         await webhooks.TellAsync(connection, transaction, job.AccountId, $"job.{state}", job.WebhookId, AsyncJobJson.Of(job));
+        var tooMuch = await connection.QueryAsync<string>(
+            $"""
+            SELECT id FROM (SELECT id, row_number() OVER (ORDER BY finished_at DESC, id DESC) AS place, sum(bytes) OVER (ORDER BY finished_at DESC, id DESC) AS held
+                            FROM async_jobs WHERE account_id = @AccountId AND finished_at IS NOT NULL) kept
+            WHERE place > @max OR (place > 1 AND held > @maxBytes) ORDER BY place DESC LIMIT {RoundMax}
+            """,
+            new { job.AccountId, max = (long)options.Value.MaxKeptPerAccount, maxBytes = options.Value.MaxBytesPerAccount },
+            transaction);
+        await DeleteAsync(connection, transaction, tooMuch);
+    }
+
+    private async Task<int> DeleteAsync(DbConnection connection, DbTransaction transaction, IEnumerable<string> jobs)
+    {
+        var ids = database.Dialect.Set(jobs);
+        await connection.ExecuteAsync($"DELETE FROM async_job_events WHERE {database.Dialect.In("job_id", "ids")}", new { ids }, transaction);
+        return await connection.ExecuteAsync($"DELETE FROM async_jobs WHERE {database.Dialect.In("id", "ids")}", new { ids }, transaction);
     }
 
     /// <summary>Writes an event, unless there are as many as are kept; a job's last one always.</summary>

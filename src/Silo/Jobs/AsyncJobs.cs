@@ -26,9 +26,9 @@ internal sealed class AsyncJobs(AsyncJobStore store, AsyncJobRunner runner, Asyn
         var (webhook, secret, badWebhook) = await WebhookOfAsync(caller.AccountId, wanted, cancellationToken);
         if (badWebhook is not null) return (null, null, badWebhook);
         var job = await store.CreateAsync(
-            new NewAsyncJob(caller.AccountId, caller.KeyId, wanted.Kind.Word(), wanted.Model, wanted.Request, wanted.Metadata, webhook?.Id, wanted.Lifetime ?? options.Value.Lifetime), cancellationToken);
+            new NewAsyncJob(caller.AccountId, caller.KeyId, wanted.Kind.Word(), wanted.Model, wanted.Request, wanted.Metadata, webhook?.Id, wanted.Terms, wanted.Lifetime ?? options.Value.Lifetime), cancellationToken);
         if (job is null)
-            return (null, null, new OpenAiError(429, "rate_limit_error", "too_many_jobs", $"The account has {options.Value.MaxWaitingPerAccount} jobs that wait or run already.") { RetryAfterSeconds = 10 });
+            return (null, null, new OpenAiError(429, "rate_limit_error", "too_many_jobs", $"The account has as many jobs that wait or run as it may: {options.Value.MaxWaitingPerAccount} jobs, or {options.Value.MaxBytesPerAccount} bytes of requests.") { RetryAfterSeconds = 10 });
         runner.Wake();
         return (job, secret, null);
     }

@@ -46,26 +46,27 @@ internal interface IBackgroundInference
     /// <param name="body">OpenAI's JSON.</param>
     /// <param name="keyId">The key that asked for it.</param>
     /// <param name="origin">What it is part of.</param>
+    /// <param name="terms">What was demanded with it.</param>
     /// <param name="gone">Nobody wants the answer any more.</param>
-    Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, CancellationToken gone);
+    Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, AnswerTerms terms, CancellationToken gone);
 }
 
 /// <inheritdoc cref="IBackgroundInference"/>
 internal sealed class BackgroundInference(InferenceGate gate, ApiKeys keys) : IBackgroundInference
 {
     /// <inheritdoc/>
-    public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, CancellationToken gone)
+    public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, AnswerTerms terms, CancellationToken gone)
     {
-        if (await keys.FindCallerAsync(keyId, gone) is { } caller) return await TryAsync(kind, body, caller, origin, gone);
+        if (await keys.FindCallerAsync(keyId, gone) is { } caller) return await TryAsync(kind, body, caller, origin, terms, gone);
         var revoked = new OpenAiError(401, "invalid_request_error", "invalid_api_key", "The API key that asked for this was revoked, or has expired.");
         return WholeAnswerSink.AnswerOf(NewRequestId(), revoked);
     }
 
     /// <summary>Makes one attempt for a caller; null when <paramref name="gone"/> ended it.</summary>
-    public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, ApiCaller caller, CallOrigin origin, CancellationToken gone)
+    public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, ApiCaller caller, CallOrigin origin, AnswerTerms terms, CancellationToken gone)
     {
         var sink = new WholeAnswerSink(NewRequestId(), gone);
-        await gate.RunAsync(new InferenceCall(sink.RequestId, kind, body, caller) { Origin = origin }, sink);
+        await gate.RunAsync(new InferenceCall(sink.RequestId, kind, body, caller) { Origin = origin, Privacy = terms.Privacy, MaxCost = terms.MaxCost }, sink);
         return gone.IsCancellationRequested ? null : sink.Answer ?? throw new InvalidOperationException($"Request {sink.RequestId} ended without an answer.");
     }
 

@@ -22,14 +22,15 @@ internal static class McpEndpoint
         Version = Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown",
     };
 
-    public static void MapMcp(this IEndpointRouteBuilder app) => app.MapPost("/mcp", AnswerAsync).RequireScope(Scopes.Inference).RefuseTerms().ExcludeFromDescription();
+    public static void MapMcp(this IEndpointRouteBuilder app) => app.MapPost("/mcp", AnswerAsync).RequireScope(Scopes.Inference).ExcludeFromDescription();
 
     private static async Task<IResult> AnswerAsync(HttpContext http, McpTools tools, IOptions<GatewayOptions> gateway, ILoggerFactory loggers)
     {
         if (await RequestBody.ReadAsync(http, gateway.Value.MaxBodyBytes) is not { } body) return Answers.Error(OpenAiError.BodyTooLarge(gateway.Value.MaxBodyBytes));
+        if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) return Answers.Error(unknown);
         if (Read(body.Span) is not { } message) return Answers.Error(OpenAiError.BadRequest("The body must be one JSON-RPC message."));
         await using var transport = new StreamableHttpServerTransport(loggers) { Stateless = true };
-        await using var server = McpServer.Create(transport, Options(tools, http.Caller()), loggers, http.RequestServices);
+        await using var server = McpServer.Create(transport, Options(tools, http.Caller(), terms), loggers, http.RequestServices);
         using var answered = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
         var running = server.RunAsync(answered.Token);
         try
@@ -47,7 +48,7 @@ internal static class McpEndpoint
         return Results.StatusCode(StatusCodes.Status202Accepted);
     }
 
-    private static McpServerOptions Options(McpTools tools, ApiCaller caller) => new()
+    private static McpServerOptions Options(McpTools tools, ApiCaller caller, AnswerTerms terms) => new()
     {
         ServerInfo = Server,
         ServerInstructions = "Models that people's own machines serve, behind one OpenAI-compatible hub. Costs are microcredits: a million of them are a credit.",
@@ -59,18 +60,18 @@ internal static class McpEndpoint
             {
                 var name = request.Params?.Name ?? string.Empty;
                 var arguments = request.Params?.Arguments?.ToDictionary(pair => pair.Key, pair => pair.Value, StringComparer.Ordinal) ?? [];
-                var answer = await TryCallAsync(tools, name, arguments, caller, cancellationToken);
+                var answer = await TryCallAsync(tools, name, arguments, caller, terms, cancellationToken);
                 return new CallToolResult { Content = [.. answer.Texts.Select(text => new TextContentBlock { Text = text })], IsError = answer.IsError };
             },
         },
     };
 
     /// <summary>What a caller gets wrong, and a database that is away, is an answer to the caller and no failure of the hub.</summary>
-    private static async Task<McpAnswer> TryCallAsync(McpTools tools, string name, Dictionary<string, JsonElement> arguments, ApiCaller caller, CancellationToken cancellationToken)
+    private static async Task<McpAnswer> TryCallAsync(McpTools tools, string name, Dictionary<string, JsonElement> arguments, ApiCaller caller, AnswerTerms terms, CancellationToken cancellationToken)
     {
         try
         {
-            return await tools.CallAsync(name, arguments, caller, cancellationToken) ?? McpAnswer.Of(OpenAiError.BadRequest($"There is no tool of this name; there are: {string.Join(", ", McpTools.All.Select(tool => tool.Name))}."));
+            return await tools.CallAsync(name, arguments, caller, terms, cancellationToken) ?? McpAnswer.Of(OpenAiError.BadRequest($"There is no tool of this name; there are: {string.Join(", ", McpTools.All.Select(tool => tool.Name))}."));
         }
         catch (Exception exception) when (exception is StorageException { IsTransient: true } or OrleansException or TimeoutException)
         {

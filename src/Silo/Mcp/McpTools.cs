@@ -51,14 +51,15 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
     /// <param name="name">Of <see cref="All"/>.</param>
     /// <param name="arguments">As the caller's model wrote them.</param>
     /// <param name="caller">Who calls.</param>
+    /// <param name="terms">What was demanded with the call, for what it asks of models.</param>
     /// <param name="cancellationToken">The caller has gone.</param>
-    public async Task<McpAnswer?> CallAsync(string name, IReadOnlyDictionary<string, JsonElement> arguments, ApiCaller caller, CancellationToken cancellationToken) => name switch
+    public async Task<McpAnswer?> CallAsync(string name, IReadOnlyDictionary<string, JsonElement> arguments, ApiCaller caller, AnswerTerms terms, CancellationToken cancellationToken) => name switch
     {
         "list_models" => await ListModelsAsync(cancellationToken),
-        "chat" => await ChatAsync(BodyOf(arguments), caller, cancellationToken),
-        "embed" => await AskAsync(JobKind.Embedding, BodyOf(arguments), caller, answer => McpAnswer.Of(Encoding.UTF8.GetString(answer.Body.Span)), cancellationToken),
+        "chat" => await ChatAsync(BodyOf(arguments), caller, terms, cancellationToken),
+        "embed" => await AskAsync(JobKind.Embedding, BodyOf(arguments), caller, terms, answer => McpAnswer.Of(Encoding.UTF8.GetString(answer.Body.Span)), cancellationToken),
         "quote" => await QuoteAsync(BodyOf(arguments), cancellationToken),
-        "submit_job" => await SubmitAsync(BodyOf(arguments), caller, cancellationToken),
+        "submit_job" => await SubmitAsync(BodyOf(arguments), caller, terms, cancellationToken),
         "get_job" => JobOf(await jobStore.FindAsync(caller.AccountId, IdOf(arguments), cancellationToken)),
         "cancel_job" => JobOf(await jobs.CancelAsync(caller.AccountId, IdOf(arguments), cancellationToken)),
         "account_balance" => McpAnswer.Of(await grains.GetGrain<IAccountGrain>(caller.AccountId).GetBalance(cancellationToken)),
@@ -73,10 +74,11 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
         return McpAnswer.Of(ofNodes.Concat(ofClouds).OrderBy(model => model.Name, StringComparer.Ordinal).ToList());
     }
 
-    private Task<McpAnswer> ChatAsync(byte[] body, ApiCaller caller, CancellationToken cancellationToken) => AskAsync(
+    private Task<McpAnswer> ChatAsync(byte[] body, ApiCaller caller, AnswerTerms terms, CancellationToken cancellationToken) => AskAsync(
         JobKind.Chat,
         body,
         caller,
+        terms,
         answer =>
         {
             var json = JsonNode.Parse(answer.Body.Span);
@@ -88,11 +90,11 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
         },
         cancellationToken);
 
-    private async Task<McpAnswer> AskAsync(JobKind kind, byte[] body, ApiCaller caller, Func<BackgroundAnswer, McpAnswer> read, CancellationToken cancellationToken)
+    private async Task<McpAnswer> AskAsync(JobKind kind, byte[] body, ApiCaller caller, AnswerTerms terms, Func<BackgroundAnswer, McpAnswer> read, CancellationToken cancellationToken)
     {
         if (!RequestHead.TryRead(body, kind, out var head, out var problem)) return McpAnswer.Of(problem);
         if (head.Stream) return McpAnswer.Of(OpenAiError.BadRequest("A tool's answer comes whole: leave 'stream' out.", "stream", "unsupported_parameter"));
-        var answer = await inference.TryAsync(kind, body, caller, CallOrigin.Client, cancellationToken) ?? throw new OperationCanceledException(cancellationToken);
+        var answer = await inference.TryAsync(kind, body, caller, CallOrigin.Client, terms, cancellationToken) ?? throw new OperationCanceledException(cancellationToken);
         return answer.Verdict is AttemptVerdict.Answered ? read(answer) : new McpAnswer([Encoding.UTF8.GetString(answer.Body.Span)], true);
     }
 
@@ -102,11 +104,11 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
         return quote is not null ? McpAnswer.Of(quote) : McpAnswer.Of(problem!);
     }
 
-    private async Task<McpAnswer> SubmitAsync(byte[] body, ApiCaller caller, CancellationToken cancellationToken)
+    private async Task<McpAnswer> SubmitAsync(byte[] body, ApiCaller caller, AnswerTerms terms, CancellationToken cancellationToken)
     {
         var (wanted, problem) = AsyncJobBody.Read(body);
         if (wanted is null) return McpAnswer.Of(problem!);
-        var (job, _, refusal) = await jobs.SubmitAsync(caller, wanted, cancellationToken);
+        var (job, _, refusal) = await jobs.SubmitAsync(caller, wanted with { Terms = terms }, cancellationToken);
         return job is not null ? McpAnswer.Of(AsyncJobJson.Of(job)) : McpAnswer.Of(refusal!);
     }
 

@@ -5,8 +5,10 @@ using System.Text.Json.Nodes;
 using Dapper;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Hubs;
+using Federation.Contracts.Models;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
+using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Batches;
 using Federation.Silo.Files;
 using Federation.Silo.Gateway;
@@ -139,6 +141,18 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         await silo.WorkAsync();
         var error = Assert.Single(await OutputAsync(silo, (await FindAsync(silo, batch)).ErrorFileId!));
         Assert.Equal(429, error["response"]!["status_code"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public async Task What_was_demanded_of_the_batch_is_demanded_of_each_line()
+    {
+        var (silo, terms) = (Silo(), new AnswerTerms(Privacy.Own, new Microcredits(250_000)));
+        await SubmitAsync(silo, Lines(1), terms: terms);
+        await silo.WorkAsync();
+        Assert.Equal(terms, silo.Terms);
+        await SubmitAsync(silo, Lines(1));
+        await silo.WorkAsync();
+        Assert.Equal(AnswerTerms.None, silo.Terms);
     }
 
     [Fact]
@@ -337,14 +351,14 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         return [.. Encoding.UTF8.GetString(bytes.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)];
     }
 
-    private async Task<Batch> SubmitAsync(TestSilo silo, string lines, TimeSpan? lifetime = null)
+    private async Task<Batch> SubmitAsync(TestSilo silo, string lines, TimeSpan? lifetime = null, AnswerTerms? terms = null)
     {
         var account = await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None);
         await using var file = (await silo.Files.BeginAsync(account.Id, isBounded: true, CancellationToken.None))!;
         Assert.True(await file.WriteAsync(Encoding.UTF8.GetBytes(lines), CancellationToken.None));
         Assert.True(await file.FlushAsync(CancellationToken.None));
         await file.FinishAsync(FilePurposes.Batch, "lines.jsonl", lifetime, CancellationToken.None);
-        return (await silo.Store.CreateAsync(account.Id, "key_1", "chat", file.Id, null, CancellationToken.None))!;
+        return (await silo.Store.CreateAsync(account.Id, "key_1", "chat", file.Id, null, terms ?? AnswerTerms.None, CancellationToken.None))!;
     }
 
     private TestSilo Silo()
@@ -381,6 +395,9 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         /// <summary>The answer to a body, asked so many times before; null for one that does not come until it is released.</summary>
         public Func<string, int, BackgroundAnswer?> Answer { get; set; } = (body, _) => BatchRunnerTests.Answer(body);
 
+        /// <summary>What was demanded with the last that was asked.</summary>
+        public AnswerTerms? Terms { get; private set; }
+
         public int Stuck => Volatile.Read(ref _stuck);
 
         public void Release() => _release.TrySetResult();
@@ -392,8 +409,9 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
             await Runner.WhenIdleAsync().WithinPatienceAsync();
         }
 
-        public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, CancellationToken gone)
+        public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, AnswerTerms terms, CancellationToken gone)
         {
+            Terms = terms;
             var text = Encoding.UTF8.GetString(body.Span);
             var times = _times.AddOrUpdate(text, 0, (_, before) => before + 1);
             if (Answer(text, times) is { } answer) return answer;

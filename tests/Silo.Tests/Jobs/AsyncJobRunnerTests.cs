@@ -2,8 +2,10 @@ using System.Collections.Concurrent;
 using System.Text;
 using Dapper;
 using Federation.Contracts.Accounts;
+using Federation.Contracts.Models;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
+using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
@@ -245,6 +247,63 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
         Assert.Empty(await silo.Store.EventsAsync(job.Id, 0, CancellationToken.None));
     }
 
+    [Fact]
+    public async Task Of_what_has_ended_an_account_keeps_so_many_and_so_many_bytes_the_latest()
+    {
+        (_options.MaxKeptPerAccount, _options.MaxBytesPerAccount) = (3, 1_000);
+        var (account, other) = (await AccountAsync(), await AccountAsync());
+        var silo = Silo();
+        var jobs = new List<AsyncJob> { await EndedAsync(other, 900) };
+        foreach (var bytes in (int[])[10, 10, 10, 10]) jobs.Add(await EndedAsync(account, bytes));
+        Assert.Equal([true, false, true, true, true], await KeptAsync());
+        // What still runs is not what is kept.
+        var running = await SubmitAsync(account);
+        Assert.Single(await silo.Store.ClaimAsync("silo_2", 1, CancellationToken.None));
+        jobs.Add(await EndedAsync(account, 985));
+        Assert.Equal([true, false, false, false, true, true], await KeptAsync());
+        // The latest is kept whatever it has.
+        jobs.Add(await EndedAsync(account, 2_000));
+        Assert.Equal([true, false, false, false, false, false, true], await KeptAsync());
+        Assert.Equal(AsyncJobState.Running, (await FindAsync(running)).State);
+
+        async Task<AsyncJob> EndedAsync(ApiCaller of, int bytes)
+        {
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            var job = await SubmitAsync(of);
+            var claimed = Assert.Single(await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None), one => one.AccountId == of.AccountId);
+            Assert.True(await silo.Store.EndAsync(claimed.Id, claimed.Attempt, new AsyncJobEnd(AsyncJobState.Completed, "job_1", null, 200, new byte[bytes]), CancellationToken.None));
+            return claimed;
+        }
+
+        async Task<IEnumerable<bool>> KeptAsync() => await Task.WhenAll(jobs.Select(async job => await silo.Store.FindAsync(job.AccountId, job.Id, CancellationToken.None) is not null));
+    }
+
+    [Fact]
+    public async Task Of_requests_that_wait_an_account_has_only_so_many_bytes()
+    {
+        _options.MaxBytesPerAccount = 5;
+        var (account, store) = (await AccountAsync(), Silo().Store);
+        var jobs = new List<AsyncJob> { await SubmitAsync(account), await SubmitAsync(account) };
+        Assert.Null(await store.CreateAsync(New(account, TimeSpan.FromHours(1)), CancellationToken.None));
+        Assert.True(await store.CancelAsync(account.AccountId, jobs[0].Id, CancellationToken.None));
+        Assert.NotNull(await store.CreateAsync(New(account, TimeSpan.FromHours(1)), CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task What_was_demanded_with_a_job_is_demanded_when_it_runs()
+    {
+        var (silo, terms) = (Silo(), new AnswerTerms(Privacy.Trusted, new Microcredits(1_500)));
+        var job = (await silo.Store.CreateAsync(New(await AccountAsync(), TimeSpan.FromHours(1)) with { Terms = terms }, CancellationToken.None))!;
+        Assert.Equal(terms, job.Terms);
+        await silo.Runner.LookAsync(CancellationToken.None);
+        var call = await silo.NextAsync();
+        Assert.Equal(terms, call.Terms);
+        call.Answer.SetResult(Answered("42"));
+        await silo.Runner.WhenIdleAsync().WithinPatienceAsync();
+        var shown = AsyncJobJson.Of(await FindAsync(job));
+        Assert.Equal(("trusted", 0.0015m), (shown.Privacy, shown.MaxCredits));
+    }
+
     private static BackgroundAnswer Answered(string body) => new("job_1", AttemptVerdict.Answered, 200, Encoding.UTF8.GetBytes(body), "node", null);
 
     /// <summary>One attempt that comes to this.</summary>
@@ -263,7 +322,7 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
 
     private async Task<ApiCaller> AccountAsync() => new((await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None)).Id, "key_1", []);
 
-    private static NewAsyncJob New(ApiCaller account, TimeSpan lifetime) => new(account.AccountId, account.KeyId, "chat", "llama", "{}"u8.ToArray(), null, null, lifetime);
+    private static NewAsyncJob New(ApiCaller account, TimeSpan lifetime) => new(account.AccountId, account.KeyId, "chat", "llama", "{}"u8.ToArray(), null, null, AnswerTerms.None, lifetime);
 
     private async Task<AsyncJob> SubmitAsync(ApiCaller account, TimeSpan? lifetime = null) => (await Silo().Store.CreateAsync(New(account, lifetime ?? TimeSpan.FromDays(1)), CancellationToken.None))!;
 
@@ -306,14 +365,14 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
             await Runner.WhenIdleAsync().WithinPatienceAsync();
         }
 
-        public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, CancellationToken gone)
+        public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, string keyId, CallOrigin origin, AnswerTerms terms, CancellationToken gone)
         {
-            var call = new Call(gone);
+            var call = new Call(terms, gone);
             _calls.Enqueue(call);
             return await call.Answer.Task.WaitAsync(gone);
         }
 
-        public sealed record Call(CancellationToken Gone)
+        public sealed record Call(AnswerTerms Terms, CancellationToken Gone)
         {
             public TaskCompletionSource<BackgroundAnswer> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
