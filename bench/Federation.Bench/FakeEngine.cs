@@ -14,10 +14,19 @@ internal sealed class FakeEngine : IAsyncDisposable
     public const string Model = "bench";
     public const string PacedModel = "bench-paced";
     public const string EndlessModel = "bench-endless";
+
+    /// <summary>Writes <see cref="LongTokens"/> at once.</summary>
+    public const string LongModel = "bench-long";
+
+    /// <summary>Never ends, and is silent but for a token each <see cref="SlowPace"/>.</summary>
+    public const string SlowModel = "bench-slow";
     public const int Tokens = 64;
+    public const int LongTokens = 4_096;
 
     /// <summary>Between two tokens of <see cref="PacedModel"/> and <see cref="EndlessModel"/>.</summary>
     public static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(5);
+
+    public static readonly TimeSpan SlowPace = TimeSpan.FromSeconds(5);
 
     private const string Stamp = " t=";
 
@@ -56,7 +65,7 @@ internal sealed class FakeEngine : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         var app = builder.Build();
-        var models = string.Join(",", new[] { Model, PacedModel, EndlessModel }.Select(model => $$"""{"id":"{{model}}","object":"model"}"""));
+        var models = string.Join(",", new[] { Model, PacedModel, EndlessModel, LongModel, SlowModel }.Select(model => $$"""{"id":"{{model}}","object":"model"}"""));
         app.MapGet("/v1/models", () => Results.Text($$"""{"object":"list","data":[{{models}}]}""", "application/json"));
         app.MapGet("/closings", () => closings.ToArray());
         app.MapPost("/v1/chat/completions", http => AnswerAsync(http, closings));
@@ -72,6 +81,8 @@ internal sealed class FakeEngine : IAsyncDisposable
         var request = body.GetBuffer().AsSpan(0, (int)body.Length);
         var isPaced = request.IndexOf("\"bench-paced\""u8) >= 0;
         var isEndless = request.IndexOf("\"bench-endless\""u8) >= 0;
+        var isSlow = request.IndexOf("\"bench-slow\""u8) >= 0;
+        var isLong = request.IndexOf("\"bench-long\""u8) >= 0;
         if (request.IndexOf("\"stream\":true"u8) < 0)
         {
             http.Response.ContentType = "application/json";
@@ -82,8 +93,10 @@ internal sealed class FakeEngine : IAsyncDisposable
         http.Response.ContentType = "text/event-stream";
         try
         {
-            if (isPaced || isEndless) await PacedAsync(http, isEndless ? int.MaxValue : Tokens);
-            else await AtOnceAsync(http);
+            if (isPaced) await PacedAsync(http, Pace, Tokens);
+            else if (isEndless) await PacedAsync(http, Pace, int.MaxValue);
+            else if (isSlow) await PacedAsync(http, SlowPace, int.MaxValue);
+            else await AtOnceAsync(http, isLong ? LongTokens : Tokens);
             await http.Response.Body.WriteAsync(End);
         }
         catch (Exception exception) when (exception is OperationCanceledException or IOException)
@@ -92,19 +105,19 @@ internal sealed class FakeEngine : IAsyncDisposable
         }
     }
 
-    private static async Task AtOnceAsync(HttpContext http)
+    private static async Task AtOnceAsync(HttpContext http, int tokens)
     {
-        for (var i = 0; i < Tokens; i++)
+        for (var i = 0; i < tokens; i++)
         {
             await http.Response.Body.WriteAsync(Token);
             await http.Response.Body.FlushAsync();
         }
     }
 
-    private static async Task PacedAsync(HttpContext http, int tokens)
+    private static async Task PacedAsync(HttpContext http, TimeSpan pace, int tokens)
     {
-        using var period = new PeriodicTimer(Pace);
-        for (var i = 0; i < tokens && await period.WaitForNextTickAsync(http.RequestAborted); i++)
+        using var period = new PeriodicTimer(pace);
+        for (var i = 0; i < tokens && ((i == 0 && pace == SlowPace) || await period.WaitForNextTickAsync(http.RequestAborted)); i++)
         {
             var stamp = Stopwatch.GetTimestamp().ToString("D20", CultureInfo.InvariantCulture);
             await http.Response.WriteAsync($$$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench","choices":[{"index":0,"delta":{"content":"{{{Stamp}}}{{{stamp}}}"},"finish_reason":null}]}""" + "\n\n", http.RequestAborted);

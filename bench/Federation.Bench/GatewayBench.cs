@@ -14,17 +14,24 @@ namespace Federation.Bench;
 internal static class GatewayBench
 {
     private const int Rounds = 5;
+    private const int SlowStreams = 5_000;
+
+    // An engine says of itself that it has at most so many slots.
+    private const int EngineSlots = 1_000;
     private static readonly TimeSpan RoundTime = TimeSpan.FromSeconds(2);
 
     private static readonly string Plain = Body(FakeEngine.Model, stream: false, "Say hello.");
     private static readonly string Long = Body(FakeEngine.Model, stream: false, new string('x', 128 << 10));
     private static readonly string Streamed = Body(FakeEngine.Model, stream: true, "Say hello.");
     private static readonly string Paced = Body(FakeEngine.PacedModel, stream: true, "Say hello.");
+    private static readonly string LongStreamed = Body(FakeEngine.LongModel, stream: true, "Say a lot.");
+    private static readonly string Slow = Body(FakeEngine.SlowModel, stream: true, "Say hello.");
     private static readonly string Endless = Body(FakeEngine.EndlessModel, stream: true, "Say hello.");
 
     /// <param name="hubFile">The hub's program.</param>
     /// <param name="nodeFile">The agent's program.</param>
-    public static async Task<Table> RunAsync(string hubFile, string nodeFile)
+    /// <param name="only">Words of the rows that are wanted; none: all rows.</param>
+    public static async Task<Table> RunAsync(string hubFile, string nodeFile, string[] only)
     {
         using var engine = await Served.StartAsync("serve-engine");
         using var passThrough = await Served.StartAsync("serve-pass-through", engine.Url.ToString());
@@ -47,12 +54,13 @@ internal static class GatewayBench
         var table = new Table(["", .. gateways.Select(gateway => gateway.Name), "goal for the hub"]);
         foreach (var gateway in gateways)
         {
-            foreach (var body in new[] { Plain, Streamed, Paced }) await AskAsync(gateway.Http, body);
+            foreach (var body in new[] { Plain, Streamed, Paced, LongStreamed }) await AskAsync(gateway.Http, body);
         }
 
         await RowAsync("CPU per plain request, 16 connections", "≤ 3× the pass-through's", gateways, gateway => CpuPerChatAsync(gateway, Plain, 16), Microseconds);
         await RowAsync("CPU per request with a prompt of 128 KiB", "≤ 250 µs", gateways, gateway => CpuPerChatAsync(gateway, Long, 16), Microseconds);
         await RowAsync("tokens per second and core, 16 streams", "≥ 1× the pass-through's", gateways, async gateway => FakeEngine.Tokens / await CpuPerChatAsync(gateway, Streamed, 16) * 1e6, Numbers.Rate);
+        await RowAsync("the same, of 4,096 tokens each", "", gateways, async gateway => FakeEngine.LongTokens / await CpuPerChatAsync(gateway, LongStreamed, 16) * 1e6, Numbers.Rate);
         await RowAsync("plain chat, one at a time, p50", "≤ 0.30 ms more than direct", gateways[..4], async gateway => Numbers.Median(await TimesAsync(gateway.Http, Plain, 1)), Numbers.Milliseconds);
         await RowAsync("first token, 16 paced streams, p50", "≤ 0.6 ms more than direct", gateways[..4], async gateway => Numbers.Median((await RelayAsync(gateway.Http, 16)).First), Numbers.Milliseconds);
         await RowAsync("relay of a token, 64 paced streams, p50", "≤ 0.15 ms more than direct", gateways[..4], async gateway => Numbers.Percentile((await RelayAsync(gateway.Http, 64)).Each, 0.5), Numbers.Milliseconds);
@@ -60,10 +68,21 @@ internal static class GatewayBench
         await RowAsync("paced streams per second, 256 at once", "≥ 0.95× direct", gateways[..4], gateway => RateAsync(gateway.Http, Paced, 256), Numbers.Rate);
         await RowAsync("client leaves until the engine knows, p50", "≤ 100 ms", gateways[..4], gateway => LeaveAsync(gateway.Http, engine), Numbers.Milliseconds);
         table.Add(["resident memory afterwards", .. gateways.Select(Memory), "≤ 200 MB"]);
+        if (!IsWanted("slow streams")) return table;
+        var engines = string.Join(", ", Enumerable.Range(0, 1 + (SlowStreams / EngineSlots)).Select(number => $$"""{ "name": "slow{{number}}", "url": "{{engine.Url}}v1", "slots": {{EngineSlots}} }"""));
+        await federation.AddNodeAsync(nodeFile, $$"""{ "engines": { "ollama": { "enabled": false }, "builtin": { "enabled": false }, "openai": [{{engines}}] } }""", "slow");
+        await federation.WaitForModelAsync(FakeEngine.SlowModel, nodes: 2);
+        var slow = new Dictionary<Gateway, (long Before, long Under)>();
+        foreach (var gateway in gateways.Where(gateway => gateway.Processes.Length > 0 && gateway.Name != "agent")) slow[gateway] = await HoldSlowStreamsAsync(gateway);
+        table.Add(["resident memory under 5,000 slow streams", .. gateways.Select(gateway => slow.TryGetValue(gateway, out var held) ? $"{held.Under / 1e6:0} MB" : ""), "≤ 400 MB"]);
+        table.Add(["of it, each stream", .. gateways.Select(gateway => slow.TryGetValue(gateway, out var held) ? $"{(held.Under - held.Before) / 1e3 / SlowStreams:0.0} kB" : ""), "≤ 40 kB"]);
         return table;
+
+        bool IsWanted(string what) => only.Length == 0 || only.Any(word => what.Contains(word, StringComparison.Ordinal));
 
         async Task RowAsync(string what, string goal, Gateway[] some, Func<Gateway, Task<double>> measure, Func<double, string> show)
         {
+            if (!IsWanted(what)) return;
             var results = some.ToDictionary(gateway => gateway, _ => new List<double>());
             for (var round = 0; round < Rounds; round++)
             {
@@ -170,6 +189,53 @@ internal static class GatewayBench
         return Stopwatch.GetElapsedTime(left, closings[^1]).TotalMilliseconds;
     }
 
+    /// <summary>Memory of the gateway before and while it holds many streams, each of which has said two tokens.</summary>
+    private static async Task<(long Before, long Under)> HoldSlowStreamsAsync(Gateway gateway)
+    {
+        var before = gateway.Memory();
+        using var http = Client(gateway.Http.BaseAddress!, SlowStreams);
+        http.DefaultRequestHeaders.Authorization = gateway.Http.DefaultRequestHeaders.Authorization;
+        using var done = new CancellationTokenSource();
+        // As clients come: some at once, and not all of them in one moment.
+        using var coming = new SemaphoreSlim(64);
+        var spoken = 0;
+        var all = new TaskCompletionSource();
+        var streams = Enumerable.Range(0, SlowStreams).Select(_ => Task.Run(() => HoldAsync(http, coming, () =>
+        {
+            if (Interlocked.Increment(ref spoken) == SlowStreams) all.TrySetResult();
+        }, done.Token))).ToList();
+        var first = await Task.WhenAny(all.Task, Task.WhenAny(streams).Unwrap()).WaitAsync(TimeSpan.FromMinutes(3));
+        if (first != all.Task) await first;
+        var under = gateway.Memory();
+        await done.CancelAsync();
+        await Task.WhenAll(streams).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return (before, under);
+    }
+
+    private static async Task HoldAsync(HttpClient http, SemaphoreSlim coming, Action onSecond, CancellationToken done)
+    {
+        await coming.WaitAsync(done);
+        var tokens = 0;
+        try
+        {
+            using var request = Request(Slow);
+            using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, done);
+            response.EnsureSuccessStatusCode();
+            using var lines = new StreamReader(await response.Content.ReadAsStreamAsync(done));
+            while (await lines.ReadLineAsync(done) is { } line)
+            {
+                if (FakeEngine.SentAt(line) is null) continue;
+                if (++tokens == 1) coming.Release();
+                if (tokens == 2) onSecond();
+            }
+        }
+        finally
+        {
+            if (tokens == 0) coming.Release();
+        }
+        throw new InvalidOperationException("A stream that has no end ended.");
+    }
+
     private static async Task<long[]> ClosingsAsync(HttpClient engine) => (await engine.GetFromJsonAsync<long[]>("/closings"))!;
 
     // -------------------------------------------------------------------------------------------------------- details
@@ -182,20 +248,21 @@ internal static class GatewayBench
     private static HttpRequestMessage Request(string body) => new(HttpMethod.Post, "/v1/chat/completions") { Content = new StringContent(body, Encoding.UTF8, new MediaTypeHeaderValue("application/json")) };
 
     // Whoever leaves leaves at once, and reads no rest.
-    private static HttpClient Client(Uri url) => new(new SocketsHttpHandler { MaxConnectionsPerServer = 1_000, ResponseDrainTimeout = TimeSpan.Zero }) { BaseAddress = url };
+    private static HttpClient Client(Uri url, int connections = 1_000) => new(new SocketsHttpHandler { MaxConnectionsPerServer = connections, ResponseDrainTimeout = TimeSpan.Zero }) { BaseAddress = url, Timeout = Timeout.InfiniteTimeSpan };
 
     private static string Microseconds(double us) => us.ToString("0", CultureInfo.InvariantCulture) + " µs";
 
-    private static string Memory(Gateway gateway)
-    {
-        if (gateway.Processes.Length == 0) return "";
-        foreach (var process in gateway.Processes) process.Refresh();
-        return $"{gateway.Processes.Sum(process => process.WorkingSet64) / 1e6:0} MB";
-    }
+    private static string Memory(Gateway gateway) => gateway.Processes.Length == 0 ? "" : $"{gateway.Memory() / 1e6:0} MB";
 
     /// <summary>A way to the engine, and the processes that it takes.</summary>
     private sealed record Gateway(string Name, HttpClient Http, Process[] Processes)
     {
+        public long Memory()
+        {
+            foreach (var process in Processes) process.Refresh();
+            return Processes.Sum(process => process.WorkingSet64);
+        }
+
         public TimeSpan Cpu()
         {
             var all = TimeSpan.Zero;
@@ -246,7 +313,8 @@ internal static class GatewayBench
                 daemon off;
                 pid {{data.FullName}}/pid;
                 error_log {{data.FullName}}/error.log;
-                events { worker_connections 4096; }
+                worker_rlimit_nofile 20000;
+                events { worker_connections 16384; }
                 http {
                   access_log off;
                   client_body_temp_path {{data.FullName}}/body;

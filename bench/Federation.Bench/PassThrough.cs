@@ -13,7 +13,7 @@ internal static class PassThrough
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         var app = builder.Build();
-        var client = new HttpMessageInvoker(new SocketsHttpHandler { MaxConnectionsPerServer = 1_000, UseCookies = false, AllowAutoRedirect = false, ResponseDrainTimeout = TimeSpan.Zero });
+        var client = new HttpMessageInvoker(new SocketsHttpHandler { MaxConnectionsPerServer = 10_000, UseCookies = false, AllowAutoRedirect = false, ResponseDrainTimeout = TimeSpan.Zero });
         app.Run(http => AnswerAsync(http, client, upstream));
         return app;
     }

@@ -1,6 +1,6 @@
 using Federation.Bench;
 
-// dotnet run -c Release -- gateway | hub | ledger [postgres connection string] | payments HUB [postgres connection string] | stack | receipts | proofs | priority | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
+// dotnet run -c Release -- gateway HUB NODE [ROWS] | hub | ledger [postgres connection string] | payments HUB [postgres connection string] | stack | receipts | proofs | priority | overhead | checks | agent FILE | calibrate MODELS IMPOSTOR [HONEST DISHONEST]
 if (args is ["serve-engine" or "serve-pass-through", ..])
 {
     var server = args is ["serve-pass-through", var upstream] ? PassThrough.Create(new Uri(upstream)) : FakeEngine.Create();
@@ -11,7 +11,7 @@ if (args is ["serve-engine" or "serve-pass-through", ..])
 }
 var table = args switch
 {
-    ["gateway", var hub, var node] => await GatewayBench.RunAsync(hub, node),
+    ["gateway", var hub, var node, .. var only] => await GatewayBench.RunAsync(hub, node, only),
     ["hub", var hub, var node] => await HubBench.RunAsync(hub, node),
     ["ledger", .. var postgres] => await LedgerBench.RunAsync(postgres.FirstOrDefault()),
     ["payments", var hub, .. var postgres] => await PaymentBench.RunAsync(hub, postgres.FirstOrDefault()),
@@ -27,7 +27,7 @@ var table = args switch
 };
 if (table is null)
 {
-    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> | hub <federation-hub> <federation-node> | ledger [postgres] | payments <federation-hub> [postgres] | stack | receipts | proofs | priority | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
+    Console.Error.WriteLine("usage: Federation.Bench gateway <federation-hub> <federation-node> [words of rows] | hub <federation-hub> <federation-node> | ledger [postgres] | payments <federation-hub> [postgres] | stack | receipts | proofs | priority | overhead <federation-hub> <federation-node> <models folder> | checks <federation-hub> <federation-node> <models folder> | agent <federation-node> <federation-hub> | calibrate <models folder> <impostor file> [honest audits] [dishonest audits]");
     return 2;
 }
 Console.WriteLine(table.ToMarkdown());

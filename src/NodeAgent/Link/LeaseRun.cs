@@ -14,7 +14,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
 {
     // Of a longer answer the last ones are kept.
     private const int PrefixesMax = 4_096;
-    private const int BufferBytes = 32 * 1024;
+    private const int BufferBytes = 16 * 1024;
 
     // What a timer can wait for, and longer than any answer takes.
     private static readonly TimeSpan DeadlineMax = TimeSpan.FromDays(1);
@@ -97,11 +97,7 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
         await using (response.ConfigureAwait(false))
         {
             await send(new NodeMessage { Head = new Head { LeaseId = LeaseId, Status = (uint)response.Status, ContentType = response.ContentType } }, cancellationToken).ConfigureAwait(false);
-            var buffer = new byte[(int)Math.Min(BufferBytes, limits.MaxChunkBytes)];
-            while (await response.Body.ReadAsync(buffer, cancellationToken).ConfigureAwait(false) is > 0 and var read)
-            {
-                await SendChunkAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
-            }
+            await RelayBodyAsync(response.Body, cancellationToken).ConfigureAwait(false);
             // Before the hub hears of the end: what it then asks for must be there.
             var commitment = reveals.Commit(LeaseId, response.Tokens);
             Record(response.Usage, commitment);
@@ -118,6 +114,43 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
                     },
                 },
                 cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Sends what the engine writes. What it has written already goes in one message; nothing waits for more.</summary>
+    private async Task RelayBodyAsync(Stream body, CancellationToken cancellationToken)
+    {
+        var buffer = new byte[(int)Math.Min(BufferBytes, limits.MaxChunkBytes)];
+        var (sent, filled) = (0, 0);
+        while (true)
+        {
+            if (sent < filled && buffer.Length - filled < buffer.Length / 4)
+            {
+                await SendChunkAsync(buffer.AsMemory(sent, filled - sent), cancellationToken).ConfigureAwait(false);
+                sent = filled;
+            }
+            if (sent == filled) (sent, filled) = (0, 0);
+            var reading = body.ReadAsync(buffer.AsMemory(filled), cancellationToken);
+            // Also where reading has failed: what came before is the client's.
+            if (sent < filled && !reading.IsCompletedSuccessfully)
+            {
+                try
+                {
+                    await SendChunkAsync(buffer.AsMemory(sent, filled - sent), cancellationToken).ConfigureAwait(false);
+                }
+                catch
+                {
+                    // A stream is not closed under its reader.
+                    await ((Task)reading.AsTask()).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                    throw;
+                }
+                sent = filled;
+            }
+            var read = await reading.ConfigureAwait(false);
+            filled += read;
+            if (read > 0) continue;
+            if (sent < filled) await SendChunkAsync(buffer.AsMemory(sent, filled - sent), cancellationToken).ConfigureAwait(false);
+            return;
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Federation.Contracts.Nodes;
 using Federation.Silo.Nodes;
@@ -8,16 +9,14 @@ namespace Federation.Silo.Gateway;
 internal abstract class LeaseStream : IAsyncDisposable
 {
     private int _ungranted;
+    private ReadPatience? _patience;
 
     protected abstract ChannelReader<LeaseEvent> Events { get; }
 
     /// <summary>The next event.</summary>
-    /// <exception cref="TimeoutException">None came in time.</exception>
-    public async ValueTask<LeaseEvent> ReadAsync(TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
-    {
-        if (TryRead(out var ready)) return ready;
-        return await Events.ReadAsync(cancellationToken).AsTask().WaitAsync(timeout, time, cancellationToken);
-    }
+    /// <exception cref="TimeoutException">None came in time; nothing more can be waited for.</exception>
+    public ValueTask<LeaseEvent> ReadAsync(TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+        => TryRead(out var ready) ? ValueTask.FromResult(ready) : WaitAsync(timeout, time, cancellationToken);
 
     /// <summary>The next event, if it is here already.</summary>
     public bool TryRead([System.Diagnostics.CodeAnalysis.MaybeNullWhen(false)] out LeaseEvent item) => Events.TryRead(out item);
@@ -34,9 +33,119 @@ internal abstract class LeaseStream : IAsyncDisposable
     /// <summary>Stops the node's work.</summary>
     public abstract void Cancel(string reason);
 
-    public abstract ValueTask DisposeAsync();
+    public ValueTask DisposeAsync()
+    {
+        _patience?.Dispose();
+        return LetGoAsync();
+    }
+
+    /// <summary>Nobody reads any more.</summary>
+    protected abstract ValueTask LetGoAsync();
 
     protected abstract void Grant(int bytes);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<LeaseEvent> WaitAsync(TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        if (_patience?.Given != cancellationToken)
+        {
+            _patience?.Dispose();
+            _patience = new ReadPatience(time, cancellationToken);
+        }
+        _patience.Begin(timeout);
+        try
+        {
+            return await Events.ReadAsync(_patience.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new TimeoutException($"The lease was silent for {timeout.TotalSeconds:0.#} s.");
+        }
+        catch (OperationCanceledException)
+        {
+            throw new OperationCanceledException(cancellationToken);
+        }
+        finally
+        {
+            _patience.End();
+        }
+    }
+}
+
+/// <summary>
+/// How long each of many waits may take, on one timer: one of its own for each token of each stream would cost more than the token. Used by one reader, beside whom the timer ticks.
+/// </summary>
+/// <param name="time">The clock.</param>
+/// <param name="given">Ends every wait.</param>
+internal sealed class ReadPatience(TimeProvider time, CancellationToken given) : IDisposable
+{
+    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(1);
+
+    private readonly CancellationTokenSource _over = CancellationTokenSource.CreateLinkedTokenSource(given);
+    private readonly Lock _gate = new();
+    private ITimer? _timer;
+    private long _since;
+    private TimeSpan _timeout;
+    private bool _isArmed;
+    private bool _isWaiting;
+    private bool _isDisposed;
+
+    /// <summary>What ends every wait from outside.</summary>
+    public CancellationToken Given => given;
+
+    /// <summary>Cancelled when <see cref="Given"/> is, or a wait has taken too long.</summary>
+    public CancellationToken Token => _over.Token;
+
+    /// <summary>A wait begins.</summary>
+    public void Begin(TimeSpan timeout)
+    {
+        lock (_gate)
+        {
+            // An armed timer looks at what the wait has taken when it ticks; only one of another length needs it set anew.
+            if (!_isArmed || timeout != _timeout) Arm(timeout);
+            (_since, _timeout, _isWaiting) = (time.GetTimestamp(), timeout, true);
+        }
+    }
+
+    /// <summary>The wait is over.</summary>
+    public void End()
+    {
+        lock (_gate) _isWaiting = false;
+    }
+
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _isDisposed = true;
+            _timer?.Dispose();
+        }
+        _over.Dispose();
+    }
+
+    private void Arm(TimeSpan due)
+    {
+        _isArmed = true;
+        if (_timer is null) _timer = time.CreateTimer(static state => ((ReadPatience)state!).Tick(), this, due, Timeout.InfiniteTimeSpan);
+        else _timer.Change(due, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Tick()
+    {
+        lock (_gate)
+        {
+            _isArmed = false;
+            if (!_isWaiting || _isDisposed) return;
+            if (_timeout - time.GetElapsedTime(_since) is var left && left > TimeSpan.Zero)
+            {
+                // Timers may be early by less than their unit.
+                Arm(left < Least ? Least : left);
+                return;
+            }
+            // Whoever waits goes on elsewhere, and not within the lock.
+            _over.Cancel();
+        }
+    }
 }
 
 /// <summary>A lease whose node is connected to this silo: no grain, no copy in between.</summary>
@@ -46,7 +155,7 @@ internal sealed class LocalLeaseStream(NodeSession session, Lease lease) : Lease
 
     public override void Cancel(string reason) => session.Cancel(lease.LeaseId, reason);
 
-    public override ValueTask DisposeAsync()
+    protected override ValueTask LetGoAsync()
     {
         // Harmless when the lease has ended.
         session.Cancel(lease.LeaseId, "abandoned");
@@ -108,7 +217,7 @@ internal sealed partial class RemoteLeaseStream : LeaseStream, ILeaseSink
 
     public override void Cancel(string reason) => _ = QuietlyAsync(_session.Cancel(_leaseId, reason));
 
-    public override async ValueTask DisposeAsync()
+    protected override async ValueTask LetGoAsync()
     {
         await _disposed.CancelAsync();
         await _pulse.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -142,6 +142,7 @@ internal static class HubHost
         builder.Services.AddSingleton<NodeStore>();
         builder.Services.AddSingleton<JoinTokens>();
         builder.Services.AddSingleton<NodeSessions>();
+        builder.Services.AddHostedService<LineWatcher>();
         builder.Services.AddSingleton<EndedSessions>();
         builder.Services.AddSingleton<SessionGrains>();
         var link = builder.Read<NodeLinkOptions>(NodeLinkOptions.SectionName);
@@ -279,8 +280,7 @@ internal static class HubHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = gateway.MaxBodyBytes;
-            // A node whose line went dead is noticed without waiting for TCP, after the sum of both: the clients of its answers wait for no longer until another goes on with them. The server looks once a
-            // second, which may add one to each.
+            // A connection that went dead is noticed without waiting for TCP. The server looks once a second and adds another to each, so a node's line that owes an answer is watched more closely (LineWatch).
             kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(1);
             kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(2.5);
             kestrel.Listen(listen.Api, endpoint =>

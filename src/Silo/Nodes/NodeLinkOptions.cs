@@ -20,6 +20,17 @@ internal sealed class NodeLinkOptions
     [Range(2, 100)]
     public int SilentHeartbeats { get; set; } = 3;
 
+    /// <summary>A node that runs a lease and is silent for so long is asked whether it is there. Default 1 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan PingAfter { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// How long it may take to say anything then; beyond, its line is dead, and other nodes go on with its leases. Shorter than TCP takes to send a lost packet a fourth time, and a line that loses one now and then is cut off.
+    /// Default 2.5 s [uncalibrated].
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:05:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan PingTimeout { get; set; } = TimeSpan.FromSeconds(2.5);
+
     /// <summary>Largest message a node may send, bytes. Default 1 MiB.</summary>
     [Range(4 * 1024, 64 * 1024 * 1024)]
     public int MaxMessageBytes { get; set; } = 1024 * 1024;

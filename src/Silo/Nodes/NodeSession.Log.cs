@@ -20,6 +20,9 @@ internal sealed partial class NodeSession
     [LoggerMessage(3006, LogLevel.Warning, "Node {NodeId}: a receipt's signature could not be recorded now; the receipt is offered again")]
     private partial void LogSigningFailed(string nodeId, Exception exception);
 
+    [LoggerMessage(3007, LogLevel.Information, "Node {NodeId} is silent for {Seconds:0.0} s and does not answer; its line is dead, and {Running} leases with it")]
+    private partial void LogDead(string nodeId, double seconds, int running);
+
     [LoggerMessage(3005, LogLevel.Debug, "Node {NodeId} pulls {Model}: {Status}")]
     private partial void LogPull(string nodeId, string model, string status);
 }

@@ -27,6 +27,9 @@ internal sealed partial class NodeSession : INodeSession
     private const int SignaturesAtOnce = 128;
     private const int SignaturesWaiting = 512;
 
+    // The hub's own question whether anybody is there; those of challenges are numbered from one.
+    private const uint LinePing = 0;
+
     private static readonly WriteOptions Coalesced = new(WriteFlags.BufferHint);
 
     private readonly NodeLinkOptions _options;
@@ -42,12 +45,14 @@ internal sealed partial class NodeSession : INodeSession
     private readonly Channel<CheckMessage> _checks;
     private readonly Channel<ReceiptSignature> _signatures = Channel.CreateBounded<ReceiptSignature>(new BoundedChannelOptions(SignaturesWaiting) { SingleReader = true, SingleWriter = true });
     private readonly PendingReveals _reveals;
+    private readonly LineWatch _watch;
     private readonly Lock _slotGate = new();
     private volatile NodeReport _report;
     private volatile SessionStatus? _endStatus;
     private long _offersUnanswered;
     private long _announcements;
     private long _lastHeard;
+    private volatile bool _listens = true;
     private volatile bool _draining;
     private volatile bool _quarantined;
     private volatile Standing _standing;
@@ -76,6 +81,7 @@ internal sealed partial class NodeSession : INodeSession
         _logger = logger;
         _budget = new MessageBudget(options.MessagesPerSecond, options.MessageBurst, time);
         _reveals = new PendingReveals(options, time);
+        _watch = new LineWatch(options.PingAfter, options.PingTimeout, time);
         _lastHeard = time.GetTimestamp();
         _checks = Channel.CreateBounded<CheckMessage>(new BoundedChannelOptions(options.MaxCheckMessages) { SingleReader = true, SingleWriter = true });
         _outbound = Channel.CreateBounded<HubMessage>(new BoundedChannelOptions(options.MaxOutbound) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
@@ -113,8 +119,8 @@ internal sealed partial class NodeSession : INodeSession
 
     private INodeSession OwnReference => Reference ?? throw new InvalidOperationException("The session has no reference yet.");
 
-    /// <summary>How long the node has said nothing.</summary>
-    public TimeSpan Silence => _time.GetElapsedTime(Interlocked.Read(ref _lastHeard));
+    /// <summary>How long the node has said nothing to a hub that listened.</summary>
+    public TimeSpan Silence => _listens ? _time.GetElapsedTime(Interlocked.Read(ref _lastHeard)) : TimeSpan.Zero;
 
     /// <summary>Leases running now.</summary>
     public int RunningLeases => _leases.Count;
@@ -284,7 +290,8 @@ internal sealed partial class NodeSession : INodeSession
             while (await inbound.MoveNext(stop.Token))
             {
                 Interlocked.Exchange(ref _lastHeard, _time.GetTimestamp());
-                await HandleAsync(inbound.Current);
+                var handling = HandleAsync(inbound.Current);
+                if (!handling.IsCompletedSuccessfully) await DeafAsync(handling);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -305,14 +312,50 @@ internal sealed partial class NodeSession : INodeSession
             _outbound.Writer.TryComplete();
             _checks.Writer.TryComplete();
             _signatures.Writer.TryComplete();
-            await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            // First of all: clients wait for it, and an announcement may take as long as a database does.
             FailAllLeases();
+            await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await WithdrawAsync();
             // What the node has signed it has signed, also when it left at once.
             await judging.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         await judging;
         if (_endStatus is { } status) throw status.ToException();
+    }
+
+    /// <summary>What the node says meanwhile waits, and its silence is the hub's.</summary>
+    private async ValueTask DeafAsync(ValueTask handling)
+    {
+        _listens = false;
+        try
+        {
+            await handling;
+        }
+        finally
+        {
+            Interlocked.Exchange(ref _lastHeard, _time.GetTimestamp());
+            _listens = true;
+        }
+    }
+
+    /// <summary>Looks whether a node that owes an answer is still there: one that is silent is asked, one that does not answer has lost its leases.</summary>
+    public void Watch()
+    {
+        if (_ended.IsCancellationRequested) return;
+        switch (_watch.Look(Interlocked.Read(ref _lastHeard), !_leases.IsEmpty, _listens))
+        {
+            case LineState.Fine:
+                return;
+            case LineState.Ask:
+                Send(new HubMessage { Ping = new Ping { Number = LinePing } });
+                return;
+            case LineState.Dead:
+                LogDead(NodeId, Silence.TotalSeconds, RunningLeases);
+                End(new SessionStatus(StatusCode.DeadlineExceeded, $"no answer to a ping for {_options.PingTimeout.TotalSeconds:0.#} s"));
+                return;
+            default:
+                throw new InvalidOperationException("Not a state.");
+        }
     }
 
     /// <summary>Ends the session with this status, unless it has one already.</summary>
@@ -331,6 +374,7 @@ internal sealed partial class NodeSession : INodeSession
                 // What waits already shares a flush with what goes before.
                 outbound.WriteOptions = _outbound.Reader.TryPeek(out _) ? Coalesced : null;
                 await outbound.WriteAsync(message, stop);
+                if (message.Ping is { Number: LinePing }) _watch.Asked();
             }
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
@@ -391,6 +435,10 @@ internal sealed partial class NodeSession : INodeSession
             case NodeMessage.MessageOneofCase.AuditReveal:
                 // The hub asked for it, or the connection ends.
                 if (_reveals.Take(message.AuditReveal) is { } fault) throw Violation(fault.Code, fault.Detail);
+                return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Pong when message.Pong.Number == LinePing:
+                // That it came is all it says.
+                Spend();
                 return ValueTask.CompletedTask;
             case NodeMessage.MessageOneofCase.ChallengeCommit:
             case NodeMessage.MessageOneofCase.ChallengeProof:

@@ -60,7 +60,7 @@ internal sealed partial class CloudLeaseStream : LeaseStream
         if (!_ended) _stop.Cancel();
     }
 
-    public override ValueTask DisposeAsync()
+    protected override ValueTask LetGoAsync()
     {
         Cancel("abandoned");
         return ValueTask.CompletedTask;

@@ -99,6 +99,75 @@ public sealed class SseScannerTests
     }
 
     [Fact]
+    public void An_event_says_the_same_whatever_came_before_it()
+    {
+        const int seed = 20261122;
+        var random = new Random(seed);
+        string[] shells =
+        [
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"*\"},\"finish_reason\":null}]}\n\n",
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"*\"},\"finish_reason\":\"stop\"}]}\n\n",
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"text\":\"*\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\r\n\r\n",
+            "event: message\ndata: {\"choices\":[{\"delta\":{\"content\":\"*\",\"refusal\":\"*\"}}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"reasoning\":\"*\"}}],\ndata: \"x\":1}\n\n",
+            "data: {\"error\":\"*\",\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"*\"}}]}}]}\nid: 7\n\n",
+            "data: \"*\"\n\n",
+            ": *\n\n",
+        ];
+        string[] texts = [" word", "", "é", "\\n", "\\u00e9", "\\ud83d", "\\", "\"", "\",\"role\":\"x", "a\nb", "\n\n", "\r", "\t", "}", "\u007f", "data: ", new('x', 2_000)];
+        var repeated = 0;
+        for (var round = 0; round < 2_000; round++)
+        {
+            var bytes = new List<byte>();
+            var shell = 0;
+            for (var i = random.Next(2, 12); i > 0; i--)
+            {
+                // Most events of a stream are alike.
+                var same = random.Next(4) > 0;
+                shell = same ? shell : random.Next(shells.Length);
+                byte[] text = random.Next(20) == 0 ? [0xC3, 0x28, 0xFF] : Encoding.UTF8.GetBytes(random.Next(2) == 0 ? " plain" : texts[random.Next(texts.Length)]);
+                foreach (var part in shells[shell])
+                {
+                    if (part == '*') bytes.AddRange(text);
+                    else bytes.Add((byte)part);
+                }
+
+                repeated += same ? 1 : 0;
+            }
+
+            var stream = bytes.ToArray();
+            ReadOnlySpan<byte> one = stream, each = stream;
+            var scanner = new SseScanner();
+            while (scanner.TryRead(ref one, out var e))
+            {
+                Assert.True(new SseScanner().TryRead(ref each, out var alone));
+                Assert.True(e.Raw.SequenceEqual(alone.Raw) && e.Data.SequenceEqual(alone.Data), $"seed {seed}, round {round}");
+                Assert.Equal((alone.Facts, alone.IsMalformed, alone.IsDone), (e.Facts, e.IsMalformed, e.IsDone));
+                Assert.Equal(stream.Length - one.Length, scanner.Offset);
+            }
+
+            Assert.False(new SseScanner().TryRead(ref each, out _));
+        }
+
+        Assert.True(repeated > 5_000);
+    }
+
+    [Fact]
+    public void An_event_above_the_limit_is_refused_also_where_it_begins_as_the_one_before()
+    {
+        var scanner = new SseScanner(eventBytesMax: 64);
+        ReadOnlySpan<byte> bytes = Encoding.UTF8.GetBytes("data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[{\"text\":\"" + new string('x', 60) + "\"}]}\n\n");
+        Assert.True(scanner.TryRead(ref bytes, out _));
+        var rest = bytes.ToArray();
+
+        Assert.Throws<SseEventTooLargeException>(() =>
+        {
+            ReadOnlySpan<byte> left = rest;
+            scanner.TryRead(ref left, out _);
+        });
+    }
+
+    [Fact]
     public void A_last_event_without_its_blank_line_still_counts()
     {
         var scanner = new SseScanner();

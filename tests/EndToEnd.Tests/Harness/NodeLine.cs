@@ -182,6 +182,12 @@ internal sealed class NodeLine : IAsyncDisposable
             while (await _call.ResponseStream.MoveNext(CancellationToken.None))
             {
                 var message = HubMessage.Parser.ParseFrom(_call.ResponseStream.Current);
+                if (message.Ping is { Number: 0 })
+                {
+                    // Any agent that is alive says so.
+                    _ = TrySendAsync(new NodeMessage { Pong = new Pong() });
+                    continue;
+                }
                 HeardOf(message.MessageCase).Writer.TryWrite(message);
             }
             _ended.TrySetResult(_call.GetStatus());

@@ -19,6 +19,9 @@ internal struct AnswerFold
     private string? _finishReason;
     private int _choices;
     private long _textBytes;
+    private int _texts;
+    private int _textStart;
+    private int _textLength;
     private bool _isError;
 
     public AnswerFold() => _choices = -1;
@@ -47,6 +50,12 @@ internal struct AnswerFold
         _choices,
         _textBytes,
         _isError);
+
+    /// <summary>
+    /// Where the one string that counts as text stands, between its quotes, in the bytes that the reader was made for; <see langword="null"/> where there is none, or more than one. Of no meaning where
+    /// those are only a part of the JSON.
+    /// </summary>
+    public readonly (int Start, int Length)? OnlyText => _texts == 1 ? (_textStart, _textLength) : null;
 
     /// <summary>Takes the token that <paramref name="reader"/> has just read.</summary>
     public void Take(ref Utf8JsonReader reader)
@@ -140,6 +149,8 @@ internal struct AnswerFold
                 break;
             case Place.Text when reader.TokenType == JsonTokenType.String:
                 _textBytes += reader.ValueIsEscaped ? UnescapedLength(reader.ValueSpan) : reader.ValueSpan.Length;
+                _texts++;
+                (_textStart, _textLength) = ((int)reader.TokenStartIndex + 1, reader.ValueSpan.Length);
                 break;
             case Place.Error when reader.TokenType != JsonTokenType.Null:
                 _isError = true;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 
 namespace Federation.Protocol.OpenAi;
@@ -37,6 +38,8 @@ public sealed class SseEventTooLargeException(int limitBytes) : Exception($"an e
 /// they are split.
 /// </summary>
 /// <remarks>
+/// The chunks of an answer differ in nothing but their text, as a rule. So an event that begins and ends as the one before, with nothing but plain characters between, is known by comparing bytes; only
+/// others are read as JSON.
 /// Lines end in <c>\n</c> or <c>\r\n</c>. A lone <c>\r</c>, which the SSE standard also allows and no engine writes, ends nothing: whether
 /// a <c>\n</c> follows it could only be told from the next bytes, and an event would have to wait for them. Not thread-safe.
 /// <code>
@@ -47,6 +50,12 @@ public sealed class SseEventTooLargeException(int limitBytes) : Exception($"an e
 /// <param name="eventBytesMax">Largest event, bytes.</param>
 public sealed class SseScanner(int eventBytesMax = 4 << 20)
 {
+    /// <summary>What a JSON string has only escaped, and what ends it.</summary>
+    private static readonly SearchValues<byte> NotPlain = SearchValues.Create([.. Enumerable.Range(0, 0x20).Select(control => (byte)control), (byte)'"', (byte)'\\']);
+
+    /// <summary>More than this around a text is no plain token, and does not come again.</summary>
+    private const int RememberedBytesMax = 1024;
+
     private byte[] _held = [];
     private int _heldLength;
 
@@ -54,6 +63,17 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
     private int _lineStart;
     private long _offset;
     private byte[] _joined = [];
+
+    /// <summary>The event before, if it had one text: what stands before that text, and what from its closing quote on.</summary>
+    private byte[] _before = [];
+    private byte[] _behind = [];
+    private int _beforeLength;
+    private int _behindLength;
+
+    /// <summary>Bytes of <see cref="_before"/> before the data, and of <see cref="_behind"/> behind it.</summary>
+    private int _dataStart;
+    private int _afterData;
+    private AnswerFacts _facts;
 
     /// <summary>Bytes of the stream in whole events so far.</summary>
     public long Offset => _offset;
@@ -67,6 +87,11 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
     /// <exception cref="SseEventTooLargeException">The event is above the limit. The scanner is of no more use.</exception>
     public bool TryRead(ref ReadOnlySpan<byte> bytes, out SseEvent sseEvent)
     {
+        if (_heldLength == 0 && TryRepeat(ref bytes, out sseEvent))
+        {
+            return true;
+        }
+
         var taken = 0;
         while (bytes[taken..].IndexOf((byte)'\n') is >= 0 and var length)
         {
@@ -142,17 +167,81 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
 
         var isJson = !data.IsEmpty && !data.SequenceEqual("[DONE]"u8);
         var facts = new AnswerFacts(null, null, -1, 0, false);
+        (int Start, int Length)? text = null;
+        var isMalformed = isJson && !TryFold(data, ref facts, ref text);
+        if (text is { } only)
+        {
+            Remember(raw, data, only, facts);
+        }
+
         return new SseEvent
         {
             Offset = start,
             Raw = raw,
             Data = data,
-            IsMalformed = isJson && !TryFold(data, ref facts),
+            IsMalformed = isMalformed,
             Facts = facts,
         };
     }
 
-    private static bool TryFold(ReadOnlySpan<byte> json, ref AnswerFacts facts)
+    /// <summary>Takes an event that is the one before but for its text. False, and nothing is taken, where it is not, or not all of it is here.</summary>
+    private bool TryRepeat(ref ReadOnlySpan<byte> bytes, out SseEvent sseEvent)
+    {
+        sseEvent = default;
+        if (_beforeLength == 0 || !bytes.StartsWith(_before.AsSpan(0, _beforeLength)))
+        {
+            return false;
+        }
+
+        // No line can end within a text, and no string but by a quote: these bytes cut and say what the ones before did.
+        var behind = _behind.AsSpan(0, _behindLength);
+        var textLength = bytes[_beforeLength..].IndexOfAny(NotPlain);
+        if (textLength < 0 || !bytes[(_beforeLength + textLength)..].StartsWith(behind))
+        {
+            return false;
+        }
+
+        var raw = bytes[..(_beforeLength + textLength + _behindLength)];
+        Guard(raw.Length);
+        sseEvent = new SseEvent
+        {
+            Offset = _offset,
+            Raw = raw,
+            Data = raw[_dataStart..^_afterData],
+            IsMalformed = false,
+            Facts = _facts with { TextBytes = textLength },
+        };
+        _offset += raw.Length;
+        bytes = bytes[raw.Length..];
+        return true;
+    }
+
+    /// <summary>Keeps an event for <see cref="TryRepeat"/>, if it has one text and its data stands on one line.</summary>
+    private void Remember(ReadOnlySpan<byte> raw, ReadOnlySpan<byte> data, (int Start, int Length) text, in AnswerFacts facts)
+    {
+        if (raw.Length - text.Length > RememberedBytesMax || !raw.Overlaps(data, out var dataStart))
+        {
+            return;
+        }
+
+        var textStart = dataStart + text.Start;
+        _beforeLength = Copy(raw[..textStart], ref _before);
+        _behindLength = Copy(raw[(textStart + text.Length)..], ref _behind);
+        (_dataStart, _afterData, _facts) = (dataStart, raw.Length - dataStart - data.Length, facts);
+    }
+
+    private static int Copy(ReadOnlySpan<byte> bytes, ref byte[] to)
+    {
+        if (to.Length < bytes.Length)
+        {
+            to = new byte[bytes.Length];
+        }
+
+        bytes.CopyTo(to);
+        return bytes.Length;
+    }
+
+    private static bool TryFold(ReadOnlySpan<byte> json, ref AnswerFacts facts, ref (int Start, int Length)? text)
     {
         var reader = new Utf8JsonReader(json);
         var fold = new AnswerFold();
@@ -168,7 +257,7 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
             return false;
         }
 
-        facts = fold.Facts;
+        (facts, text) = (fold.Facts, fold.OnlyText);
         return true;
     }
 
