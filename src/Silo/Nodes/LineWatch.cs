@@ -65,7 +65,7 @@ internal sealed class LineWatch(TimeSpan askAfter, TimeSpan patience, TimeProvid
 internal sealed class LineWatcher(NodeSessions sessions, TimeProvider time, ILogger<LineWatcher> logger) : PeriodicService(LineWatch.Period, time, logger)
 {
     /// <inheritdoc/>
-    protected override Task LookAsync(CancellationToken cancellationToken)
+    public override Task LookAsync(CancellationToken cancellationToken)
     {
         sessions.WatchAll();
         return Task.CompletedTask;
