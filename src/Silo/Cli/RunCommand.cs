@@ -5,6 +5,7 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Storage;
+using Federation.Silo.Telemetry;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -57,7 +58,7 @@ internal static class RunCommand
         if (file is not null) builder.Configuration.AddConfiguration(file);
         builder.Configuration.AddEnvironmentVariables();
         builder.Configuration.AddInMemoryCollection([new("Storage:DataDirectory", dataDirectory)]);
-        builder.Logging.ClearProviders().AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat, console.UseUtcTimestamp) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ ", true));
+        builder.Logging.ClearProviders().AddProvider(new GatheredConsole(Console.OpenStandardOutput(), TimeProvider.System));
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning).AddFilter("ModelContextProtocol", LogLevel.Warning).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.Orleans", LogLevel.Warning).AddFilter("Microsoft.Hosting", LogLevel.Warning);
         // A start that fails is told below, in words; the host would tell it first, with every frame of its stack.
         var hasStarted = false;

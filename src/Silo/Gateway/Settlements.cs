@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Federation.Contracts.Jobs;
+using Federation.Contracts.Nodes;
 using Federation.Silo.Storage;
 using Federation.Silo.Telemetry;
 using Microsoft.Extensions.Options;
@@ -75,8 +76,9 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
     {
         try
         {
-            var settlement = await grains.GetGrain<IJobGrain>(outcome.JobId).Settle(outcome);
-            if (!settlement.Settled) LogFenced(outcome.JobId, outcome.Attempt, settlement.SettledAttempt);
+            // Where nobody pays there is nothing to fence: its run settles a job once, and its node books an id once, however often it is asked to.
+            if (outcome is { HoldId.Length: 0, NodeId.Length: > 0 }) await grains.GetGrain<INodeGrain>(outcome.NodeId).Book(outcome);
+            else if (await grains.GetGrain<IJobGrain>(outcome.JobId).Settle(outcome) is { Settled: false } other) LogFenced(outcome.JobId, outcome.Attempt, other.SettledAttempt);
             return true;
         }
         catch (Exception exception) when (exception is StorageException { IsTransient: true } or OrleansException or TimeoutException)

@@ -32,6 +32,7 @@ using Federation.Silo.Verification.Inference;
 using Federation.Silo.Verification.Probes;
 using Federation.Silo.Verification.Standings;
 using Federation.Silo.Webhooks;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -276,6 +277,9 @@ internal static class HubHost
     {
         var gateway = builder.Read<GatewayOptions>(GatewayOptions.SectionName);
         var https = listen.HasTls ? ReadCertificate(listen) : null;
+        // Kestrel would hand each read and write to another thread first. What runs here never blocks, and a change of thread costs more than most of it.
+        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
+        builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(new SocketMemory.Factory());
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;

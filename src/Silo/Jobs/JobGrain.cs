@@ -7,8 +7,8 @@ namespace Federation.Silo.Jobs;
 
 /// <inheritdoc cref="IJobGrain"/>
 /// <remarks>
-/// A streamed job lives as long as its client listens, on the silo that serves it, so its fence is this activation's memory and
-/// the record's primary key. Placed beside the caller: a job has no other company.
+/// A job lives as long as its client listens, on the silo that serves it, so its fence is this activation's memory and the record's primary key. Placed beside the caller: a job has no other company.
+/// What nobody pays for is booked by its node without it, see <see cref="Gateway.Settlements"/>.
 /// </remarks>
 [PreferLocalPlacement]
 internal sealed class JobGrain(Payments payments) : Grain, IJobGrain

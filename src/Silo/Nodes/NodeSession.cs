@@ -47,6 +47,8 @@ internal sealed partial class NodeSession : INodeSession
     private readonly PendingReveals _reveals;
     private readonly LineWatch _watch;
     private readonly Lock _slotGate = new();
+    // Under the gate: the leases of each engine, and of them those that yield.
+    private readonly Dictionary<string, (int All, int Yielding)> _taken = new(StringComparer.Ordinal);
     private volatile NodeReport _report;
     private volatile SessionStatus? _endStatus;
     private long _offersUnanswered;
@@ -184,10 +186,11 @@ internal sealed partial class NodeSession : INodeSession
                 if (!assignment.Yields) _starvedModels.TryAdd(assignment.Model, 0);
                 return AssignStatus.NoSlot;
             }
-            yielding = assignment.Yields ? [] : [.. _leases.Values.Where(running => running.Yields)];
+            yielding = assignment.Yields || _taken.Values.All(taken => taken.Yielding == 0) ? [] : [.. _leases.Values.Where(running => running.Yields)];
             lease = new Lease(assignment.LeaseId, assignment.Model, assignment.Engine, _options.WindowBytes, assignment.Yields, assignment.Unpaid) { Scores = assignment.Kind is JobKind.Score, AssignedAt = _time.GetTimestamp() };
             Interlocked.Increment(ref _leasesBegun);
             if (!_leases.TryAdd(lease.LeaseId, lease)) throw new InvalidOperationException($"Lease {lease.LeaseId} was assigned before.");
+            Count(lease, 1);
             if (!lease.Unpaid && _working++ == 0) _workingSince = _time.GetTimestamp();
         }
         // The node hears of it first, so that the slot is free when the work comes.
@@ -665,7 +668,11 @@ internal sealed partial class NodeSession : INodeSession
         _endedLeases.Add(lease.LeaseId, lease.WindowLeft);
         lock (_slotGate)
         {
-            if (_leases.TryRemove(lease.LeaseId, out _) && !lease.Unpaid && --_working == 0) _worked += _time.GetElapsedTime(_workingSince);
+            if (_leases.TryRemove(lease.LeaseId, out _))
+            {
+                Count(lease, -1);
+                if (!lease.Unpaid && --_working == 0) _worked += _time.GetElapsedTime(_workingSince);
+            }
         }
         lease.TryEnd(last);
         if (!_starvedModels.IsEmpty) _ = AnnounceStarvedAsync();
@@ -707,7 +714,19 @@ internal sealed partial class NodeSession : INodeSession
     private int FreeSlots(string engine, bool forWhatYields = false)
     {
         var slots = _report.Engines.FirstOrDefault(candidate => candidate.Name == engine)?.Slots ?? 0;
-        return _report.AcceptsWork ? slots - _leases.Values.Count(lease => lease.Engine == engine && (forWhatYields || !lease.Yields)) : 0;
+        if (!_report.AcceptsWork) return 0;
+        lock (_slotGate)
+        {
+            var (all, thatYield) = _taken.GetValueOrDefault(engine);
+            return slots - (forWhatYields ? all : all - thatYield);
+        }
+    }
+
+    private void Count(Lease lease, int change)
+    {
+        var (all, thatYield) = _taken.GetValueOrDefault(lease.Engine);
+        if (all + change == 0) _taken.Remove(lease.Engine);
+        else _taken[lease.Engine] = (all + change, thatYield + (lease.Yields ? change : 0));
     }
 
     private async Task AnnounceAsync(CancellationToken stop)

@@ -19,6 +19,7 @@ internal sealed class FakeGrains
     {
         Grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
         ((GrainFactoryProxy)Grains).Find = Find;
+        Node.Booking = Jobs.Settle;
     }
 
     public IGrainFactory Grains { get; }
@@ -161,7 +162,10 @@ internal sealed class FakeNode : INodeGrain
 
     public Task<NodeIdentity?> GetIdentity() => throw new NotSupportedException();
 
-    public Task Book(JobOutcome outcome) => throw new NotSupportedException();
+    /// <summary>Where what nobody pays for is booked.</summary>
+    public Func<JobOutcome, Task> Booking { get; set; } = _ => throw new NotSupportedException();
+
+    public Task Book(JobOutcome outcome) => Booking(outcome);
 
     public Task<NodeView?> GetView() => throw new NotSupportedException();
 

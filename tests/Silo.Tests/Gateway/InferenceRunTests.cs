@@ -724,7 +724,7 @@ public sealed class InferenceRunTests
     {
         await using var scene = new InferenceScene();
         scene.Grains.Jobs.OnRecord = 7;
-        await scene.Settlements.SettleAsync(OutcomeOf("job_1"));
+        await scene.Settlements.SettleAsync(OutcomeOf("job_1") with { HoldId = "hold_1" });
         Assert.Single(scene.Grains.Jobs.Settled);
     }
 

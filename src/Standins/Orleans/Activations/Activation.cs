@@ -108,6 +108,8 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
     public bool TryReceive(Request request)
     {
         int waiting;
+        bool isOverloaded;
+        var wasAtRest = false;
         lock (_gate)
         {
             if (_phase == Phase.Ended)
@@ -116,7 +118,8 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
             }
 
             waiting = _waiting.Count;
-            if (!IsOverloaded(waiting, request))
+            isOverloaded = IsOverloaded(waiting, request);
+            if (!isOverloaded)
             {
                 _waiting.Add(request);
                 if (request.KeepsActive)
@@ -124,12 +127,19 @@ internal sealed partial class Activation : IGrainContext, IRequestHost, IRequest
                     _lastUse = _silo.Time.GetTimestamp();
                 }
 
-                Turns.QueuePump();
-                return true;
+                wasAtRest = Turns.TryQueuePump();
             }
         }
 
-        request.Reject(new LimitExceededException("MaxEnqueuedRequests", waiting + 1, _silo.HardLimitFor(Class), this));
+        if (isOverloaded)
+        {
+            request.Reject(new LimitExceededException("MaxEnqueuedRequests", waiting + 1, _silo.HardLimitFor(Class), this));
+        }
+        else if (wasAtRest)
+        {
+            Turns.Start();
+        }
+
         return true;
     }
 

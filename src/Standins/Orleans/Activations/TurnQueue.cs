@@ -54,24 +54,40 @@ internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
     /// <summary>Queues a turn that runs the pump, unless one is queued already.</summary>
     public void QueuePump()
     {
+        if (TryQueuePump())
+        {
+            _executor.Schedule(this);
+        }
+    }
+
+    /// <summary>Queues a turn that runs the pump, unless one is queued already.</summary>
+    /// <returns>Whether the queue was at rest: then the caller must have it run, by <see cref="Start"/>, once it holds no lock.</returns>
+    public bool TryQueuePump()
+    {
         lock (_gate)
         {
             if (_pumpQueued)
             {
-                return;
+                return false;
             }
 
             _pumpQueued = true;
             _turns.Enqueue(PumpTurn);
-            if (_scheduled)
-            {
-                return;
-            }
+            return !_scheduled && (_scheduled = true);
+        }
+    }
 
-            _scheduled = true;
+    /// <summary>Has a queue run that was at rest: its first turn here and now, where the caller's thread may be lent to it.</summary>
+    public void Start()
+    {
+        if (_running is not null || !_executor.LendsThisThread)
+        {
+            _executor.Schedule(this);
+            return;
         }
 
-        _executor.Schedule(this);
+        // Nothing of the caller's flow is the grain's business.
+        ExecutionContext.Run(CleanFlow.Context, static queue => ((TurnQueue)queue!).RunFirst(), this);
     }
 
     /// <summary>Runs turns until none is left or the quantum is used up.</summary>
@@ -85,6 +101,15 @@ internal sealed class TurnQueue : TaskScheduler, IThreadPoolWorkItem
                 _executor.Schedule(this);
                 return;
             }
+        }
+    }
+
+    /// <summary>Runs the first turn; those that came meanwhile run elsewhere, so that no caller works for others.</summary>
+    private void RunFirst()
+    {
+        if (RunOne())
+        {
+            _executor.Schedule(this);
         }
     }
 
@@ -180,6 +205,11 @@ internal interface ITurnExecutor
     /// <summary>Reorders what has no order of its own. Only a simulation does.</summary>
     void Shuffle<T>(List<T> items);
 
+    /// <summary>
+    /// Whether a caller that is no grain may run the turn that its call makes: a call that is answered at once then costs no change of thread. A simulation chooses itself what runs next.
+    /// </summary>
+    bool LendsThisThread { get; }
+
     /// <summary>Has <paramref name="queue"/> run soon. A queue is scheduled once until it has run dry.</summary>
     void Schedule(TurnQueue queue);
 }
@@ -195,6 +225,9 @@ internal sealed class ThreadPoolExecutor : ITurnExecutor
     {
         // Kept as it came: the engine promises no more, and need do no more.
     }
+
+    /// <summary>Threads of the pool alone, and none that somebody's synchronization context would follow into the grain.</summary>
+    public bool LendsThisThread => Thread.CurrentThread.IsThreadPoolThread && SynchronizationContext.Current is null;
 
     public void Schedule(TurnQueue queue) => ThreadPool.UnsafeQueueUserWorkItem(queue, preferLocal: true);
 }

@@ -141,6 +141,8 @@ public sealed class DeterministicScheduler : ITurnExecutor
 
     TaskScheduler ITurnExecutor.NewOffGrainScheduler() => NewLane($"observer{Interlocked.Increment(ref _observers)}");
 
+    bool ITurnExecutor.LendsThisThread => false;
+
     void ITurnExecutor.Schedule(TurnQueue queue)
     {
         if (_thread is not { } running || running == Thread.CurrentThread)
