@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 using Federation.Contracts.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
@@ -15,8 +16,13 @@ namespace Federation.Silo.Accounts;
 [Reentrant]
 internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger ledger, IOptions<TierOptions> tiers, IOptions<LimitOptions> limits, TimeProvider time) : Grain, IAccountGrain
 {
+    private static readonly AdmissionRefusal Moved = new(RefusalReason.Moved, false, 0, 0, 0, TimeSpan.Zero);
+
     private readonly LimitBook _book = new(limits.Value);
     private readonly long _startedAt = time.GetTimestamp();
+
+    // By which a silo knows whether this one has heard of what it runs. Never 0, which stands for none.
+    private readonly long _activation = BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) | 1;
     private AccountRow? _account;
     private TierTerms? _terms;
     private Admission? _unlimited;
@@ -35,32 +41,41 @@ internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger
 
     public Task<AccountTerms> GetTerms() => Task.FromResult(new AccountTerms(IsOpen, Terms.Tier, Terms.Weight, Terms.EarningMultiplier));
 
-    public Task<Admission> Admit(AdmissionRequest request)
+    public Task<Admission> Admit(AdmissionRequest request, long activation)
     {
         if (!IsOpen) return Task.FromResult(Refused(new AdmissionRefusal(RefusalReason.AccountClosed, false, 0, 0, 0, TimeSpan.Zero)));
         if (Terms.WhyNot(request.Model, request.Kind) is { } reason) return Task.FromResult(Refused(new AdmissionRefusal(reason, false, 0, 0, 0, TimeSpan.Zero)));
         if (!Terms.Limits.IsAny && request.KeyLimits is null && request.Claim is null) return Task.FromResult(_unlimited ??= Admitted());
+        if (HasMoved(activation)) return Task.FromResult(Refused(Moved) with { Activation = _activation });
+        _book.Expire(Now);
         return Knows(request) ? Task.FromResult(AdmitCounted(request)) : LoadAndAdmitAsync(request);
     }
 
-    public Task<AdmissionRefusal?> ReserveSpend(string jobId, JobSpend spend) => Task.FromResult(_book.TryReserve(jobId, spend, Terms.Limits, Now));
+    public async Task<AdmissionRefusal?> ReserveSpend(string jobId, JobSpend spend, long activation)
+    {
+        if (HasMoved(activation)) return Moved;
+        _book.Expire(Now);
+        while (_book.Find(jobId) is { } request && !Knows(request)) await LoadAsync(request);
+        return _book.TryReserve(jobId, spend, Terms.Limits, Now);
+    }
 
     public Task Release(JobUsage usage)
     {
-        _book.Release(usage, Now);
+        _book.Release(usage, Now, HasMoved(usage.Activation));
         return Task.CompletedTask;
     }
 
-    public Task Renew(ImmutableArray<RunningJob> jobs)
+    public Task<long> Renew(ImmutableArray<RunningJob> jobs)
     {
         var now = Now;
-        foreach (var job in jobs) _book.Renew(job, now);
-        return Task.CompletedTask;
+        foreach (var job in jobs) _book.Renew(job, now, HasMoved(job.Activation));
+        return Task.FromResult(_activation);
     }
 
     public async Task<AccountLimits> GetLimits()
     {
-        if (Terms.Limits.IsAny && !_isLoaded) await LoadAsync();
+        _book.Expire(Now);
+        if (!KnowsAccount) await LoadAsync();
         return _book.Levels(Terms.Limits, Now);
     }
 
@@ -86,18 +101,27 @@ internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger
 
     private Admission Refused(AdmissionRefusal refusal) => new(false, Terms.Tier, Terms.Weight, Terms.EarningMultiplier) { Refusal = refusal };
 
-    private bool Knows(AdmissionRequest request) => (!Terms.Limits.IsAny || (_isLoaded && !_book.HasLostEnds)) && (request.KeyLimits is null || _book.Knows(request.KeyId));
+    /// <summary>Whether who asks believes that another activation counts what it runs.</summary>
+    private bool HasMoved(long activation) => activation != 0 && activation != _activation;
+
+    private bool KnowsAccount => (_isLoaded || !Terms.Limits.IsAny) && !_book.HasLostEnds;
+
+    private bool Knows(AdmissionRequest request) => KnowsAccount && (request.KeyLimits is null || _book.Knows(request.KeyId));
 
     private async Task<Admission> LoadAndAdmitAsync(AdmissionRequest request)
     {
-        if (Terms.Limits.IsAny && (!_isLoaded || _book.HasLostEnds)) await LoadAsync();
-        if (request.KeyLimits is not null && !_book.Knows(request.KeyId))
-        {
-            var used = await usage.OfKeyAsync(Id, request.KeyId, time.GetUtcNow(), CancellationToken.None);
-            var now = Now;
-            _book.LoadKey(request.KeyId, used.Used, used.RequestTimes.Select(at => ElapsedAt(at, now)), now);
-        }
+        // While it was read, an end may have come of which that does not know.
+        while (!Knows(request)) await LoadAsync(request);
         return AdmitCounted(request);
+    }
+
+    /// <summary>Reads what the record says of all that a job is judged by.</summary>
+    private async Task LoadAsync(AdmissionRequest request)
+    {
+        if (!KnowsAccount) await LoadAsync();
+        if (request.KeyLimits is null || _book.Knows(request.KeyId)) return;
+        var used = await usage.OfKeyAsync(Id, request.KeyId, time.GetUtcNow(), CancellationToken.None);
+        _book.LoadKey(request.KeyId, used.Used, used.Requests, Now);
     }
 
     private Admission AdmitCounted(AdmissionRequest request)
@@ -106,7 +130,7 @@ internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger
         var caps = Terms.Limits;
         var refusal = _book.TryAdmit(request, caps, now);
         var (requests, tokens) = _book.Tightest(request, caps, now);
-        return (refusal is null ? Admitted() : Refused(refusal)) with { IsCounted = refusal is null, Requests = requests, Tokens = tokens };
+        return (refusal is null ? Admitted() : Refused(refusal)) with { IsCounted = refusal is null, Requests = requests, Tokens = tokens, Activation = _activation };
     }
 
     /// <summary>Reads what the record says of this day, once for all who wait for it.</summary>
@@ -125,12 +149,11 @@ internal sealed class AccountGrain(AccountStore store, UsageStore usage, ILedger
 
     private async Task LoadOnceAsync()
     {
-        var used = await usage.OfAccountAsync(Id, time.GetUtcNow(), CancellationToken.None);
+        var lost = _book.LostEnds;
+        var used = await usage.OfAccountAsync(Id, time.GetUtcNow(), [.. lost.Select(static end => end.JobId)], CancellationToken.None);
         var now = Now;
-        _book.Load(used.Used, now);
-        if (!_isLoaded) foreach (var at in used.RequestTimes) _book.LoadRequest(ElapsedAt(at, now));
+        _book.Load(used.Used, now, lost, used.Recorded);
+        if (!_isLoaded) foreach (var request in used.Requests) _book.LoadRequest(request.JobId, request.AskedAt, now);
         _isLoaded = true;
     }
-
-    private static TimeSpan ElapsedAt(DateTimeOffset at, Moment now) => at < now.Utc ? now.Elapsed - (now.Utc - at) : now.Elapsed;
 }

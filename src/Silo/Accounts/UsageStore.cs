@@ -10,8 +10,12 @@ namespace Federation.Silo.Accounts;
 
 /// <summary>What counts against limits, as the record has it.</summary>
 /// <param name="Used">Of the day and month.</param>
-/// <param name="RequestTimes">Of the last minute, without those that nobody waited for, the oldest first, at most <see cref="TierOptions.RequestsPerMinuteMax"/>.</param>
-internal sealed record UsageOnRecord(UsedSoFar Used, ImmutableArray<DateTimeOffset> RequestTimes);
+/// <param name="Requests">Of the last minute, without those that nobody waited for, the oldest first, at most <see cref="TierOptions.RequestsPerMinuteMax"/>.</param>
+internal sealed record UsageOnRecord(UsedSoFar Used, ImmutableArray<RequestOnRecord> Requests)
+{
+    /// <summary>Of the jobs that were asked for, those that are on record.</summary>
+    public ImmutableHashSet<string> Recorded { get; init; } = [];
+}
 
 /// <summary>What accounts have used, from the record of jobs. A job counts on the day it was asked for.</summary>
 internal sealed class UsageStore(HubDatabase database)
@@ -19,8 +23,18 @@ internal sealed class UsageStore(HubDatabase database)
     private const long MsPerDay = 86_400_000;
 
     /// <summary>Of an account, in the day that holds this moment.</summary>
-    public Task<UsageOnRecord> OfAccountAsync(string accountId, DateTimeOffset at, CancellationToken cancellationToken) => database.ReadAsync(
-        connection => ReadAsync(connection, "account_id = @accountId", new { accountId, keyId = string.Empty, day = Ms(Periods.StartOfDay(at)), minute = Ms(at - RequestWindow.Span) }, monthSpend: 0),
+    /// <param name="accountId">The account.</param>
+    /// <param name="at">The moment.</param>
+    /// <param name="jobs">Jobs of which it is asked whether they are on record.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
+    public Task<UsageOnRecord> OfAccountAsync(string accountId, DateTimeOffset at, ImmutableArray<string> jobs, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection =>
+        {
+            // First: what is on record now is in the sums that are read after.
+            var recorded = jobs.IsEmpty ? [] : await connection.QueryAsync<string>($"SELECT id FROM jobs WHERE {database.Dialect.In("id", "jobs")}", new { jobs = database.Dialect.Set(jobs) });
+            var parameters = new { accountId, keyId = string.Empty, day = Ms(Periods.StartOfDay(at)), minute = Ms(at - RequestWindow.Span) };
+            return await ReadAsync(connection, "account_id = @accountId", parameters, monthSpend: 0) with { Recorded = [.. recorded] };
+        },
         cancellationToken);
 
     /// <summary>Of one key of an account, in the day and month that hold this moment.</summary>
@@ -75,9 +89,11 @@ internal sealed class UsageStore(HubDatabase database)
              FROM jobs WHERE {whose} AND created_at >= @day
              """,
             parameters);
-        var times = await connection.QueryAsync<long>(
-            $"SELECT created_at FROM jobs WHERE {whose} AND created_at > @minute AND is_background = 0 ORDER BY created_at LIMIT {TierOptions.RequestsPerMinuteMax}", parameters);
-        return new UsageOnRecord(new UsedSoFar(sums.Tokens, sums.Cloud_tokens, sums.Spend, monthSpend), [.. times.Select(At)]);
+        // What several nodes answered together has a record each, and was one request.
+        var requests = await connection.QueryAsync<(string Id, long CreatedAt)>(
+            $"SELECT id, created_at FROM jobs WHERE {whose} AND created_at > @minute AND id NOT LIKE '%~%' AND is_background = 0 ORDER BY created_at LIMIT {TierOptions.RequestsPerMinuteMax}", parameters);
+        return new UsageOnRecord(
+            new UsedSoFar(sums.Tokens, sums.Cloud_tokens, sums.Spend, monthSpend), [.. requests.Select(static request => new RequestOnRecord(request.Id, At(request.CreatedAt)))]);
     }
 
     private sealed class Sums

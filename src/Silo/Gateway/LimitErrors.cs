@@ -27,7 +27,7 @@ internal static class LimitErrors
             RefusalReason.CloudTokens => Exhausted(refusal, $"{Capital(who)} exceeded its current quota of cloud tokens per day: Limit {refusal.Limit}, Used {refusal.Used}, Requested {refusal.Requested}."),
             RefusalReason.Budget => Exhausted(refusal, $"{Capital(who)} exceeded its current budget in credits: Limit {Credits(refusal.Limit)}, Used {Credits(refusal.Used)}, Requested {Credits(refusal.Requested)}."),
             RefusalReason.Claim => new OpenAiError(409, "invalid_request_error", "conflict_in_progress", "A request with this Idempotency-Key still runs. Ask again when it is over.") { RetryAfterSeconds = 1 },
-            RefusalReason.NotRunning => OpenAiError.Busy("The request ran out of its time.", TimeSpan.FromSeconds(1)),
+            RefusalReason.NotRunning or RefusalReason.Moved => OpenAiError.Busy("The request ran out of its time.", TimeSpan.FromSeconds(1)),
             _ => throw new ArgumentOutOfRangeException(nameof(refusal), refusal.Reason, null),
         };
     }

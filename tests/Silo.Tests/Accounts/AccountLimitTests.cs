@@ -1,12 +1,17 @@
 using System.Collections.Immutable;
+using System.Reflection;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Accounts.Limits;
 using Federation.Silo.Jobs;
+using Federation.Silo.Models;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Tests.Accounts;
 
@@ -87,6 +92,65 @@ public abstract class AccountLimitTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task After_a_move_nothing_is_judged_before_what_was_used_and_what_runs_is_known()
+    {
+        var limits = new KeyLimits { BudgetMicrocredits = 1_000, BudgetPeriod = BudgetPeriod.Month };
+        await using var before = await StartAsync(Limit);
+        await using var after = await StartAsync(Limit);
+        await using var again = await StartAsync(Limit);
+        var id = (await before.Accounts.CreateAsync("someone", Tier.Pro, CancellationToken.None)).Id;
+        await RecordAsync(before, id, "key_moved", DateTimeOffset.UtcNow.AddSeconds(-1), 80, price: 700, provider: "fake");
+
+        // One silo, which asks wherever the account is.
+        var home = before;
+        var account = DispatchProxy.Create<IAccountGrain, MovingAccount>();
+        ((MovingAccount)account).Now = () => home.Grains.GetGrain<IAccountGrain>(id);
+        var grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
+        ((GrainFactoryProxy)grains).Find = (_, _) => account;
+        using var silo = new Reservations(grains, Options.Create(new LimitOptions()), Options.Create(new PoolOptions()), TimeProvider.System, NullLogger<Reservations>.Instance);
+        var (admission, first) = await silo.AdmitAsync(id, Ask(key: "key_moved", limits: limits), default);
+        Assert.True(admission.Admitted);
+        var (_, second) = await silo.AdmitAsync(id, Ask(), default);
+        Assert.Null(await second.ReserveAsync(0, 15));
+
+        home = after;
+        // A budget of 1 000, of which 700 are spent; 100 tokens from clouds, of which 80 are used and 15 may be.
+        Assert.Equal((RefusalReason.Budget, 700L), await first.ReserveAsync(301, 0) is { } dear ? (dear.Reason, dear.Used) : default);
+        Assert.Equal((RefusalReason.CloudTokens, 95L), await first.ReserveAsync(300, 6) is { } much ? (much.Reason, much.Used) : default);
+        Assert.Null(await first.ReserveAsync(300, 5));
+        // Three of a minute's four, two of the two that may run.
+        Assert.Equal((RefusalReason.Streams, 2L), (await silo.AdmitAsync(id, Ask(), default)).Admission.Refusal is { } busy ? (busy.Reason, busy.Used) : default);
+        second.End(10, 0, 10);
+        Assert.Equal(1, await RunningAsync(1));
+        var (fourth, _) = await silo.AdmitAsync(id, Ask(), default);
+        Assert.Equal((true, 0L), (fourth.Admitted, fourth.Requests!.Remaining));
+
+        home = again;
+        var (fifth, _) = await silo.AdmitAsync(id, Ask(), default);
+        Assert.Equal((RefusalReason.Streams, 2L), fifth.Refusal is { } full ? (full.Reason, full.Used) : default);
+
+        async Task<long> RunningAsync(long expected)
+        {
+            var running = -1L;
+            await Eventually.TrueAsync(async () => (running = 2 - (await after.Grains.GetGrain<IAccountGrain>(id).GetLimits()).Streams!.Remaining) == expected, "the end to be heard of");
+            return running;
+        }
+
+        static void Limit(TierOptions tiers)
+            => (tiers.CloudTokensPerDay[Tier.Pro], tiers.ConcurrentStreams[Tier.Pro], tiers.RequestsPerMinute[Tier.Pro], tiers.TokensPerDay[Tier.Pro]) = (100, 2, 4, 0);
+    }
+
+    [Fact]
+    public async Task What_several_nodes_answered_together_was_one_request()
+    {
+        await using var hub = await StartAsync(tiers => tiers.RequestsPerMinute[Tier.Pro] = 5);
+        var id = (await hub.Accounts.CreateAsync("someone", Tier.Pro, CancellationToken.None)).Id;
+        var job = $"job_{Guid.NewGuid():N}";
+        foreach (var part in new[] { job, $"{job}~2" }) await RecordAsync(hub, id, "key_1", DateTimeOffset.UtcNow.AddSeconds(-1), 10, job: part);
+        Assert.Equal(4, (await hub.Grains.GetGrain<IAccountGrain>(id).GetLimits()).Requests!.Remaining);
+    }
+
+    [Fact]
     public async Task An_account_without_limits_counts_nothing()
     {
         await using var hub = await StartAsync(_ => { });
@@ -137,13 +201,21 @@ public abstract class AccountLimitTests(TestDatabase database)
     private AdmissionRequest Ask(long? max = null, string key = "key_1", KeyLimits? limits = null, string model = "llama", JobKind kind = JobKind.Chat)
         => new($"job_{Interlocked.Increment(ref _jobs)}", key, kind, model, 0, max) { KeyLimits = limits };
 
+    /// <summary>A reference to an account, which holds wherever that is.</summary>
+    public class MovingAccount : DispatchProxy
+    {
+        public Func<IAccountGrain> Now { get; set; } = null!;
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod!.Invoke(Now(), args);
+    }
+
     /// <summary>Puts a finished job on record.</summary>
-    private static async Task RecordAsync(TestHub hub, string account, string key, DateTimeOffset at, long tokens, long price = 0, bool isBackground = false)
+    private static async Task RecordAsync(TestHub hub, string account, string key, DateTimeOffset at, long tokens, long price = 0, bool isBackground = false, string provider = "", string? job = null)
     {
         var ms = at.ToUnixTimeMilliseconds();
         var outcome = new JobOutcome(
-            $"job_{Guid.NewGuid():N}", 1, account, key, JobKind.Chat, "llama", "", 0, "nd_1", JobStatus.Succeeded, "stop", tokens - 1, 1, [], ImmutableArray<byte>.Empty, ms, ms, ms, ms, "")
-        { IsBackground = isBackground };
+            job ?? $"job_{Guid.NewGuid():N}", 1, account, key, JobKind.Chat, "llama", "", 0, "nd_1", JobStatus.Succeeded, "stop", tokens - 1, 1, [], ImmutableArray<byte>.Empty, ms, ms, ms, ms, "")
+        { Provider = provider, IsBackground = isBackground };
         await hub.Ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow.Insert(outcome)] });
         if (price > 0)
             await hub.Database.WriteAsync((connection, transaction) => Dapper.SqlMapper.ExecuteAsync(connection, "UPDATE jobs SET price = @price WHERE id = @JobId", new { price, outcome.JobId }, transaction), CancellationToken.None);

@@ -98,7 +98,7 @@ internal sealed class CloudScene : IAsyncDisposable
         var request = new InferenceRequest(jobId, kind, new RequestHead("m", stream), bytes, new ApiCaller(Account, "key_1", []), new Admission(true, Tier.Pro, 4, 1));
         var clouds = new Clouds(_routes, settlements, pricing, Create(Options), Create(Gateway), Clock, Log);
         var reservations = new Reservations(_grains.Grains, Create(new LimitOptions()), Create(new PoolOptions()), Clock, NullLogger<Reservations>.Instance);
-        var reservation = new Reservation(reservations, null!, Account, new AdmissionRequest(jobId, "", kind, "m", 0, null));
+        var reservation = new Reservation(reservations, null!, Account, new AdmissionRequest(jobId, "", kind, "m", 0, null), Clock.GetUtcNow());
         reservation.Forget();
         var run = clouds.Run(request, _routes.Find("m", kind), payments.Begin(jobId, Account, tokens, new PaymentTerms(maxCost, Price.Whole)), new OpenAiSink(Http), reservation, null);
         var running = run.ExecuteAsync();

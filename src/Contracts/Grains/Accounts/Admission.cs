@@ -79,6 +79,9 @@ public sealed record Admission(
 
     /// <summary>Tokens of the day, the tighter of the account's and the key's; <see langword="null"/> where neither has a limit.</summary>
     [Id(7)] public LimitLevel? Tokens { get; init; }
+
+    /// <summary>The activation of the account that judged; 0 where nothing is counted. Another one knows nothing of what runs until it is told.</summary>
+    [Id(8)] public long Activation { get; init; }
 }
 
 /// <summary>Where something stands with a limit.</summary>
@@ -137,6 +140,9 @@ public enum RefusalReason
 
     /// <summary>The job was not admitted, or is over.</summary>
     NotRunning = 9,
+
+    /// <summary>The account has moved and does not know what the asking silo runs: renew that, and ask again. No client hears of it.</summary>
+    Moved = 10,
 }
 
 /// <summary>What a job costs, or may cost at most.</summary>
@@ -151,13 +157,30 @@ public sealed record JobSpend([property: Id(0)] long Microcredits, [property: Id
 /// <param name="Tokens">Prompt and completion; 0 where nothing was delivered.</param>
 /// <param name="Spend">What it cost.</param>
 [GenerateSerializer, Immutable, Alias("Federation.JobUsage")]
-public sealed record JobUsage([property: Id(0)] string JobId, [property: Id(1)] string KeyId, [property: Id(2)] long Tokens, [property: Id(3)] JobSpend Spend);
+public sealed record JobUsage([property: Id(0)] string JobId, [property: Id(1)] string KeyId, [property: Id(2)] long Tokens, [property: Id(3)] JobSpend Spend)
+{
+    /// <summary>When it was asked for; <see langword="null"/> where that need not be known any more.</summary>
+    [Id(4)] public DateTimeOffset? AskedAt { get; init; }
+
+    /// <summary>The activation that counted it last; 0 for none.</summary>
+    [Id(5)] public long Activation { get; init; }
+
+    /// <summary>Nobody waited for it.</summary>
+    [Id(6)] public bool IsBackground { get; init; }
+}
 
 /// <summary>A job that goes on.</summary>
 /// <param name="Request">As it was admitted.</param>
 /// <param name="Spend">What it may cost.</param>
 [GenerateSerializer, Immutable, Alias("Federation.RunningJob")]
-public sealed record RunningJob([property: Id(0)] AdmissionRequest Request, [property: Id(1)] JobSpend Spend);
+public sealed record RunningJob([property: Id(0)] AdmissionRequest Request, [property: Id(1)] JobSpend Spend)
+{
+    /// <summary>When it was asked for; <see langword="null"/> where that need not be known any more.</summary>
+    [Id(2)] public DateTimeOffset? AskedAt { get; init; }
+
+    /// <summary>The activation that counted it last; 0 for none.</summary>
+    [Id(3)] public long Activation { get; init; }
+}
 
 /// <summary>Where an account stands with its limits; <see langword="null"/> where there is none.</summary>
 [GenerateSerializer, Immutable, Alias("Federation.AccountLimits")]

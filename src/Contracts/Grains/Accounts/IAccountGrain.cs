@@ -17,25 +17,29 @@ public interface IAccountGrain : IGrainWithStringKey
     /// May the account have this job run now. If so, and if anything about the account or the key is limited, the job is counted as running until <see cref="Release"/>, or
     /// until nobody has renewed it for its lifetime. Asking again for the same job counts it once.
     /// </summary>
+    /// <param name="request">The job.</param>
+    /// <param name="activation">The <see cref="Admission.Activation"/> that knows what the asking silo runs for this account; 0 where it runs nothing. Another one judges nothing before it has been told (<see cref="RefusalReason.Moved"/>).</param>
     [Alias("Admit")]
-    Task<Admission> Admit(AdmissionRequest request);
+    Task<Admission> Admit(AdmissionRequest request, long activation = 0);
 
     /// <summary>
     /// Sets what an admitted job may cost at most, before it goes where it costs something. What was set before for this job is replaced; refused, it stays.
     /// </summary>
     /// <param name="jobId">An admitted job.</param>
     /// <param name="spend">At most.</param>
+    /// <param name="activation">The one that counts the job, as with <see cref="Admit"/>; 0 where the asking silo does not know.</param>
     /// <returns>Why not; <see langword="null"/> when it may.</returns>
     [Alias("ReserveSpend")]
-    Task<AdmissionRefusal?> ReserveSpend(string jobId, JobSpend spend);
+    Task<AdmissionRefusal?> ReserveSpend(string jobId, JobSpend spend, long activation = 0);
 
     /// <summary>An admitted job is over. Nobody waits for this: what gets lost on the way is taken from the record when its lifetime is over.</summary>
     [Alias("Release"), OneWay]
     Task Release(JobUsage usage);
 
     /// <summary>These jobs still run, says the silo that serves them. An activation that has lost its memory takes them on.</summary>
+    /// <returns>The activation, which counts them from now on.</returns>
     [Alias("Renew")]
-    Task Renew(ImmutableArray<RunningJob> jobs);
+    Task<long> Renew(ImmutableArray<RunningJob> jobs);
 
     /// <summary>Where the account stands with its limits.</summary>
     [Alias("GetLimits")]

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Federation.Contracts.Accounts;
 
 namespace Federation.Silo.Accounts.Limits;
@@ -16,7 +17,16 @@ internal sealed record AccountCaps(long Requests, long Streams, long Tokens, lon
 /// <summary>A moment by both clocks.</summary>
 /// <param name="Elapsed">By one that never goes back; for minutes and lifetimes.</param>
 /// <param name="Utc">By the wall's; for days and months.</param>
-internal readonly record struct Moment(TimeSpan Elapsed, DateTimeOffset Utc);
+internal readonly record struct Moment(TimeSpan Elapsed, DateTimeOffset Utc)
+{
+    /// <summary>A moment of the wall's clock by the other one; what lies ahead, by a silo's clock that runs fast, is now.</summary>
+    public TimeSpan ElapsedAt(DateTimeOffset at) => at < Utc ? Elapsed - (Utc - at) : Elapsed;
+}
+
+/// <summary>A request that counts, by the record.</summary>
+/// <param name="JobId">Which.</param>
+/// <param name="AskedAt">When.</param>
+internal readonly record struct RequestOnRecord(string JobId, DateTimeOffset AskedAt);
 
 /// <summary>What the record says an account, or one key of it, has used of the day and month that run.</summary>
 /// <param name="Tokens">Prompt and completion, of the day.</param>
@@ -42,29 +52,47 @@ internal sealed class LimitBook(LimitOptions options)
     private readonly Dictionary<string, Running> _running = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _claims = new(StringComparer.Ordinal);
     private readonly Dictionary<string, KeyBook> _keys = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, JobUsage> _lostEnds = new(StringComparer.Ordinal);
     private readonly RequestWindow _requests = new();
     private readonly PeriodCount _tokens = new();
     private readonly PeriodCount _cloudTokens = new();
     private TimeSpan _nextExpiry = TimeSpan.MaxValue;
     private int _awaited;
+    private bool _hasSilentEnds;
 
-    /// <summary>Some job's end was never heard of: what it used is known to the record alone.</summary>
-    public bool HasLostEnds { get; private set; }
+    /// <summary>Some job's end was never heard of, or was that of a job this book does not know: whether what it used is counted already the record alone can tell.</summary>
+    public bool HasLostEnds => _hasSilentEnds || _lostEnds.Count > 0;
+
+    /// <summary>Ends that were told of jobs which this book does not know; counted when the record has been asked for them.</summary>
+    public ImmutableArray<JobUsage> LostEnds => [.. _lostEnds.Values];
 
     /// <summary>Jobs that run.</summary>
     public int RunningCount => _running.Count;
 
     /// <summary>Takes over what the record says of the account. Never lowers a count.</summary>
-    public void Load(UsedSoFar used, Moment now)
+    /// <param name="used">Of this day.</param>
+    /// <param name="now">The moment.</param>
+    /// <param name="lost">The <see cref="LostEnds"/> of before the record was read.</param>
+    /// <param name="recorded">Those of them that are on record, and so in what is used.</param>
+    public void Load(UsedSoFar used, Moment now, ImmutableArray<JobUsage> lost = default, ImmutableHashSet<string>? recorded = null)
     {
         MoveTo(now);
         _tokens.AtLeast(used.Tokens);
         _cloudTokens.AtLeast(used.CloudTokens);
-        HasLostEnds = false;
+        _hasSilentEnds = false;
+        if (lost.IsDefaultOrEmpty) return;
+        foreach (var end in lost)
+        {
+            if (!_lostEnds.Remove(end.JobId) || recorded?.Contains(end.JobId) is true || end.AskedAt < Periods.StartOfDay(now.Utc)) continue;
+            // Over, and not on disk yet.
+            var key = _keys.GetValueOrDefault(end.KeyId);
+            key?.MoveTo(now);
+            new Running(new AdmissionRequest(end.JobId, end.KeyId, default, string.Empty, 0, null), key, _tokens, _cloudTokens, 0).Settle(Bounded(end.Tokens), Bounded(end.Spend));
+        }
     }
 
     /// <summary>A request of the last minute that is on record.</summary>
-    public void LoadRequest(TimeSpan moment) => _requests.Add(moment);
+    public void LoadRequest(string jobId, DateTimeOffset askedAt, Moment now) => _requests.Tell(jobId, now.ElapsedAt(askedAt), now.Elapsed);
 
     /// <summary>Whether this key's own use is known here.</summary>
     public bool Knows(string keyId) => _keys.TryGetValue(keyId, out var key) && key.IsLoaded;
@@ -72,9 +100,9 @@ internal sealed class LimitBook(LimitOptions options)
     /// <summary>Takes over what the record says of a key with limits of its own. Never lowers a count.</summary>
     /// <param name="keyId">The key.</param>
     /// <param name="used">Of this day and month.</param>
-    /// <param name="requests">Of the last minute, the oldest first; they count where the key was not known before.</param>
+    /// <param name="requests">Of the last minute; they count where the key was not known before.</param>
     /// <param name="now">The moment.</param>
-    public void LoadKey(string keyId, UsedSoFar used, IEnumerable<TimeSpan> requests, Moment now)
+    public void LoadKey(string keyId, UsedSoFar used, IEnumerable<RequestOnRecord> requests, Moment now)
     {
         if (!_keys.ContainsKey(keyId) && _keys.Count >= options.KeysMax) ForgetIdleKeys(now);
         var key = KeyOf(keyId, now);
@@ -82,8 +110,19 @@ internal sealed class LimitBook(LimitOptions options)
         key.Tokens.AtLeast(used.Tokens);
         key.DaySpend.AtLeast(used.DaySpend);
         key.MonthSpend.AtLeast(used.MonthSpend);
-        if (key.Requests.Count(now.Elapsed) > 0) return;
-        foreach (var request in requests) key.Requests.Add(request);
+        if (key.KnowsRequests) return;
+        key.KnowsRequests = true;
+        foreach (var request in requests) key.Requests.Tell(request.JobId, now.ElapsedAt(request.AskedAt), now.Elapsed);
+    }
+
+    /// <summary>A job that runs; <see langword="null"/> where it is not known here.</summary>
+    public AdmissionRequest? Find(string jobId) => _running.GetValueOrDefault(jobId)?.Request;
+
+    /// <summary>Forgets jobs whose silo has not been heard of for a lifetime: before anything is judged, so that the record can be asked for what they took.</summary>
+    public void Expire(Moment now)
+    {
+        MoveTo(now);
+        DropExpired(now);
     }
 
     /// <summary>Counts the job as running if every limit has room for it.</summary>
@@ -131,18 +170,31 @@ internal sealed class LimitBook(LimitOptions options)
     }
 
     /// <summary>A job is over: what it used takes the place of what it might have.</summary>
-    public void Release(JobUsage usage, Moment now)
+    /// <param name="usage">Of the job.</param>
+    /// <param name="now">The moment.</param>
+    /// <param name="isForeign">Another book counted it last.</param>
+    public void Release(JobUsage usage, Moment now, bool isForeign = false)
     {
         MoveTo(now);
-        if (_running.TryGetValue(usage.JobId, out var job)) Remove(job);
-        // Else it was admitted by an activation that is gone, or its silo had been silent for so long that it counted as gone: what it took counts today.
-        else job = new Running(new AdmissionRequest(usage.JobId, usage.KeyId, default, string.Empty, 0, null), _keys.GetValueOrDefault(usage.KeyId), _tokens, _cloudTokens, 0);
-        job.Key?.MoveTo(now);
-        job.Settle(Bounded(usage.Tokens), Bounded(usage.Spend));
+        if (_running.TryGetValue(usage.JobId, out var job))
+        {
+            Remove(job);
+            job.Key?.MoveTo(now);
+            job.Settle(Bounded(usage.Tokens), Bounded(usage.Spend));
+            return;
+        }
+        // It was admitted by an activation that is gone, or its silo had been silent for so long that it counted as gone. The record that was read may have it, or not yet.
+        if (isForeign && !usage.IsBackground) Tell(usage.JobId, usage.AskedAt, _keys.GetValueOrDefault(usage.KeyId), now);
+        if (usage is { Tokens: 0, Spend: { Microcredits: 0, CloudTokens: 0 } }) return;
+        _lostEnds[usage.JobId] = usage;
+        if (_keys.TryGetValue(usage.KeyId, out var key)) key.IsLoaded = false;
     }
 
     /// <summary>A job goes on. Who does not know it takes it on: it was admitted once, so nothing is asked.</summary>
-    public void Renew(RunningJob running, Moment now)
+    /// <param name="running">The job.</param>
+    /// <param name="now">The moment.</param>
+    /// <param name="isForeign">Another book counted it last.</param>
+    public void Renew(RunningJob running, Moment now, bool isForeign = false)
     {
         MoveTo(now);
         if (!_running.TryGetValue(running.Request.JobId, out var job))
@@ -150,6 +202,7 @@ internal sealed class LimitBook(LimitOptions options)
             var tokens = Bounded(running.Request.PromptTokens) + Bounded(running.Request.CompletionTokensMax ?? options.UnnamedTokens);
             job = Add(running.Request, running.Request.KeyLimits is null ? null : KeyOf(running.Request.KeyId, now), tokens, now);
             job.ReserveSpend(Bounded(running.Spend));
+            if (isForeign && !running.Request.IsBackground) Tell(running.Request.JobId, running.AskedAt, job.Key, now);
         }
         job.ExpiresAt = now.Elapsed + options.ReservationLifetime;
     }
@@ -179,6 +232,13 @@ internal sealed class LimitBook(LimitOptions options)
         if (request.KeyLimits is not { } limits) return (requests, tokens);
         var key = KeyOf(request.KeyId, now);
         return (Tighter(requests, Level(key.Requests, limits.RequestsPerMinute ?? 0, now)), Tighter(tokens, Level(key.Tokens, limits.TokensPerDay ?? 0, Periods.UntilTomorrow(now.Utc))));
+    }
+
+    private void Tell(string jobId, DateTimeOffset? askedAt, KeyBook? key, Moment now)
+    {
+        if (askedAt is not { } at) return;
+        _requests.Tell(jobId, now.ElapsedAt(at), now.Elapsed);
+        key?.Requests.Tell(jobId, now.ElapsedAt(at), now.Elapsed);
     }
 
     private Running Add(AdmissionRequest request, KeyBook? key, long tokens, Moment now)
@@ -235,7 +295,7 @@ internal sealed class LimitBook(LimitOptions options)
             job.Key?.MoveTo(now);
             job.Settle(0, None);
             // What it took, if anything, is on record or never will be.
-            HasLostEnds = true;
+            _hasSilentEnds = true;
             if (job.Key is { } key) key.IsLoaded = false;
         }
     }
@@ -272,6 +332,9 @@ internal sealed class LimitBook(LimitOptions options)
     {
         /// <summary>Whether what the record says of it is in here.</summary>
         public bool IsLoaded { get; set; }
+
+        /// <summary>Whether the requests that were on record when it was first asked for are in here; later ones are told.</summary>
+        public bool KnowsRequests { get; set; }
 
         public RequestWindow Requests { get; } = new();
 

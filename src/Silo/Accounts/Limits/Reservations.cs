@@ -12,23 +12,43 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
 {
     private const int RenewedAtOnce = 1_000;
 
+    // An account whose silo has died is asked in vain for half a minute; others' jobs must not count as lost meanwhile.
+    private const int AccountsAtOnce = 32;
+
     private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(200);
 
     private readonly ConcurrentDictionary<string, Reservation> _running = new(StringComparer.Ordinal);
+
+    // Of accounts with jobs here the activation that knows of all of them.
+    private readonly ConcurrentDictionary<string, long> _knownBy = new(StringComparer.Ordinal);
 
     /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: it counts a job once, however often it is asked.</summary>
     /// <returns>The answer, and what must be ended when the job is over: it does nothing where the job was refused or nothing is counted.</returns>
     public async Task<(Admission Admission, Reservation Reservation)> AdmitAsync(string accountId, AdmissionRequest request, CancellationToken cancellationToken)
     {
         var account = grains.GetGrain<IAccountGrain>(accountId);
-        var reservation = new Reservation(this, account, accountId, request);
+        var reservation = new Reservation(this, account, accountId, request, Time.GetUtcNow());
         try
         {
-            // Not given up when the client leaves: who does not hear the answer does not know what to take back.
-            var admission = await AskAsync(() => account.Admit(request), cancellationToken);
-            if (admission.IsCounted) _running[request.JobId] = reservation;
-            else reservation.Forget();
-            return (admission, reservation);
+            while (true)
+            {
+                var knownBy = _knownBy.GetValueOrDefault(accountId);
+                // Not given up when the client leaves: who does not hear the answer does not know what to take back.
+                var admission = await AskAsync(() => account.Admit(request, knownBy), cancellationToken);
+                if (admission.Refusal is { Reason: RefusalReason.Moved })
+                {
+                    await IntroduceAsync(account, accountId);
+                    continue;
+                }
+                if (admission.IsCounted)
+                {
+                    reservation.CountedBy = admission.Activation;
+                    _running[request.JobId] = reservation;
+                    if (knownBy != admission.Activation) _knownBy[accountId] = admission.Activation;
+                }
+                else reservation.Forget();
+                return (admission, reservation);
+            }
         }
         catch
         {
@@ -41,20 +61,47 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
     /// <inheritdoc/>
     public override async Task LookAsync(CancellationToken cancellationToken)
     {
+        var busy = _running.Values.Select(reservation => reservation.AccountId).ToHashSet(StringComparer.Ordinal);
+        foreach (var idle in _knownBy.Where(known => !busy.Contains(known.Key))) _knownBy.TryRemove(idle);
         // What was admitted since the last look is fresh, and most of it will be over by the next.
-        foreach (var account in _running.Values.Where(reservation => reservation.IsDue()).GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal))
+        var due = _running.Values.Where(reservation => reservation.IsDue()).GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal);
+        await Parallel.ForEachAsync(due, new ParallelOptions { MaxDegreeOfParallelism = AccountsAtOnce, CancellationToken = cancellationToken }, async (account, _) =>
         {
             foreach (var some in account.Chunk(RenewedAtOnce)) await RenewAsync(account.Key, some);
+        });
+    }
+
+    /// <summary>Tells an account that has moved of all that runs here for it, before it judges anything by what it knows.</summary>
+    internal async Task IntroduceAsync(IAccountGrain account, string accountId)
+    {
+        if (_running.Values.Where(reservation => reservation.AccountId == accountId).ToArray() is not { Length: > 0 } running) _knownBy.TryRemove(accountId, out _);
+        else
+        {
+            var knownBy = 0L;
+            foreach (var some in running.Chunk(RenewedAtOnce)) knownBy = await AskAsync(() => TellAsync(account, some), CancellationToken.None);
+            _knownBy[accountId] = knownBy;
         }
+    }
+
+    private static async Task<long> TellAsync(IAccountGrain account, Reservation[] some)
+    {
+        var countedBy = await account.Renew([.. some.Select(reservation => reservation.AsRunning)]);
+        foreach (var reservation in some)
+        {
+            reservation.CountedBy = countedBy;
+            // What ended in the same moment may have been taken on anew.
+            if (reservation.IsOver) reservation.Repeat();
+        }
+        return countedBy;
     }
 
     private async Task RenewAsync(string accountId, Reservation[] some)
     {
         try
         {
-            await grains.GetGrain<IAccountGrain>(accountId).Renew([.. some.Select(reservation => reservation.AsRunning)]);
-            // What ended in the same moment may have been taken on anew.
-            foreach (var over in some.Where(reservation => reservation.IsOver)) over.Repeat();
+            var account = grains.GetGrain<IAccountGrain>(accountId);
+            var countedBy = await TellAsync(account, some);
+            if (_knownBy.TryGetValue(accountId, out var knownBy) && knownBy != countedBy) await IntroduceAsync(account, accountId);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {
@@ -103,11 +150,12 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
 }
 
 /// <summary>A running job's place in its account's limits.</summary>
-internal sealed class Reservation(Reservations reservations, IAccountGrain account, string accountId, AdmissionRequest request)
+internal sealed class Reservation(Reservations reservations, IAccountGrain account, string accountId, AdmissionRequest request, DateTimeOffset askedAt)
 {
     private static readonly JobSpend Nothing = new(0, 0);
 
     private JobSpend _spend = Nothing;
+    private long _countedBy;
     private bool _isDue;
     private int _ended;
 
@@ -116,7 +164,14 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
     public string JobId => request.JobId;
 
     /// <summary>What is repeated while it runs.</summary>
-    public RunningJob AsRunning => new(request, _spend);
+    public RunningJob AsRunning => new(request, _spend) { AskedAt = askedAt, Activation = CountedBy };
+
+    /// <summary>The account's activation that counts it; 0 for none.</summary>
+    public long CountedBy
+    {
+        get => Volatile.Read(ref _countedBy);
+        set => Volatile.Write(ref _countedBy, value);
+    }
 
     /// <summary>Whether its end has been told, or need not be.</summary>
     public bool IsOver => Volatile.Read(ref _ended) != 0;
@@ -125,12 +180,20 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
     /// <returns>Why not; <see langword="null"/> when it may.</returns>
     public async Task<AdmissionRefusal?> ReserveAsync(long microcredits, long cloudTokens)
     {
-        // Where nothing is limited, nothing is counted.
-        if (IsOver) return null;
         var spend = new JobSpend(microcredits, cloudTokens);
-        var refusal = await reservations.AskAsync(() => account.ReserveSpend(request.JobId, spend), CancellationToken.None);
-        if (refusal is null) _spend = spend;
-        return refusal;
+        // Where nothing is limited, nothing is counted.
+        while (!IsOver)
+        {
+            var refusal = await reservations.AskAsync(() => account.ReserveSpend(request.JobId, spend, CountedBy), CancellationToken.None);
+            if (refusal is { Reason: RefusalReason.Moved })
+            {
+                await reservations.IntroduceAsync(account, accountId);
+                continue;
+            }
+            if (refusal is null) _spend = spend;
+            return refusal;
+        }
+        return null;
     }
 
     /// <summary>The job is over; the first call counts. Whoever is told of the end before its client is can be asked for the next at once.</summary>
@@ -141,7 +204,7 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0) return;
         reservations.Remove(this);
-        _ = reservations.ReleaseAsync(account, new JobUsage(request.JobId, request.KeyId, tokens, new JobSpend(microcredits, cloudTokens)));
+        _ = reservations.ReleaseAsync(account, Usage(tokens, new JobSpend(microcredits, cloudTokens)));
     }
 
     /// <summary>Whether it was there at the look before.</summary>
@@ -153,7 +216,9 @@ internal sealed class Reservation(Reservations reservations, IAccountGrain accou
     }
 
     /// <summary>Tells once more that the job is over; what it used was told the first time.</summary>
-    internal void Repeat() => _ = reservations.ReleaseAsync(account, new JobUsage(request.JobId, request.KeyId, 0, Nothing));
+    internal void Repeat() => _ = reservations.ReleaseAsync(account, Usage(0, Nothing));
+
+    private JobUsage Usage(long tokens, JobSpend spend) => new(request.JobId, request.KeyId, tokens, spend) { AskedAt = askedAt, Activation = CountedBy, IsBackground = request.IsBackground };
 
     /// <summary>There is nothing to end.</summary>
     internal void Forget() => Volatile.Write(ref _ended, 1);

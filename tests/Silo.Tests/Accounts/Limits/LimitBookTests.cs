@@ -198,6 +198,51 @@ public sealed class LimitBookTests
     }
 
     [Fact]
+    public void What_a_job_took_that_another_book_counted_is_counted_once_whether_the_record_has_it_already_or_not()
+    {
+        var caps = new AccountCaps(0, 0, 1_000, 0);
+        _book.Load(new UsedSoFar(300, 0, 0, 0), Now);
+        Release("on record, and read", 300);
+        Release("not on disk yet", 50);
+        Assert.True(_book.HasLostEnds);
+        var lost = _book.LostEnds;
+        Release("while it was read", 7);
+        _book.Load(new UsedSoFar(300, 0, 0, 0), Now, lost, ["on record, and read"]);
+        Assert.Equal(650, _book.Tokens(caps, Now)!.Remaining);
+        Assert.Equal("while it was read", Assert.Single(_book.LostEnds).JobId);
+        _book.Load(new UsedSoFar(357, 0, 0, 0), Now, _book.LostEnds, ["while it was read"]);
+        Assert.Equal((643L, false), (_book.Tokens(caps, Now)!.Remaining, _book.HasLostEnds));
+    }
+
+    [Fact]
+    public void Of_a_day_that_is_over_no_end_counts()
+    {
+        var caps = new AccountCaps(0, 0, 1_000, 0);
+        _book.Release(new JobUsage("yesterday's", "key_1", 100, Nothing) { AskedAt = Noon.AddHours(-13) }, Now, isForeign: true);
+        _book.Load(UsedSoFar.Nothing, Now, _book.LostEnds, []);
+        Assert.Equal(1_000, _book.Tokens(caps, Now)!.Remaining);
+    }
+
+    [Fact]
+    public void A_request_that_was_counted_elsewhere_counts_once_in_its_minute_whoever_tells_of_it()
+    {
+        var caps = new AccountCaps(3, 0, 0, 0);
+        Pass(TimeSpan.FromMinutes(2));
+        var asked = Now.Utc;
+        _book.Renew(new RunningJob(Ask("b", null, null, 0), Nothing) { AskedAt = asked.AddSeconds(-10) }, Now, isForeign: true);
+        _book.LoadRequest("a", asked.AddSeconds(-40), Now);
+        _book.LoadRequest("b", asked.AddSeconds(-10), Now);
+        _book.LoadRequest("old", asked.AddSeconds(-60), Now);
+        _book.Release(new JobUsage("a", "", 5, Nothing) { AskedAt = asked.AddSeconds(-40) }, Now, isForeign: true);
+        Assert.Equal(1, _book.Requests(caps, Now)!.Remaining);
+        Assert.Null(Admit(caps));
+        Assert.Equal(TimeSpan.FromSeconds(20), Admit(caps)!.RetryAfter);
+        Pass(TimeSpan.FromSeconds(20));
+        Assert.Null(Admit(caps));
+        Assert.Equal(TimeSpan.FromSeconds(30), Admit(caps)!.RetryAfter);
+    }
+
+    [Fact]
     public void The_record_never_lowers_what_is_counted_already()
     {
         var caps = new AccountCaps(0, 0, 1_000, 0);

@@ -17,7 +17,7 @@ public sealed class ReservationTests
         var clock = new TestClock();
         var account = DispatchProxy.Create<IAccountGrain, MovingAccount>();
         using var reservations = new Reservations(new FakeGrains().Grains, Create(new LimitOptions()), Create(new PoolOptions()), clock, NullLogger<Reservations>.Instance);
-        var reservation = new Reservation(reservations, account, "acct_ann", new AdmissionRequest("job_1", "key_1", JobKind.Chat, "m", 0, null));
+        var reservation = new Reservation(reservations, account, "acct_ann", new AdmissionRequest("job_1", "key_1", JobKind.Chat, "m", 0, null), clock.GetUtcNow());
         var asking = reservation.ReserveAsync(700, 30);
         Assert.False(asking.IsCompleted);
 
@@ -25,6 +25,56 @@ public sealed class ReservationTests
         Assert.Null(await asking.WithinPatienceAsync());
         Assert.Equal([new JobSpend(700, 30), new JobSpend(700, 30)], ((MovingAccount)account).Asked);
         Assert.Equal(new JobSpend(700, 30), reservation.AsRunning.Spend);
+    }
+
+    [Fact]
+    public async Task An_account_that_does_not_answer_keeps_no_others_jobs_from_being_repeated()
+    {
+        var clock = new TestClock();
+        var accounts = new Dictionary<string, RenewedAccount>();
+        var grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
+        ((GrainFactoryProxy)grains).Find = (_, key) => accounts[(string)key];
+        using var reservations = new Reservations(grains, Create(new LimitOptions()), Create(new PoolOptions()), clock, NullLogger<Reservations>.Instance);
+        for (var i = 0; i < 10; i++)
+        {
+            var account = DispatchProxy.Create<IAccountGrain, RenewedAccount>();
+            accounts[$"acct_{i}"] = (RenewedAccount)account;
+            accounts[$"acct_{i}"].Answer = i < 5 ? Task.Delay(Timeout.Infinite) : Task.CompletedTask;
+            await reservations.AdmitAsync($"acct_{i}", new AdmissionRequest($"job_{i}", "key_1", JobKind.Chat, "m", 0, null), default);
+        }
+        await reservations.StartAsync(default);
+        await Eventually.TrueAsync(
+            () =>
+            {
+                clock.Advance(new LimitOptions().ReservationLifetime / 3);
+                return accounts.Values.All(account => account.Renewed);
+            },
+            "all accounts to be asked");
+        await reservations.StopAsync(new CancellationToken(canceled: true));
+    }
+
+    /// <summary>An account that admits, and may take its time to hear that a job goes on.</summary>
+    public class RenewedAccount : DispatchProxy
+    {
+        /// <summary>When it has heard.</summary>
+        public Task Answer { get; set; } = Task.CompletedTask;
+
+        /// <summary>Whether it was told.</summary>
+        public bool Renewed { get; private set; }
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
+        {
+            if (targetMethod!.Name == nameof(IAccountGrain.Admit)) return Task.FromResult(new Admission(true, Tier.Free, 1, 1) { IsCounted = true, Activation = 1 });
+            if (targetMethod.Name != nameof(IAccountGrain.Renew)) throw new NotSupportedException($"{targetMethod.Name} is not faked.");
+            Renewed = true;
+            return AnswerAsync();
+        }
+
+        private async Task<long> AnswerAsync()
+        {
+            await Answer;
+            return 1;
+        }
     }
 
     /// <summary>An account whose silo has died when it is asked for the first time. A proxy, since it is asked for one thing alone.</summary>
