@@ -32,12 +32,16 @@ internal sealed partial class CloudLeaseStream : LeaseStream
     private readonly GatewayOptions _gateway;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly SentContent _content;
     private volatile bool _ended;
 
     private CloudLeaseStream(CloudRequest request, CircuitBreaker.Pass pass, CloudOptions options, GatewayOptions gateway, TimeProvider time, ILogger logger)
-        => (_request, _pass, _options, _gateway, _time, _logger) = (request, pass, options, gateway, time, logger);
+        => (_request, _content, _pass, _options, _gateway, _time, _logger) = (request, new SentContent(request.Body), pass, options, gateway, time, logger);
 
     protected override ChannelReader<LeaseEvent> Events => _events.Reader;
+
+    /// <summary>Whether the provider has all of the request, and may bill it.</summary>
+    public bool IsSent => _content.IsSent;
 
     private string Name => _request.Route.Provider.Name;
 
@@ -135,7 +139,7 @@ internal sealed partial class CloudLeaseStream : LeaseStream
 
     private async Task<LeaseEvent> AskAsync(CancellationTokenSource overdue, CancellationToken limit)
     {
-        using var message = _request.Route.Provider.Request(_request.Kind, _request.Body);
+        using var message = _request.Route.Provider.Request(_request.Kind, _content);
         using var response = await _request.Route.Provider.Http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, limit);
         if (response.Content.Headers.ContentEncoding.Any(encoding => !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))) return Broken(LeaseFailure.ProtocolViolation, "its answer is packed, though that was not asked for");
         var status = (int)response.StatusCode;
@@ -159,15 +163,8 @@ internal sealed partial class CloudLeaseStream : LeaseStream
                 _pass.ToldToWait(wait);
                 return Failed(LeaseFailure.EngineError, "it wants no more requests for now");
             case HttpStatusCode.BadRequest or HttpStatusCode.RequestEntityTooLarge or HttpStatusCode.UnprocessableEntity:
-                // The client's own doing, which it should read, if it is in the shape that its SDK can.
-                _pass.Succeeded();
                 await using (var body = await response.Content.ReadAsStreamAsync(limit))
-                {
-                    var words = await ReadWholeAsync(body, ErrorBytesMax, limit);
-                    await WriteAsync(new LeaseEvent.Head((int)response.StatusCode, "application/json"));
-                    if (words is { Length: > 0 } read) await WriteAsync(new LeaseEvent.Chunk(read));
-                    return Done(null, string.Empty);
-                }
+                    return await DeclinedAsync((int)response.StatusCode, ProviderRefusal.Read(await ReadWholeAsync(body, ErrorBytesMax, limit) ?? default));
             case HttpStatusCode.Unauthorized or HttpStatusCode.PaymentRequired:
                 LogNotWelcome(Name, (int)response.StatusCode);
                 return Broken(LeaseFailure.EngineError, $"it answered {(int)response.StatusCode}");
@@ -178,6 +175,27 @@ internal sealed partial class CloudLeaseStream : LeaseStream
                 _pass.Succeeded();
                 LogDeclined(Name, (int)response.StatusCode, _request.Route.Theirs);
                 return Failed(LeaseFailure.EngineError, $"it answered {(int)response.StatusCode}");
+        }
+    }
+
+    /// <summary>The client's own doing it reads; what concerns the operator's account, the operator does.</summary>
+    private async Task<LeaseEvent> DeclinedAsync(int status, ProviderRefusal refusal)
+    {
+        switch (refusal.Of)
+        {
+            case RefusalOf.Operator:
+                LogNotWelcomeBecause(Name, status, refusal.Words);
+                return Broken(LeaseFailure.EngineError, $"it answered {status}");
+            case RefusalOf.PerhapsOperator:
+                _pass.Succeeded();
+                LogNotWelcomeBecause(Name, status, refusal.Words);
+                return Failed(LeaseFailure.EngineError, $"it answered {status}");
+            default:
+                _pass.Succeeded();
+                if (refusal.Of is RefusalOf.Unknown) LogRefused(Name, status, refusal.Words);
+                await WriteAsync(new LeaseEvent.Head(status, "application/json"));
+                if (!refusal.Body.IsEmpty) await WriteAsync(new LeaseEvent.Chunk(refusal.Body));
+                return Done(null, string.Empty);
         }
     }
 
@@ -332,6 +350,12 @@ internal sealed partial class CloudLeaseStream : LeaseStream
 
     [LoggerMessage(4511, LogLevel.Error, "The cloud provider {Provider} answered {Status}: its key or the account behind it needs the operator")]
     private partial void LogNotWelcome(string provider, int status);
+
+    [LoggerMessage(4515, LogLevel.Error, "The cloud provider {Provider} answered {Status}, which is about the account behind its key: {Words}")]
+    private partial void LogNotWelcomeBecause(string provider, int status, string words);
+
+    [LoggerMessage(4516, LogLevel.Warning, "The cloud provider {Provider} refused a request with status {Status}; its client was not told why. {Words}")]
+    private partial void LogRefused(string provider, int status, string words);
 
     [LoggerMessage(4512, LogLevel.Warning, "The cloud provider {Provider} answered {Status} to a request for its model {Model}")]
     private partial void LogDeclined(string provider, int status, string model);

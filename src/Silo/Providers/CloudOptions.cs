@@ -38,6 +38,13 @@ internal sealed class CloudOptions
     [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan SilenceTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// Paid answers in one piece that are waited for at once although their clients have left: the provider bills them all the same, so they are paid as it counts them. A further one is given up, and its prompt is paid.
+    /// Default 256.
+    /// </summary>
+    [Range(0, 100_000)]
+    public int MaxLeftAnswers { get; set; } = 256;
+
     /// <summary>Bytes of a streamed answer at most. Default 64 MiB.</summary>
     [Range(1024, 1L << 40)]
     public long MaxStreamBytes { get; set; } = 64 * 1024 * 1024;

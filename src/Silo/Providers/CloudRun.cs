@@ -16,11 +16,11 @@ namespace Federation.Silo.Providers;
 /// 2. Hold its price, which frees what was held for the one before.
 /// 3. Nothing sent to the client yet and it fails: the next one, and the client notices nothing.
 /// 4. Pass the answer on as it comes.
-/// 5. Settle before the client has the end: what was paid decides what the client can ask next.
+/// 5. Settle before the client has the end: what was paid decides what the client can ask next. Who leaves pays what the provider bills: of a stream what came, and the prompt as soon as it was sent; an answer in one piece whole.
 /// There is neither receipt nor audit: nobody earns by it.
 /// </remarks>
 internal sealed partial class CloudRun(
-    InferenceRequest request, ImmutableArray<CloudRoute> routes, Payment payment, AnswerSink sink, Reservation reservation, Settlements settlements, RetryBudget retries, PricingOptions pricing,
+    InferenceRequest request, ImmutableArray<CloudRoute> routes, Payment payment, AnswerSink sink, Reservation reservation, Settlements settlements, RetryBudget retries, LeftAnswers left, PricingOptions pricing,
     CloudOptions options, GatewayOptions gateway, OpenAiError? otherwise, TimeProvider time, ILogger logger) : IAnswerRun
 {
     private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
@@ -64,6 +64,8 @@ internal sealed partial class CloudRun(
         TimeSpan? soonest = null;
         foreach (var route in routes)
         {
+            // For a client that has left one answer may be waited for, and no other is asked.
+            sink.Gone.ThrowIfCancellationRequested();
             if (_attempt >= options.MaxProviders) break;
             if (!route.Provider.Breaker.TryPass(out var pass, out var wait))
             {
@@ -119,8 +121,17 @@ internal sealed partial class CloudRun(
         var asked = CloudRequest.Of(route, request.Kind, request.Body, request.Head.Stream, payment.ImposedLimit);
         await using var lease = CloudLeaseStream.Start(asked, pass, options, gateway, time, logger);
         using var overdue = new CancellationTokenSource(gateway.AnswerTimeout, time);
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(sink.Gone, overdue.Token);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(overdue.Token);
         var answer = new Answer(route, lease, new CloudMeter(payment.Tokens, pricing), dispatchedAt, limit.Token);
+        var isLeft = false;
+        // A stream is billed as far as it came; of an answer in one piece nobody but the provider knows how far it is. What it bills is known at its end, so that is waited for and paid.
+        var leaving = sink.Gone.UnsafeRegister(
+            _ =>
+            {
+                if (!request.Head.Stream && payment.HeldMicrocredits > 0 && left.TryEnter()) isLeft = true;
+                else limit.Cancel();
+            },
+            null);
         try
         {
             return await RelayAsync(answer);
@@ -135,6 +146,11 @@ internal sealed partial class CloudRun(
         {
             lease.Cancel("deadline");
             return request.Head.Stream ? await BrokenAsync(answer, "it took too long") : await OverdueAsync(answer);
+        }
+        finally
+        {
+            await leaving.DisposeAsync();
+            if (isLeft) left.Leave();
         }
     }
 
@@ -261,6 +277,11 @@ internal sealed partial class CloudRun(
     private async Task<string?> OverdueAsync(Answer answer)
     {
         LogTryElsewhere(request.JobId, answer.Route.Provider.Name, "its answer took too long");
+        if (sink.Gone.IsCancellationRequested)
+        {
+            await SettleAsync(answer, JobStatus.Cancelled);
+            return null;
+        }
         await payment.ReleaseAsync();
         await sink.RefuseAsync(new OpenAiError(504, "server_error", "answer_timeout", "The answer took too long. Ask for fewer tokens, or for a stream."));
         return null;
@@ -271,6 +292,7 @@ internal sealed partial class CloudRun(
     {
         // A client may still leave between the settlement and the last byte.
         if (_settled) return;
+        if (answer.FirstAt is null && status is JobStatus.Cancelled && answer.Lease.IsSent && payment.HeldMicrocredits > 0) Mark(answer);
         if (answer.FirstAt is not { } firstAt)
         {
             await payment.ReleaseAsync();

@@ -11,6 +11,7 @@ namespace Federation.Silo.Providers;
 internal sealed class Clouds(
     CloudRoutes routes, Settlements settlements, IOptions<PricingOptions> pricing, IOptions<CloudOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time, ILogger<CloudRun> logger)
 {
+    private readonly LeftAnswers _left = new(options.Value.MaxLeftAnswers);
     private readonly RetryBudget _retries = new(options.Value.RetryShare, options.Value.RetryReserve);
 
     /// <summary>Whether a request that no node can answer goes to a cloud.</summary>
@@ -27,7 +28,7 @@ internal sealed class Clouds(
     /// <param name="reservation">Its place in its account's limits.</param>
     /// <param name="otherwise">What the client hears where it cannot pay for a cloud; <see langword="null"/> for just that.</param>
     public CloudRun Run(InferenceRequest request, ImmutableArray<CloudRoute> to, Payment payment, AnswerSink sink, Reservation reservation, OpenAiError? otherwise)
-        => new(request, to, payment, sink, reservation, settlements, _retries, pricing.Value, options.Value, gateway.Value, otherwise, time, logger);
+        => new(request, to, payment, sink, reservation, settlements, _retries, _left, pricing.Value, options.Value, gateway.Value, otherwise, time, logger);
 }
 
 /// <summary>Keeps to itself that no node could answer, so that a cloud can; all else reaches the client.</summary>

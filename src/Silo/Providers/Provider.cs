@@ -92,10 +92,10 @@ internal sealed class Provider : IDisposable
     public HttpClient Http { get; }
 
     /// <summary>A request to it, signed.</summary>
-    public HttpRequestMessage Request(JobKind kind, ReadOnlyMemory<byte> body)
+    public HttpRequestMessage Request(JobKind kind, SentContent content)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, _root + kind.Path()["/v1".Length..]) { Content = new ReadOnlyMemoryContent(body) };
-        request.Content.Headers.ContentType = new System.Net.Http.Headers.MediaTypeHeaderValue("application/json");
+        var request = new HttpRequestMessage(HttpMethod.Post, _root + kind.Path()["/v1".Length..]) { Content = content };
+        content.Headers.ContentType = new System.Net.Http.Headers.MediaTypeHeaderValue("application/json");
         request.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
         request.Headers.TryAddWithoutValidation("User-Agent", "federation-hub");
         _key?.Authorize(request);

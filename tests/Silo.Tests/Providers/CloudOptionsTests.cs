@@ -148,7 +148,7 @@ public sealed class CloudOptionsTests : IDisposable
     private static string? Sent(ProviderOptions settings)
     {
         using var provider = new Provider("openai", settings, new CloudOptions(), TimeProvider.System);
-        using var request = provider.Request(JobKind.Chat, "{}"u8.ToArray());
+        using var request = provider.Request(JobKind.Chat, new SentContent("{}"u8.ToArray()));
         Assert.Equal("https://api.openai.com/v1/chat/completions", request.RequestUri!.AbsoluteUri);
         return request.Headers.NonValidated["Authorization"].ToString();
     }

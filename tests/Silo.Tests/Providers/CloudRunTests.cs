@@ -3,6 +3,7 @@ using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Tests.Fakes;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 
 namespace Federation.Silo.Tests.Providers;
@@ -166,6 +167,8 @@ public sealed class CloudRunTests
         ["401, which names the key"] = (false, provider => provider.ThenStatus(401, $$$"""{"error":{"message":"Incorrect API key provided: {{{CloudScene.Key}}}"}}""")),
         ["402"] = (false, provider => provider.ThenStatus(402, """{"error":{"message":"Insufficient Balance"}}""")),
         ["403"] = (false, provider => provider.ThenStatus(403)),
+        ["400 for want of the operator's credit"] = (false, provider => provider.ThenStatus(400, """{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}""")),
+        ["400 for the operator's limit"] = (true, provider => provider.ThenStatus(400, $$$"""{"error":{"message":"The limit of {{{CloudScene.Key}}} has been reached","type":"invalid_request_error","param":null,"code":"billing_hard_limit_reached"}}""")),
         ["404"] = (false, provider => provider.ThenStatus(404, """{"error":{"message":"no such model"}}""")),
         ["a redirect"] = (false, provider => provider.ThenStatus(302, "", response => response.Headers.Location = "http://127.0.0.1:1/v1/chat/completions")),
         ["a page of HTML"] = (false, provider => provider.ThenWhole("<html>", "text/html")),
@@ -277,15 +280,85 @@ public sealed class CloudRunTests
     }
 
     [Fact]
-    public async Task A_client_that_leaves_before_anything_came_pays_nothing()
+    public async Task A_whole_answer_that_its_client_left_is_waited_for_and_costs_what_the_provider_bills()
     {
         await using var scene = new CloudScene();
-        var provider = (await scene.ProviderAsync("one")).ThenFallsSilent("", "application/json");
+        scene.Options.BreakAfter = 1;
+        var left = new TaskCompletionSource();
+        var provider = (await scene.ProviderAsync("one")).Then(async http =>
+        {
+            await left.Task;
+            // Whoever had given the answer up would have closed the connection by now.
+            Assert.False(http.RequestAborted.IsCancellationRequested);
+            http.Response.ContentType = "application/json";
+            await http.Response.WriteAsync(Whole);
+        });
         await scene.GiveAsync(Credits);
+        var asked = Eventually.TrueAsync(() => !provider.Asked.IsEmpty, "the provider to be asked");
+        var run = await scene.RunAsync(Ask, until: asked.ContinueWith(
+            _ =>
+            {
+                scene.Leave();
+                left.SetResult();
+            },
+            TaskScheduler.Default));
+        Assert.Equal((Credits - Paid, 0, Paid), (scene.Available, scene.Held, scene.PaidTo("one")));
+        Assert.Equal((10L, 20L), (scene.Settled.Single().PromptTokens, scene.Settled.Single().CompletionTokens));
+        Assert.Equal((30, Paid), (run.DeliveredTokens, run.PaidMicrocredits));
+    }
+
+    [Theory]
+    [InlineData(500)]
+    [InlineData(401)]
+    public async Task A_whole_answer_that_fails_when_its_client_has_left_costs_nothing_and_is_asked_of_nobody_else(int status)
+    {
+        await using var scene = new CloudScene();
+        var left = new TaskCompletionSource();
+        var provider = (await scene.ProviderAsync("one")).Then(async http =>
+        {
+            await left.Task;
+            http.Response.StatusCode = status;
+        });
+        var other = (await scene.ProviderAsync("other")).ThenWhole(Whole);
+        await scene.GiveAsync(Credits);
+        var asked = Eventually.TrueAsync(() => !provider.Asked.IsEmpty, "the provider to be asked");
+        await scene.RunAsync(Ask, until: asked.ContinueWith(
+            _ =>
+            {
+                scene.Leave();
+                left.SetResult();
+            },
+            TaskScheduler.Default));
+        Assert.Equal((Credits, 0, 0), (scene.Available, scene.Held, other.Asked.Count));
+        Assert.Empty(scene.Settled);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_prompt_that_was_sent_is_paid_though_its_client_left_before_a_word_of_the_answer_came(bool stream)
+    {
+        await using var scene = new CloudScene();
+        // Of whole answers none is waited for here.
+        scene.Options.MaxLeftAnswers = 0;
+        var provider = (await scene.ProviderAsync("one")).ThenFallsSilent("", stream ? "text/event-stream" : "application/json");
+        await scene.GiveAsync(Credits);
+        var asked = Eventually.TrueAsync(() => !provider.Asked.IsEmpty, "the provider to be asked");
+        await scene.RunAsync(stream ? AskStream : Ask, stream, until: asked.ContinueWith(_ => scene.Leave(), TaskScheduler.Default));
+        await provider.Left.Task.WithinPatienceAsync();
+        var outcome = scene.Settled.Single();
+        Assert.Equal((JobStatus.Cancelled, 0L, ((stream ? AskStream : Ask).Length + 3) / 4), (outcome.Status, outcome.CompletionTokens, outcome.PromptTokens));
+        Assert.Equal((Credits - outcome.Price, 0, 10_000 * outcome.PromptTokens), (scene.Available, scene.Held, outcome.Price));
+    }
+
+    [Fact]
+    public async Task An_answer_that_costs_nothing_is_given_up_when_its_client_leaves()
+    {
+        await using var scene = new CloudScene();
+        var provider = (await scene.ProviderAsync("one", credits: 0)).ThenFallsSilent("", "application/json");
         var asked = Eventually.TrueAsync(() => !provider.Asked.IsEmpty, "the provider to be asked");
         await scene.RunAsync(Ask, until: asked.ContinueWith(_ => scene.Leave(), TaskScheduler.Default));
         await provider.Left.Task.WithinPatienceAsync();
-        Assert.Equal((Credits, 0), (scene.Available, scene.Held));
         Assert.Empty(scene.Settled);
     }
 
