@@ -51,11 +51,19 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
     /// <param name="body">OpenAI's JSON.</param>
     /// <param name="kind">What it asks for; vectors have no tokens.</param>
     /// <param name="tokens">What it comes to.</param>
-    /// <param name="error">A number that is none, or is beyond what can be priced.</param>
+    /// <param name="error">A number that is none, or is beyond what can be priced; a name that is no text.</param>
     public static bool TryRead(ReadOnlySpan<byte> body, JobKind kind, [NotNullWhen(true)] out RequestTokens? tokens, [NotNullWhen(false)] out OpenAiError? error)
     {
         var scan = new Scan();
-        error = scan.Read(body, kind);
+        try
+        {
+            error = scan.Read(body, kind);
+        }
+        catch (InvalidOperationException)
+        {
+            // An escaped half of a surrogate pair, which is no text; engines read it each in their own way, so that nobody knows what it costs.
+            error = OpenAiError.BadRequest("We could not parse the JSON body of your request.");
+        }
         tokens = error is null ? scan.Result(body.Length, kind) : null;
         return error is null;
     }

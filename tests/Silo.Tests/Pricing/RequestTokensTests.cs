@@ -41,6 +41,19 @@ public sealed class RequestTokensTests
     public void Each_prompt_of_a_completion_is_answered_and_the_best_of_many_is_paid_as_many(string body, long expected)
         => Assert.Equal(expected, Read(body, JobKind.Completion).MaxCompletion(Options));
 
+    [Theory]
+    [InlineData("""{"messages":[{"content":[{"\ud800":"x"}]}]}""")]
+    [InlineData("""{"messages":[{"content":[{"type":"file","file":{"\udfff":"x"}}]}]}""")]
+    [InlineData("""{"tools":[{"\ud800":"function"}]}""")]
+    [InlineData("""{"tools":[{"type":"\ud800"}]}""")]
+    [InlineData("""{"service_tier":"\ud800"}""")]
+    public void Half_a_character_in_a_name_is_the_requests_mistake(string body)
+    {
+        Assert.False(RequestTokens.TryRead(Encoding.UTF8.GetBytes(body), JobKind.Chat, out var tokens, out var error));
+        Assert.Null(tokens);
+        Assert.Equal((400, "invalid_request_error"), (error.Status, error.Type));
+    }
+
     [Fact]
     public void Vectors_have_no_tokens() => Assert.Equal(0, Read("""{"input":["a","b"],"max_tokens":5}""", JobKind.Embedding).MaxCompletion(Options));
 
