@@ -626,8 +626,8 @@ internal sealed partial class InferenceRun(
         /// <summary>What the node bound itself to at its end.</summary>
         public ImmutableArray<byte> LogprobCommitment { get; set; } = [];
 
-        /// <summary>From the first token to the last; of a few tokens, or a moment, it says nothing.</summary>
-        public double TokensPerSecond => FirstAt is { } first && (LastAt - first).TotalSeconds is >= 0.1 and var seconds && Meter.CompletionTokens >= 16 ? (Meter.CompletionTokens - 1) / seconds : 0;
+        /// <summary>From the first token to the last, as the hub counts them; of a few tokens, or a moment, it says nothing.</summary>
+        public double TokensPerSecond => FirstAt is { } first && (LastAt - first).TotalSeconds is >= 0.1 and var seconds && Meter.DeliveredTokens >= 16 ? (Meter.DeliveredTokens - 1) / seconds : 0;
 
         public DateTimeOffset? FirstAt { get; set; }
 

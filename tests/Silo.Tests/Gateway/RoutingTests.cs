@@ -107,8 +107,10 @@ public sealed class RoutingTests
             id, Federation.Protocol.OpenAi.JobKind.Chat, new Federation.Silo.Gateway.RequestHead("llama", true), default, new Federation.Silo.Accounts.ApiCaller("acct_1", "key_1", []), new Federation.Contracts.Accounts.Admission(true, Federation.Contracts.Accounts.Tier.Pro, 4, 1));
     }
 
-    [Fact]
-    public async Task The_pool_hears_how_fast_a_node_was_when_enough_came_to_tell()
+    [Theory]
+    [InlineData("")]
+    [InlineData("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":100000}}\n\n")]
+    public async Task The_pool_hears_how_fast_a_node_was_by_the_text_that_came_whatever_the_node_says_and_however_it_cuts_it(string usage)
     {
         await using var scene = new InferenceScene();
         var node = scene.GrantNext();
@@ -117,8 +119,9 @@ public sealed class RoutingTests
         node.Say(Says.Head("job_1.1"), Says.Chunk("job_1.1", 0, Event));
         await scene.ReceivesAsync(Event);
         scene.Clock.Advance(TimeSpan.FromSeconds(2));
-        node.Say(Says.Chunk("job_1.1", 1, string.Concat(Enumerable.Repeat(Event, 20)) + End), Says.Done("job_1.1"));
+        node.Say(Says.Chunk("job_1.1", 1, string.Concat(Enumerable.Repeat(Event, 83)) + usage + End), Says.Done("job_1.1"));
         await scene.EndAsync();
+        // 84 bytes are 21 tokens, the first of them at the beginning.
         Assert.Equal(10, scene.Pool.Speeds.Single(), 3);
     }
 }
