@@ -75,6 +75,29 @@ public sealed class HubDatabase : IAsyncDisposable
         });
     }
 
+    /// <summary>
+    /// Runs <paramref name="prepare"/> in one transaction, then the statements that it gives, and commits: with those in one round trip where the database allows it. Nothing is written if it throws.
+    /// </summary>
+    /// <inheritdoc cref="WriteAsync{T}" path="/exception"/>
+    public Task<T> WriteLastAsync<T>(Func<DbConnection, DbTransaction, Task<(T Result, IReadOnlyList<SqlStatement> Last)>> prepare, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(prepare);
+        return GuardAsync(async () =>
+        {
+            using var turn = await Dialect.WaitForTurnAsync(cancellationToken);
+            await using var connection = await Dialect.OpenAsync(cancellationToken);
+            await using var transaction = await Dialect.BeginWriteAsync(connection, cancellationToken);
+            var (result, last) = await prepare(connection, transaction);
+            if (Dialect.CommitsWithStatements && last.Count > 0) await CommitAsync(() => Dialect.ExecuteAndCommitAsync(connection, transaction, last));
+            else
+            {
+                await Dialect.ExecuteAsync(connection, transaction, last, cancellationToken);
+                await CommitAsync(transaction);
+            }
+            return result;
+        });
+    }
+
     /// <inheritdoc cref="WriteAsync{T}"/>
     public Task WriteAsync(Func<DbConnection, DbTransaction, Task> write, CancellationToken cancellationToken)
     {
@@ -99,12 +122,14 @@ public sealed class HubDatabase : IAsyncDisposable
     /// <summary>Closes the pool.</summary>
     public ValueTask DisposeAsync() => Dialect.DisposeAsync();
 
-    private async Task CommitAsync(DbTransaction transaction)
+    // Not cancellable: half-way through a commit there is no way back, only a way not to know.
+    private Task CommitAsync(DbTransaction transaction) => CommitAsync(() => transaction.CommitAsync(CancellationToken.None));
+
+    private async Task CommitAsync(Func<Task> commit)
     {
         try
         {
-            // Not cancellable: half-way through a commit there is no way back, only a way not to know.
-            await transaction.CommitAsync(CancellationToken.None);
+            await commit();
         }
         catch (Exception e) when (Dialect.Classify(e) is { } failure)
         {

@@ -23,7 +23,9 @@ internal sealed class PostgresDialect : SqlDialect
             MaxPoolSize = options.ConnectionsMax,
             Enlist = false,
             // The hub says the same few dozen things over and over.
-            MaxAutoPrepare = 64,
+            MaxAutoPrepare = 128,
+            // A connection is given back as it was taken: nothing here sets, listens, locks or declares beyond its transaction. Seven statements less before each use.
+            NoResetOnClose = true,
         };
 
         // Plans are kept, ours and those of the server's own foreign key checks, and one that was made while a table was small
@@ -69,8 +71,25 @@ internal sealed class PostgresDialect : SqlDialect
         if (statements.Count == 0)
             return;
 
-        // One round trip, whatever their number; the server runs them in order.
-        await using NpgsqlBatch batch = new((NpgsqlConnection)connection, (NpgsqlTransaction)transaction);
+        await using var batch = BatchOf(connection, transaction, statements);
+        await batch.ExecuteNonQueryAsync(cancellationToken);
+    }
+
+    internal override bool CommitsWithStatements => true;
+
+    // The server skips the commit, as all else, after a statement that failed.
+    internal override async Task ExecuteAndCommitAsync(DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements)
+    {
+        await using var batch = BatchOf(connection, transaction, statements);
+        batch.BatchCommands.Add(new NpgsqlBatchCommand("COMMIT"));
+        // Not cancellable: half-way through a commit there is no way back, only a way not to know.
+        await batch.ExecuteNonQueryAsync(CancellationToken.None);
+    }
+
+    // One round trip, whatever their number; the server runs them in order.
+    private static NpgsqlBatch BatchOf(DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements)
+    {
+        NpgsqlBatch batch = new((NpgsqlConnection)connection, (NpgsqlTransaction)transaction);
         foreach (var statement in statements)
         {
             NpgsqlBatchCommand command = new(statement.Text);
@@ -78,8 +97,7 @@ internal sealed class PostgresDialect : SqlDialect
                 command.Parameters.AddWithValue(name, value);
             batch.BatchCommands.Add(command);
         }
-
-        await batch.ExecuteNonQueryAsync(cancellationToken);
+        return batch;
     }
 
     internal override StorageFailure? Classify(Exception exception) => exception switch

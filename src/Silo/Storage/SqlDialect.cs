@@ -55,6 +55,12 @@ public abstract class SqlDialect : IAsyncDisposable
     internal abstract Task ExecuteAsync(
         DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken);
 
+    /// <summary>Whether the commit can travel with the last statements, so that nobody waits for them alone.</summary>
+    internal abstract bool CommitsWithStatements { get; }
+
+    /// <summary>Runs the statements in their order and commits: one round trip. Where <see cref="CommitsWithStatements"/> alone.</summary>
+    internal abstract Task ExecuteAndCommitAsync(DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements);
+
     /// <summary>What a failure before the commit means; null when it did not come from the database.</summary>
     internal abstract StorageFailure? Classify(Exception exception);
 

@@ -121,6 +121,12 @@ internal sealed class SqliteDialect : SqlDialect
         }
     }
 
+    // There is no way to go that could be saved.
+    internal override bool CommitsWithStatements => false;
+
+    internal override Task ExecuteAndCommitAsync(DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements) =>
+        throw new NotSupportedException("SQLite commits by itself.");
+
     internal override StorageFailure? Classify(Exception exception) => exception switch
     {
         SqliteException { SqliteErrorCode: Busy or Locked } => StorageFailure.Conflict,

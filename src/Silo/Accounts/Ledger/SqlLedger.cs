@@ -11,7 +11,7 @@ namespace Federation.Silo.Accounts.Ledger;
 /// <code>
 ///   open accounts ─▶ lock accounts, those of the holds too, in the order of ids; read ids and holds: one round trip
 ///                                                                                     │
-///   callers hear ◀─ COMMIT ◀─ transfers, holds, accounts, rows: one round trip ◀─ apply in memory
+///   callers hear ◀─ transfers, holds, accounts, rows, COMMIT: one round trip ◀─ apply in memory
 /// </code>
 /// The accounts' locks are what keeps several silos right: whoever wants to change an account waits for the other's commit, and
 /// everything read after the lock is as that commit left it.
@@ -127,13 +127,13 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
     private async Task<ImmutableArray<LedgerUnitResult>> CommitAsync(ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
     {
         var started = _time.GetTimestamp();
-        var results = await _database.WriteAsync(
+        var results = await _database.WriteLastAsync(
             (connection, transaction) => ApplyAsync(connection, transaction, units, cancellationToken), cancellationToken);
         _instruments.OnCommitted(results, _time.GetElapsedTime(started));
         return results;
     }
 
-    private async Task<ImmutableArray<LedgerUnitResult>> ApplyAsync(
+    private async Task<(ImmutableArray<LedgerUnitResult> Results, IReadOnlyList<SqlStatement> Changes)> ApplyAsync(
         DbConnection connection, DbTransaction transaction, ReadOnlyMemory<LedgerUnit> units, CancellationToken cancellationToken)
     {
         var before = await LoadAsync(connection, transaction, units, cancellationToken);
@@ -160,8 +160,7 @@ public sealed class SqlLedger : ILedger, IAsyncDisposable
             rows.AddRange(unit.Rows);
         }
 
-        await _database.Dialect.ExecuteAsync(connection, transaction, [.. Changes(before, state, created), .. rows], cancellationToken);
-        return results.MoveToImmutable();
+        return (results.MoveToImmutable(), [.. Changes(before, state, created), .. rows]);
     }
 
     // As much of the ledger as the units touch, its accounts locked.
