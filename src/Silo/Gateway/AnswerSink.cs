@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
+using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Gateway;
@@ -55,6 +56,19 @@ internal abstract class AnswerSink
     /// <summary>Sends what was written.</summary>
     /// <exception cref="OperationCanceledException">Whoever asked has gone.</exception>
     public abstract ValueTask FlushAsync();
+
+    /// <summary>What is to be on record with the price of an answer, in one commit: asked before its end is given, where it is paid.</summary>
+    /// <param name="head">Who answers.</param>
+    /// <param name="rest">As <see cref="CompleteAsync"/> will be given it.</param>
+    /// <returns><see langword="null"/> where nothing is kept.</returns>
+    public virtual AnswerOnRecord? KeepEnd(AnswerHead head, ReadOnlyMemory<byte> rest) => null;
+
+    /// <inheritdoc cref="KeepEnd"/>
+    /// <param name="head">Who answers.</param>
+    /// <param name="status">As <see cref="WriteWholeAsync"/> will be given it.</param>
+    /// <param name="contentType">Likewise.</param>
+    /// <param name="body">Likewise.</param>
+    public virtual AnswerOnRecord? KeepWhole(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body) => null;
 
     /// <summary>The stream came to its end.</summary>
     /// <param name="rest"><c>[DONE]</c> and what an engine says after it, in its own bytes; empty where it just ended.</param>

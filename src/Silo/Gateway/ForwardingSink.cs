@@ -1,3 +1,4 @@
+using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Gateway;
@@ -18,6 +19,10 @@ internal abstract class ForwardingSink(AnswerSink next) : AnswerSink
     public override void Write(in SseEvent item) => next.Write(item);
 
     public override ValueTask FlushAsync() => next.FlushAsync();
+
+    public override AnswerOnRecord? KeepEnd(AnswerHead head, ReadOnlyMemory<byte> rest) => next.KeepEnd(head, rest);
+
+    public override AnswerOnRecord? KeepWhole(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body) => next.KeepWhole(head, status, contentType, body);
 
     public override ValueTask CompleteAsync(ReadOnlyMemory<byte> rest) => next.CompleteAsync(rest);
 

@@ -344,7 +344,7 @@ internal sealed partial class InferenceRun(
                             answer.Held.Write(_part.Stitch is { } stitch ? stitch.Stitch(last).Span : last.Raw);
                         }
                         Finish(answer, done);
-                        Settle(answer, JobStatus.Succeeded);
+                        Settle(answer, JobStatus.Succeeded, () => sink.KeepEnd(HeadOf(answer), answer.Held.WrittenMemory));
                         // The end waits for the disk where it is paid; the words before it need not.
                         if (!_paid.IsCompleted) await sink.FlushAsync();
                         await _paid;
@@ -426,10 +426,11 @@ internal sealed partial class InferenceRun(
         }
         answer.Meter.AddFacts(scanner.Facts);
         Finish(answer, done);
-        Settle(answer, JobStatus.Succeeded);
+        var contentType = head.ContentType.Length > 0 ? head.ContentType : "application/json";
+        Settle(answer, JobStatus.Succeeded, () => sink.KeepWhole(HeadOf(answer), head.Status, contentType, whole));
         await _paid;
         _answered = true;
-        await sink.WriteWholeAsync(HeadOf(answer), head.Status, head.ContentType.Length > 0 ? head.ContentType : "application/json", whole);
+        await sink.WriteWholeAsync(HeadOf(answer), head.Status, contentType, whole);
     }
 
     /// <summary>The node gave the lease up, in words of its own or by leaving.</summary>
@@ -502,7 +503,7 @@ internal sealed partial class InferenceRun(
         if (!done.OutputHash.IsEmpty && !done.OutputHash.SequenceEqual(answer.Meter.Hash())) LogHashDiffers(request.JobId, answer.Member.NodeId);
     }
 
-    private void Settle(Answer answer, JobStatus status)
+    private void Settle(Answer answer, JobStatus status, Func<AnswerOnRecord?>? keep = null)
     {
         // A client may still leave between the settlement and the last byte.
         if (_settled || answer.FirstAt is not { } firstAt) return;
@@ -552,7 +553,7 @@ internal sealed partial class InferenceRun(
             Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
             return;
         }
-        var kept = settlements.KeepAsync(outcome);
+        var kept = settlements.KeepAsync(outcome with { Answer = keep?.Invoke() });
         (_paid, Settled) = (kept, Task.WhenAll(Settled, kept.Unwrap()));
     }
 

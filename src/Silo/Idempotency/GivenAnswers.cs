@@ -1,4 +1,7 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using Dapper;
+using Federation.Contracts.Jobs;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
 using Federation.Silo.Storage;
@@ -33,52 +36,72 @@ internal sealed partial class GivenAnswers(HubDatabase database, ILedger ledger,
         cancellationToken);
 
     /// <summary>Keeps an answer; when this returns it is on disk, or the log says why not: the client's answer is not to blame.</summary>
-    public async Task KeepAsync(RepeatableRequest request, GivenAnswer answer)
+    public Task KeepAsync(RepeatableRequest request, GivenAnswer answer) => KeepAsync(request.AccountId, answer.JobId, Record(request, answer));
+
+    /// <inheritdoc cref="KeepAsync(RepeatableRequest, GivenAnswer)"/>
+    public async Task KeepAsync(string accountId, string jobId, AnswerOnRecord answer)
     {
-        var now = time.GetUtcNow();
-        var bytes = answer.Bytes?.ToArray();
         try
         {
             // Whatever else is written in this moment shares the commit.
-            await ledger.SubmitAsync(new LedgerUnit
-            {
-                Rows =
-                [
-                    new SqlStatement(
-                        """
-                        INSERT INTO idempotent_answers (account_id, key_hash, request_hash, job_id, route, node_id, attempts, queued_ms, status, content_type, is_stream, answer, bytes, expires_at)
-                        VALUES (@AccountId, @KeyHash, @RequestHash, @JobId, @Route, @NodeId, @Attempts, @QueuedMs, @Status, @ContentType, @IsStream, @Answer, @Bytes, @ExpiresAt)
-                        ON CONFLICT (account_id, key_hash) DO UPDATE SET
-                          request_hash = excluded.request_hash, job_id = excluded.job_id, route = excluded.route, node_id = excluded.node_id, attempts = excluded.attempts, queued_ms = excluded.queued_ms, status = excluded.status,
-                          content_type = excluded.content_type, is_stream = excluded.is_stream, answer = excluded.answer, bytes = excluded.bytes, expires_at = excluded.expires_at
-                        WHERE idempotent_answers.expires_at <= @Now
-                        """,
-                        new
-                        {
-                            request.AccountId,
-                            KeyHash = request.KeyHash.ToArray(),
-                            RequestHash = request.RequestHash.ToArray(),
-                            answer.JobId,
-                            answer.Head.Route,
-                            answer.Head.NodeId,
-                            answer.Head.Attempts,
-                            QueuedMs = (long)answer.Head.Queued.TotalMilliseconds,
-                            answer.Status,
-                            answer.ContentType,
-                            IsStream = answer.IsStream ? 1 : 0,
-                            Answer = bytes,
-                            Bytes = (long)(bytes?.Length ?? 0),
-                            ExpiresAt = Ms(now + options.Value.Lifetime),
-                            Now = Ms(now),
-                        }),
-                ],
-            });
+            await ledger.SubmitAsync(new LedgerUnit { Rows = [Row(accountId, jobId, answer)] });
         }
         catch (StorageException exception)
         {
-            LogLost(answer.JobId, exception);
+            LogLost(jobId, exception);
         }
     }
+
+    /// <summary>An answer as it goes on record.</summary>
+    public AnswerOnRecord Record(RepeatableRequest request, GivenAnswer answer)
+    {
+        var now = time.GetUtcNow();
+        return new AnswerOnRecord(
+            request.KeyHash,
+            request.RequestHash,
+            answer.Head.Route,
+            answer.Head.NodeId,
+            answer.Head.Attempts,
+            (long)answer.Head.Queued.TotalMilliseconds,
+            answer.Status,
+            answer.ContentType,
+            answer.IsStream,
+            IsKept: answer.Bytes is not null,
+            ImmutableCollectionsMarshal.AsImmutableArray(answer.Bytes?.ToArray() ?? []),
+            Ms(now),
+            Ms(now + options.Value.Lifetime));
+    }
+
+    /// <summary>The row, as part of a larger write; writing it again changes nothing.</summary>
+    public static SqlStatement Row(string accountId, string jobId, AnswerOnRecord answer) => new(
+        """
+        INSERT INTO idempotent_answers (account_id, key_hash, request_hash, job_id, route, node_id, attempts, queued_ms, status, content_type, is_stream, answer, bytes, expires_at)
+        VALUES (@AccountId, @KeyHash, @RequestHash, @JobId, @Route, @NodeId, @Attempts, @QueuedMs, @Status, @ContentType, @IsStream, @Answer, @Bytes, @ExpiresAt)
+        ON CONFLICT (account_id, key_hash) DO UPDATE SET
+          request_hash = excluded.request_hash, job_id = excluded.job_id, route = excluded.route, node_id = excluded.node_id, attempts = excluded.attempts, queued_ms = excluded.queued_ms, status = excluded.status,
+          content_type = excluded.content_type, is_stream = excluded.is_stream, answer = excluded.answer, bytes = excluded.bytes, expires_at = excluded.expires_at
+        WHERE idempotent_answers.expires_at <= @Now
+        """,
+        new
+        {
+            AccountId = accountId,
+            KeyHash = Bytes(answer.KeyHash),
+            RequestHash = Bytes(answer.RequestHash),
+            JobId = jobId,
+            answer.Route,
+            answer.NodeId,
+            answer.Attempts,
+            answer.QueuedMs,
+            answer.Status,
+            answer.ContentType,
+            IsStream = answer.IsStream ? 1 : 0,
+            Answer = answer.IsKept ? Bytes(answer.Bytes) : null,
+            Bytes = (long)answer.Bytes.Length,
+            ExpiresAt = answer.ExpiresMs,
+            Now = answer.GivenMs,
+        });
+
+    private static byte[] Bytes(ImmutableArray<byte> bytes) => ImmutableCollectionsMarshal.AsArray(bytes)!;
 
     /// <summary>Throws away what is over.</summary>
     /// <returns>How many.</returns>

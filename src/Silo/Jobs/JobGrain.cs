@@ -21,7 +21,7 @@ internal sealed class JobGrain(Payments payments) : Grain, IJobGrain
         {
             // What its client pays comes first, with the job's record: a node that loses a receipt to a crash in between loses less than a client who would have to be asked twice.
             if ((outcome.HoldId.Length > 0 || outcome.NodeId.Length == 0) && !await payments.SettleAsync(outcome)) return new Settlement(Settled: false, outcome.Attempt);
-            if (outcome.NodeId.Length > 0) await GrainFactory.GetGrain<INodeGrain>(outcome.NodeId).Book(outcome);
+            if (outcome.NodeId.Length > 0) await GrainFactory.GetGrain<INodeGrain>(outcome.NodeId).Book(outcome with { Answer = null });
             _settledAttempt = outcome.Attempt;
             // Its one purpose is served; pay is unique by the job's id in the ledger, whoever may ask again.
             DeactivateOnIdle();

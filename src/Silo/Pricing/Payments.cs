@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using Federation.Contracts.Jobs;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
+using Federation.Silo.Idempotency;
 using Federation.Silo.Jobs;
 using Federation.Silo.Storage;
 using Federation.Silo.Verification.Accrual;
@@ -14,7 +16,7 @@ namespace Federation.Silo.Pricing;
 /// <remarks>
 /// <code>
 ///   hold:{job}.{try}  account → receiver, the most it may cost     before a route is tried; a later one frees it in the commit that makes its own
-///   settle:{job}      what it did cost, the rest is free           with the job's record, in one commit
+///   settle:{job}      what it did cost, the rest is free           with the job's record, and the answer where it may be asked for again, in one commit
 ///   void:{job}.{try}  nothing was delivered
 ///   late:{job}        what it did cost, of a hold that had expired meanwhile
 /// </code>
@@ -98,7 +100,7 @@ internal sealed partial class Payments(
     {
         if (outcome.HoldId.Length == 0)
         {
-            await ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow.Insert(outcome)] });
+            await ledger.SubmitAsync(new LedgerUnit { Rows = Rows(JobRow.Insert(outcome), outcome) });
             return true;
         }
         var settled = TransferId.Of($"settle:{outcome.JobId}");
@@ -113,7 +115,7 @@ internal sealed partial class Payments(
             case TransferStatus.HoldExpired when amount.IsPositive && await ledger.GetHoldAsync(hold) is { } expired:
                 return await SettleLateAsync(outcome, Transfer.Post(TransferId.Of($"late:{outcome.JobId}"), expired.DebitAccount, expired.CreditAccount, amount, TransferReason.Usage, outcome.JobId));
             case TransferStatus.HoldExpired:
-                await ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow.Insert(outcome)] });
+                await ledger.SubmitAsync(new LedgerUnit { Rows = Rows(JobRow.Insert(outcome), outcome) });
                 return true;
             case var status:
                 // Another attempt's amount under the same id, or a hold that is none: this outcome is not the one that counts.
@@ -128,11 +130,11 @@ internal sealed partial class Payments(
         var result = await ledger.SubmitAsync(UnitOf(outcome, payment));
         if (result.Transfers[0].IsRecorded) return true;
         LogUnpaid(outcome.JobId, outcome.AccountId, payment.Amount, result.Status);
-        await ledger.SubmitAsync(new LedgerUnit { Rows = [JobRow.Insert(outcome with { Price = 0 })] });
+        await ledger.SubmitAsync(new LedgerUnit { Rows = Rows(JobRow.Insert(outcome with { Price = 0 }), outcome) });
         return true;
     }
 
-    /// <summary>The movement, the hub's share of what a node's work cost, and the job's record.</summary>
+    /// <summary>The movement, the hub's share of what a node's work cost, and the records.</summary>
     private LedgerUnit UnitOf(JobOutcome outcome, Transfer movement)
     {
         var fee = outcome.NodeId.Length > 0 ? Payout.Fee(movement.Amount, accrual.Value) : Microcredits.Zero;
@@ -141,9 +143,12 @@ internal sealed partial class Payments(
             Transfers = fee.IsPositive
                 ? [movement, Transfer.Post(TransferId.Of($"fee:{outcome.JobId}"), LedgerAccountId.Treasury, LedgerAccountId.Fees, fee, TransferReason.Fee, outcome.JobId)]
                 : [movement],
-            Rows = [JobRow.InsertPaid(outcome)],
+            Rows = Rows(JobRow.InsertPaid(outcome), outcome),
         };
     }
+
+    /// <summary>The job's record, and its answer's: whoever is killed behind the commit has both or neither.</summary>
+    private static ImmutableArray<SqlStatement> Rows(SqlStatement job, JobOutcome outcome) => outcome.Answer is { } answer ? [job, GivenAnswers.Row(outcome.AccountId, outcome.JobId, answer)] : [job];
 
     private async Task<TransferStatus?> SubmitAsync(Transfer hold, Transfer? voided)
     {

@@ -182,7 +182,7 @@ internal sealed partial class CloudRun(
                         Begin(answer);
                         // The end waits for the disk where it is paid; the words before it need not.
                         if (payment.HeldMicrocredits > 0) await sink.FlushAsync();
-                        await SettleAsync(answer, JobStatus.Succeeded);
+                        await SettleAsync(answer, JobStatus.Succeeded, () => sink.KeepEnd(HeadOf(answer), held.WrittenMemory));
                         await sink.CompleteAsync(held.WrittenMemory);
                         return null;
                     case LeaseEvent.Failed failed:
@@ -259,7 +259,7 @@ internal sealed partial class CloudRun(
         }
         answer.Meter.Add(scanner.Facts);
         answer.Meter.AddReport(done.PromptTokens, done.CompletionTokens);
-        await SettleAsync(answer, JobStatus.Succeeded);
+        await SettleAsync(answer, JobStatus.Succeeded, () => sink.KeepWhole(HeadOf(answer), head.Status, head.ContentType, whole));
         await sink.WriteWholeAsync(HeadOf(answer), head.Status, head.ContentType, whole);
     }
 
@@ -288,7 +288,10 @@ internal sealed partial class CloudRun(
     }
 
     /// <summary>Has the job recorded and paid: before the client has its end where it pays, and behind it where it does not (ADR 20).</summary>
-    private async Task SettleAsync(Answer answer, JobStatus status)
+    /// <param name="answer">Which ended.</param>
+    /// <param name="status">How.</param>
+    /// <param name="keep">What goes on record with its price; asked where it has one.</param>
+    private async Task SettleAsync(Answer answer, JobStatus status, Func<AnswerOnRecord?>? keep = null)
     {
         // A client may still leave between the settlement and the last byte.
         if (_settled) return;
@@ -332,6 +335,7 @@ internal sealed partial class CloudRun(
             HoldId = charge.HoldId,
             Provider = answer.Route.Provider.Name,
             IsBackground = request.Origin is not CallOrigin.Client,
+            Answer = charge.HoldId.Length > 0 ? keep?.Invoke() : null,
         };
         Settled = charge.HoldId.Length > 0 ? await settlements.KeepAsync(outcome) : settlements.SettleAsync(outcome);
     }

@@ -1,12 +1,18 @@
 using System.Diagnostics.Metrics;
+using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
 using Federation.Silo.Idempotency;
+using Federation.Silo.Pricing;
+using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
+using Federation.Silo.Verification.Accrual;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging.Abstractions;
+using static Microsoft.Extensions.Options.Options;
 
 namespace Federation.Silo.Tests.Idempotency;
 
@@ -15,17 +21,22 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
     private readonly TestClock _clock = new();
     private readonly IdempotencyOptions _options = new();
     private readonly string _account = $"acct_{Guid.NewGuid():N}";
-    private ILedger _ledger = null!;
+    private readonly List<SqlLedger> _books = [];
+    private FaultyLedger _ledger = null!;
 
     private GivenAnswers Answers => new(database.Database, _ledger, Microsoft.Extensions.Options.Options.Create(_options), _clock, NullLogger<GivenAnswers>.Instance);
 
     public Task InitializeAsync()
     {
-        _ledger = new SqlLedger(database.Database, Microsoft.Extensions.Options.Options.Create(new LedgerOptions()), _clock, new LedgerInstruments(new Meters()), NullLogger<SqlLedger>.Instance);
+        _books.Add(new SqlLedger(database.Database, Microsoft.Extensions.Options.Options.Create(new LedgerOptions()), _clock, new LedgerInstruments(new Meters()), NullLogger<SqlLedger>.Instance));
+        _ledger = new FaultyLedger(_books[0]);
         return Task.CompletedTask;
     }
 
-    public async Task DisposeAsync() => await ((SqlLedger)_ledger).DisposeAsync();
+    public async Task DisposeAsync()
+    {
+        foreach (var books in _books) await books.DisposeAsync();
+    }
 
     [Fact]
     public async Task An_answer_is_found_as_it_was_given()
@@ -103,6 +114,49 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
         await answers.KeepAsync(Request("one"), Answer(Request("one"), []));
         Assert.Contains("could not be kept", Assert.Single(log.Lines).Words, StringComparison.Ordinal);
         Assert.Null(await Answers.FindAsync(Request("one"), CancellationToken.None));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_hub_killed_at_a_settlement_has_taken_nothing_or_gives_the_answer_that_was_paid(bool isBehind)
+    {
+        var (payer, provider, job) = (LedgerAccountId.Available(_account), LedgerAccountId.Provider("one"), $"job_{Guid.NewGuid():N}");
+        await _ledger.SubmitAsync(new LedgerUnit
+        {
+            Open = [payer, provider],
+            Transfers = [Transfer.Post(TransferId.Of($"give:{job}"), LedgerAccountId.Treasury, payer, new Microcredits(1_000_000), TransferReason.Grant)],
+        });
+        var ledger = new FaultyLedger(_ledger);
+        var payments = new Payments(ledger, Create(new PricingOptions()), Create(new GatewayOptions()), Create(new AccrualOptions()), _clock, NullLogger<Payments>.Instance);
+        var payment = payments.Begin(job, _account, RequestTokens.Exactly(10, 90), PaymentTerms.Usual);
+        Assert.Null(await payment.HoldAsync(Price.FromCredits(10, 10), provider, CancellationToken.None));
+        var request = Request("killed");
+        using var body = new MemoryStream();
+        var sink = new KeepingSink(new OpenAiSink(new DefaultHttpContext { Response = { Body = body } }), request, job, new GivenAnswers(database.Database, ledger, Create(_options), _clock, NullLogger<GivenAnswers>.Instance), room: 1_000);
+        var (head, answer, charge) = (new AnswerHead("", 1, TimeSpan.Zero) { Route = "cloud:one" }, "{\"choices\":[]}"u8.ToArray(), payment.ChargeFor(10, 20));
+        var outcome = new JobOutcome(job, 1, _account, "key_1", JobKind.Chat, "m", "", 0, "", JobStatus.Succeeded, "stop", 10, 20, [], [], 0, 0, 0, 0, "")
+        {
+            Price = charge.Amount.Value,
+            HoldId = charge.HoldId,
+            Provider = "one",
+            Answer = sink.KeepWhole(head, 200, "application/json", answer),
+        };
+
+        // Of this commit the hub does not hear any more, and it makes no other.
+        ledger.Faults = _ => isBehind ? Fault.After : Fault.Before;
+        await Assert.ThrowsAsync<StorageException>(() => payments.SettleAsync(outcome));
+        var (given, account) = (await Answers.FindAsync(request, CancellationToken.None), (await _ledger.GetAccountAsync(payer))!);
+        Assert.Equal(isBehind ? (300_000, 0, true) : (0, 1_000_000, false), (account.DebitsPosted.Value, account.DebitsPending.Value, given is not null));
+        if (given is not null) Assert.Equal((job, "cloud:one", 200, Convert.ToHexString(answer)), (given.JobId, given.Head.Route, given.Status, Convert.ToHexString(given.Bytes!.Value.Span)));
+
+        // One that lives settles again, moves nothing again, and has nothing left to keep.
+        ledger.Faults = _ => Fault.None;
+        Assert.True(await payments.SettleAsync(outcome));
+        var commits = ledger.Commits;
+        await sink.WriteWholeAsync(head, 200, "application/json", answer);
+        Assert.Equal((commits, 300_000), (ledger.Commits, (await _ledger.GetAccountAsync(payer))!.DebitsPosted.Value));
+        Assert.Equal(answer, (await Answers.FindAsync(request, CancellationToken.None))!.Bytes!.Value.ToArray());
     }
 
     private Task<long?> RoomAsync() => Answers.RoomAsync(_account, CancellationToken.None);

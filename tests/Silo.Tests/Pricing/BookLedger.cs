@@ -66,6 +66,7 @@ internal sealed class BookLedger(TimeProvider time) : ILedger
 
     private void Keep(SqlStatement row)
     {
+        if (!row.Text.Contains("INTO jobs", StringComparison.Ordinal)) return;
         var values = row.Parameters.ToDictionary(parameter => parameter.Name, parameter => parameter.Value);
         var (id, record) = ((string)values["Id"], ((long)values["Price"], (string)values["Status"]));
         if (!_jobs.TryAdd(id, record) && row.Text.Contains("SET price = excluded.price", StringComparison.Ordinal)) _jobs[id] = record;

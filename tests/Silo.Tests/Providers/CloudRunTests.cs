@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Federation.Contracts.Jobs;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Gateway;
 using Federation.Silo.Tests.Fakes;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -413,6 +414,36 @@ public sealed class CloudRunTests
     }
 
     // ---------------------------------------------------------------------------------------------------------- money
+
+    [Theory]
+    [InlineData(true, 10)]
+    [InlineData(false, 10)]
+    [InlineData(true, 0)]
+    [InlineData(false, 0)]
+    public async Task What_is_paid_is_settled_with_the_answer_that_may_be_asked_for_again(bool stream, int credits)
+    {
+        await using var scene = new CloudScene();
+        scene.Wrap = sink => new Recorder(sink);
+        var provider = await scene.ProviderAsync("one", credits);
+        if (stream) provider.ThenStream(Event1 + Event2 + Usage + End);
+        else provider.ThenWhole(Whole);
+        await scene.GiveAsync(Credits);
+        await scene.RunAsync(stream ? AskStream : Ask, stream);
+        var answer = scene.Settled.Single().Answer;
+        // What costs nothing does not wait for its record.
+        if (credits == 0) Assert.Null(answer);
+        else Assert.Equal((stream ? End : Whole, "cloud:one", stream), (System.Text.Encoding.UTF8.GetString([.. answer!.Bytes]), answer.Route, answer.IsStream));
+    }
+
+    /// <summary>Keeps the end of an answer.</summary>
+    private sealed class Recorder(AnswerSink client) : ForwardingSink(client)
+    {
+        public override AnswerOnRecord? KeepEnd(AnswerHead head, ReadOnlyMemory<byte> rest) => Of(head, string.Empty, true, rest);
+
+        public override AnswerOnRecord? KeepWhole(AnswerHead head, int status, string contentType, ReadOnlyMemory<byte> body) => Of(head, contentType, false, body);
+
+        private static AnswerOnRecord Of(AnswerHead head, string type, bool isStream, ReadOnlyMemory<byte> bytes) => new([], [], head.Route, head.NodeId, head.Attempts, 0, 200, type, isStream, true, [.. bytes.Span], 0, 0);
+    }
 
     [Theory]
     [InlineData("9223372036854775808", "9223372036854775808")]

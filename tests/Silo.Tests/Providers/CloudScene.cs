@@ -53,6 +53,9 @@ internal sealed class CloudScene : IAsyncDisposable
 
     public FaultyLedger Ledger => _ledger;
 
+    /// <summary>What stands between the answer and its client.</summary>
+    public Func<AnswerSink, AnswerSink> Wrap { get; set; } = static sink => sink;
+
     public IEnumerable<JobOutcome> Settled => _grains.Jobs.Settled;
 
     public string Received => Encoding.UTF8.GetString(_received.ToArray());
@@ -100,7 +103,7 @@ internal sealed class CloudScene : IAsyncDisposable
         var reservations = new Reservations(_grains.Grains, Create(new LimitOptions()), Create(new PoolOptions()), Clock, NullLogger<Reservations>.Instance);
         var reservation = new Reservation(reservations, null!, Account, new AdmissionRequest(jobId, "", kind, "m", 0, null), Clock.GetUtcNow());
         reservation.Forget();
-        var run = clouds.Run(request, _routes.Find("m", kind), payments.Begin(jobId, Account, tokens, new PaymentTerms(maxCost, Price.Whole)), new OpenAiSink(Http), reservation, null);
+        var run = clouds.Run(request, _routes.Find("m", kind), payments.Begin(jobId, Account, tokens, new PaymentTerms(maxCost, Price.Whole)), Wrap(new OpenAiSink(Http)), reservation, null);
         var running = run.ExecuteAsync();
         if (until is not null) await until;
         await running.WithinPatienceAsync();

@@ -77,11 +77,44 @@ public sealed record JobOutcome(
     /// <summary>Nobody waited for it: an asynchronous job, or a line of a batch.</summary>
     [Id(43)] public bool IsBackground { get; init; }
 
+    /// <summary>The answer, where its client may ask for it again: on record in the commit that has it paid. <see langword="null"/> where it is not kept, or nothing was held.</summary>
+    [Id(44)] public AnswerOnRecord? Answer { get; init; }
+
     /// <summary>
     /// Of the prompt's tokens, those that are the answer's own beginning, which another node gave under a job of its own: this one read them and is paid for that, the client is not asked to pay for them as a prompt.
     /// </summary>
     [Id(23)] public long CarriedTokens { get; init; }
 }
+
+/// <summary>An answer that was given to a request with an <c>Idempotency-Key</c>.</summary>
+/// <param name="KeyHash">SHA-256 of the key.</param>
+/// <param name="RequestHash">SHA-256 of what was asked.</param>
+/// <param name="Route">Which way it came.</param>
+/// <param name="NodeId">Who answered; empty where it was no node.</param>
+/// <param name="Attempts">Who was asked, the one that answered counted.</param>
+/// <param name="QueuedMs">How long the request waited for a node.</param>
+/// <param name="Status">HTTP.</param>
+/// <param name="ContentType">Of an answer that is no stream.</param>
+/// <param name="IsStream">Whether it was streamed.</param>
+/// <param name="IsKept">Whether its bytes are here; of one that was too large is remembered that it was given.</param>
+/// <param name="Bytes">The engine's.</param>
+/// <param name="GivenMs">When, unix milliseconds.</param>
+/// <param name="ExpiresMs">Until when it is given again, unix milliseconds.</param>
+[GenerateSerializer, Immutable, Alias("Federation.AnswerOnRecord")]
+public sealed record AnswerOnRecord(
+    [property: Id(0)] ImmutableArray<byte> KeyHash,
+    [property: Id(1)] ImmutableArray<byte> RequestHash,
+    [property: Id(2)] string Route,
+    [property: Id(3)] string NodeId,
+    [property: Id(4)] int Attempts,
+    [property: Id(5)] long QueuedMs,
+    [property: Id(6)] int Status,
+    [property: Id(7)] string ContentType,
+    [property: Id(8)] bool IsStream,
+    [property: Id(9)] bool IsKept,
+    [property: Id(10)] ImmutableArray<byte> Bytes,
+    [property: Id(11)] long GivenMs,
+    [property: Id(12)] long ExpiresMs);
 
 /// <summary>The answer to <see cref="IJobGrain.Settle"/>.</summary>
 
