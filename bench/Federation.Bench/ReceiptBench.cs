@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Diagnostics;
 using Federation.Protocol.Identity;
 using Federation.Protocol.Receipts;
@@ -9,20 +10,20 @@ internal static class ReceiptBench
 {
     private const int Rounds = 5;
     private const int ReceiptsPerRound = 2_000;
+    private const int BatchSize = 80;
 
     public static Table Run()
     {
         using var node = SigningKey.Create();
         using var hub = SigningKey.Create();
-        var files = Enumerable.Range(1, ReceiptsPerRound).Select(number => Signed(node, hub, number)).ToArray();
+        var files = Enumerable.Range(1, ReceiptsPerRound).Chunk(BatchSize).SelectMany(numbers => Signed(node, hub, numbers)).ToArray();
         var forms = files.Select(file => file.ToCbor()).ToArray();
         var (whole, signatures) = (new List<double>(), new List<double>());
         for (var round = 0; round < Rounds; round++)
         {
             whole.Add(Measure(index => ReceiptCheck.Problems(ReceiptFile.Read(forms[index])).IsEmpty));
-            signatures.Add(Measure(index => PublicKeys.Verify(files[index].NodePublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(files[index].Payload.AsSpan()), files[index].NodeSignature.AsSpan())
-                && PublicKeys.Verify(
-                    files[index].HubPublicKey.AsSpan(), ReceiptCodec.HubSigningBytes(files[index].Payload.AsSpan(), files[index].NodeSignature.AsSpan()), files[index].HubSignature.AsSpan())));
+            signatures.Add(Measure(index => ReceiptSignature.Read(files[index].NodeSignature.AsSpan()).IsByNode(files[index].NodePublicKey.AsSpan(), files[index].Payload.AsSpan())
+                && ReceiptSignature.Read(files[index].HubSignature.AsSpan()).IsByHub(files[index].HubPublicKey.AsSpan(), files[index].Payload.AsSpan(), files[index].NodeSignature.AsSpan())));
         }
         var (all, two) = (Numbers.Median(whole), Numbers.Median(signatures));
         var table = new Table("receipts, one thread", "per second", "ratio");
@@ -41,32 +42,39 @@ internal static class ReceiptBench
         return ReceiptsPerRound / clock.Elapsed.TotalSeconds;
     }
 
-    private static ReceiptFile Signed(SigningKey node, SigningKey hub, int number)
+    /// <summary>A batch: one signature of the node, and one of the hub.</summary>
+    private static IEnumerable<ReceiptFile> Signed(SigningKey node, SigningKey hub, int[] numbers)
     {
-        var payload = ReceiptCodec.Encode(new Receipt
-        {
-            Epoch = 1_760_400_004_400 / 3_600_000,
-            Sequence = number,
-            PreviousId = [.. Enumerable.Repeat((byte)(number == 1 ? 0 : 7), 32)],
-            JobId = $"job_{number:x32}",
-            Attempt = 1,
-            Node = NodeId.FromPublicKey(node.PublicKey.Span),
-            Hub = HubId.FromPublicKey(hub.PublicKey.Span),
-            ClientHash = [.. new byte[32]],
-            Model = "llama3:8b",
-            ModelDigest = $"sha256:{new string('a', 64)}",
-            RequestHash = [.. new byte[32]],
-            OutputHash = [.. new byte[32]],
-            PromptTokens = 1_000,
-            CompletionTokens = 300,
-            DispatchMs = 1_760_400_000_100,
-            FirstMs = 1_760_400_000_400,
-            LastMs = 1_760_400_004_400,
-            HardwareClass = "rtx-4090-24gb",
-            ReferenceMicroseconds = 3_600_000,
-        });
-        var nodeSignature = node.Sign(ReceiptCodec.NodeSigningBytes(payload));
-        var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(payload, nodeSignature));
-        return new ReceiptFile([.. payload], [.. node.PublicKey.Span], [.. nodeSignature], [.. hub.PublicKey.Span], [.. hubSignature]);
+        byte[][] payloads = [.. numbers.Select(number => PayloadOf(node, hub, number))];
+        ImmutableArray<byte>[] ids = [.. payloads.Select(payload => ReceiptCodec.IdOf(payload))];
+        var byNode = ReceiptBatch.OfNode(ids);
+        var nodeSignatures = byNode.Kept(node.Sign(byNode.SigningBytes));
+        var byHub = ReceiptBatch.OfHub([.. ids.Zip(nodeSignatures)]);
+        var hubSignatures = byHub.Kept(hub.Sign(byHub.SigningBytes));
+        for (var i = 0; i < payloads.Length; i++)
+            yield return new ReceiptFile([.. payloads[i]], [.. node.PublicKey.Span], [.. nodeSignatures[i]], [.. hub.PublicKey.Span], [.. hubSignatures[i]]);
     }
+
+    private static byte[] PayloadOf(SigningKey node, SigningKey hub, int number) => ReceiptCodec.Encode(new Receipt
+    {
+        Epoch = 1_760_400_004_400 / 3_600_000,
+        Sequence = number,
+        PreviousId = [.. Enumerable.Repeat((byte)(number == 1 ? 0 : 7), 32)],
+        JobId = $"job_{number:x32}",
+        Attempt = 1,
+        Node = NodeId.FromPublicKey(node.PublicKey.Span),
+        Hub = HubId.FromPublicKey(hub.PublicKey.Span),
+        ClientHash = [.. new byte[32]],
+        Model = "llama3:8b",
+        ModelDigest = $"sha256:{new string('a', 64)}",
+        RequestHash = [.. new byte[32]],
+        OutputHash = [.. new byte[32]],
+        PromptTokens = 1_000,
+        CompletionTokens = 300,
+        DispatchMs = 1_760_400_000_100,
+        FirstMs = 1_760_400_000_400,
+        LastMs = 1_760_400_004_400,
+        HardwareClass = "rtx-4090-24gb",
+        ReferenceMicroseconds = 3_600_000,
+    });
 }

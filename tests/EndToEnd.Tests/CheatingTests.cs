@@ -127,17 +127,9 @@ public sealed class CheatingTests(ITestOutputHelper output) : EndToEndTest(outpu
             },
         });
         (await asked).Expect(HttpStatusCode.OK);
-        var payload = (await line.NextReceiptOfferAsync()).Payload.ToByteArray();
+        var payload = await line.NextReceiptOfferAsync();
         Assert.Equal(LogprobCommitment.Root(tokens), ReceiptCodec.Decode(payload).LogprobCommitment);
-        await line.SendAsync(new NodeMessage
-        {
-            ReceiptSignature = new ReceiptSignature
-            {
-                ReceiptId = ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan()),
-                Signature = ByteString.CopyFrom(node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))),
-            },
-        });
-        await line.NextReceiptIssuedAsync();
+        await line.AgreeAsync(payload);
         await StartAgentAsync(hub, AgentEngines.Demo(slots: 2));
 
         clock.Shift(TimeSpan.FromHours(1.2));

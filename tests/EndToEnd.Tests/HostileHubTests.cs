@@ -439,10 +439,14 @@ public sealed class HostileHubTests(AgentOfScriptedHub shared, ITestOutputHelper
     [InlineData("a hundred thousand bytes")]
     public async Task A_receipt_that_is_none_is_not_signed(string what)
     {
-        await Line.SendAsync(new HubMessage { ReceiptOffer = new ReceiptOffer { Payload = ByteString.CopyFrom(what switch { "nothing" => [], "noise" => Noise(400), _ => new byte[100_000] }) } });
-        var answer = (await Line.NextAsync(NodeMessage.MessageOneofCase.ReceiptSignature)).ReceiptSignature;
+        // Before it what no hub offers: no receipt at all, and more than a batch has.
+        await Line.SendAsync(new HubMessage { ReceiptOffers = new ReceiptOffers() });
+        await Line.SendAsync(new HubMessage { ReceiptOffers = new ReceiptOffers { Payloads = { Enumerable.Repeat(ByteString.Empty, 100_000) } } });
+        await Line.SendAsync(new HubMessage { ReceiptOffers = new ReceiptOffers { Payloads = { ByteString.CopyFrom(what switch { "nothing" => [], "noise" => Noise(400), _ => new byte[100_000] }) } } });
+        var answer = (await Line.NextAsync(NodeMessage.MessageOneofCase.ReceiptAnswers)).ReceiptAnswers;
         Assert.Empty(answer.Signature);
-        Assert.NotEmpty(answer.Objection);
+        Assert.Empty(answer.Signed);
+        Assert.NotEmpty(Assert.Single(answer.Objections).Objection);
     }
 
     [Theory]
@@ -453,7 +457,7 @@ public sealed class HostileHubTests(AgentOfScriptedHub shared, ITestOutputHelper
     [InlineData(100_000, 1)]
     public async Task Credits_for_a_receipt_that_the_node_did_not_sign_are_not_counted(int idBytes, long microcredits)
     {
-        for (var i = 0; i < 2; i++) await Line.SendAsync(new HubMessage { ReceiptIssued = new ReceiptIssued { ReceiptId = ByteString.CopyFrom(new byte[idBytes]), HubSignature = ByteString.CopyFrom(new byte[64]), CreditedMicrocredits = microcredits } });
+        for (var i = 0; i < 2; i++) await Line.SendAsync(new HubMessage { ReceiptsIssued = new ReceiptsIssued { Receipts = { new IssuedReceipt { ReceiptId = ByteString.CopyFrom(new byte[idBytes]), HubSignature = ByteString.CopyFrom(new byte[64]), CreditedMicrocredits = microcredits } } } });
         await ExpectLogAsync($"The hub issued a receipt over {microcredits} µcr that this node did not sign, or has already: ignored");
     }
 

@@ -383,13 +383,13 @@ public sealed class NodeLinkTests(SharedHub shared, ITestOutputHelper output) : 
     [Theory]
     [InlineData(31, 64)]
     [InlineData(32, 63)]
-    [InlineData(0, 0)]
+    [InlineData(0, 64)]
     public async Task A_receipt_signature_of_the_wrong_length_ends_the_connection(int idLength, int signatureLength)
     {
         var (_, line, _) = await ConnectedNodeAsync();
         await line.SendAsync(new NodeMessage
         {
-            ReceiptSignature = new ReceiptSignature { ReceiptId = ByteString.CopyFrom(new byte[idLength]), Signature = ByteString.CopyFrom(new byte[signatureLength]) },
+            ReceiptAnswers = new ReceiptAnswers { Signed = { ByteString.CopyFrom(new byte[idLength]) }, Signature = ByteString.CopyFrom(new byte[signatureLength]) },
         });
         await line.ExpectEndAsync(StatusCode.InvalidArgument, "a receipt signature of the wrong length");
     }

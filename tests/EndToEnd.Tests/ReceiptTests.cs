@@ -23,7 +23,7 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
         var (question, requestId) = await WorkAsync(worker);
         Assert.Equal(0, await worker.Owner.PendingAsync());
 
-        var payload = (await worker.Line.NextReceiptOfferAsync()).Payload.ToByteArray();
+        var payload = await worker.Line.NextReceiptOfferAsync();
         var receipt = ReceiptCodec.Decode(payload);
         Assert.Equal(requestId, receipt.JobId);
         Assert.Equal(worker.Node.Id, receipt.Node);
@@ -41,9 +41,54 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
         // Offline: the payload, two signatures, two public keys, and nothing else.
         var hubKey = worker.Line.Challenge.HubPublicKey.Span;
         Assert.Equal(worker.Line.Challenge.HubId, HubId.FromPublicKey(hubKey).ToString());
-        Assert.True(PublicKeys.Verify(worker.Node.Key.PublicKey.Span, ReceiptCodec.NodeSigningBytes(payload), signature));
-        Assert.True(PublicKeys.Verify(hubKey, ReceiptCodec.HubSigningBytes(payload, signature), issued.HubSignature.Span));
-        Assert.False(PublicKeys.Verify(hubKey, ReceiptCodec.HubSigningBytes([.. payload.SkipLast(1), 0xff], signature), issued.HubSignature.Span));
+        var kept = ReceiptBatch.OfNode([ReceiptCodec.IdOf(payload)]).Kept(signature)[0];
+        var file = new ReceiptFile([.. payload], [.. worker.Node.Key.PublicKey.Span], [.. kept], [.. hubKey], [.. issued.HubSignature.Span]);
+        Assert.Empty(ReceiptCheck.Problems(file));
+        Assert.NotEmpty(ReceiptCheck.Problems(file with { Payload = [.. payload.SkipLast(1), 0xff] }));
+        var id = Convert.ToHexStringLower(ReceiptCodec.IdOf(payload).AsSpan());
+        Assert.Equal(file.ToJson(), Encoding.UTF8.GetBytes((await worker.Owner.GetAsync($"/v1/receipts/{id}")).Expect(HttpStatusCode.OK).Text));
+    }
+
+    [Fact]
+    public async Task Receipts_are_signed_together_but_for_one_that_the_node_objects_to_and_each_is_checked_by_the_command()
+    {
+        var worker = await WorkerAsync();
+        for (var i = 0; i < 4; i++) await WorkAsync(worker);
+        var payloads = new List<byte[]>();
+        for (var i = 0; i < 4; i++) payloads.Add(await OfferAsync(worker));
+        ByteString[] ids = [.. payloads.Select(payload => ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan()))];
+        byte[][] agreed = [payloads[3], payloads[0], payloads[1]];
+        await worker.Line.SendAsync(new NodeMessage
+        {
+            ReceiptAnswers = new ReceiptAnswers
+            {
+                Signed = { ids[3], ids[0], ids[1] },
+                Signature = ByteString.CopyFrom(worker.Line.SignatureOf(agreed)),
+                Objections = { new ReceiptObjection { ReceiptId = ids[2], Objection = "that was not me" } },
+            },
+        });
+        var credited = 0L;
+        foreach (var payload in agreed)
+        {
+            var issued = await worker.Line.NextReceiptIssuedAsync();
+            Assert.Equal(ReceiptCodec.IdOf(payload).AsSpan(), issued.ReceiptId.Span);
+            credited += issued.CreditedMicrocredits;
+            var file = (await worker.Owner.GetAsync($"/v1/receipts/{Convert.ToHexStringLower(issued.ReceiptId.Span)}")).Expect(HttpStatusCode.OK).Text;
+            Assert.Empty(ReceiptCheck.Problems(ReceiptFile.Read(Encoding.UTF8.GetBytes(file))));
+        }
+        Assert.Equal(credited, await worker.Owner.PendingAsync());
+        (await worker.Owner.GetAsync($"/v1/receipts/{Convert.ToHexStringLower(ids[2].Span)}")).ExpectError(HttpStatusCode.Conflict, "conflict", "that was not me");
+    }
+
+    [Fact]
+    public async Task A_wrong_signature_of_many_receipts_ends_the_connection_and_pays_for_none()
+    {
+        var worker = await WorkerAsync();
+        for (var i = 0; i < 3; i++) await WorkAsync(worker);
+        byte[][] payloads = [await OfferAsync(worker), await OfferAsync(worker), await OfferAsync(worker)];
+        await worker.Line.SignAsync(worker.Line.SignatureOf(payloads[1], payloads[0], payloads[2]), payloads);
+        await worker.Line.ExpectEndAsync(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
+        Assert.Equal(0, await worker.Owner.PendingAsync());
     }
 
     [Fact]
@@ -120,7 +165,7 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
         await WorkAsync(worker);
         var payload = await OfferAsync(worker);
         await SayAsync(worker, payload, []);
-        await SayAsync(worker, payload, worker.Node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload)));
+        await SayAsync(worker, payload, worker.Line.SignatureOf(payload));
         // A receipt of later work is answered after both of these.
         await WorkAsync(worker);
         var (_, issued) = await SignAsync(worker, await OfferAsync(worker));
@@ -134,7 +179,7 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
         await WorkAsync(worker);
         var payload = await OfferAsync(worker);
         using var other = SigningKey.Create();
-        await SayAsync(worker, payload, other.Sign(ReceiptCodec.NodeSigningBytes(payload)));
+        await SayAsync(worker, payload, other.Sign(ReceiptBatch.OfNode([ReceiptCodec.IdOf(payload)]).SigningBytes));
         await worker.Line.ExpectEndAsync(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
         Assert.Equal(0, await worker.Owner.PendingAsync());
     }
@@ -177,7 +222,7 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
         var (worker, thief) = (await WorkerAsync(), await WorkerAsync());
         await WorkAsync(worker);
         var payload = await OfferAsync(worker);
-        await SayAsync(thief, payload, thief.Node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload)));
+        await SayAsync(thief, payload, thief.Line.SignatureOf(payload));
         await thief.Line.ExpectEndAsync(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
         Assert.Equal(0, await thief.Owner.PendingAsync());
         Assert.Equal(0, await worker.Owner.PendingAsync());
@@ -240,21 +285,18 @@ public sealed class ReceiptTests(SharedHub shared, ITestOutputHelper output) : S
         return (Encoding.UTF8.GetBytes(Chats.Question(worker.Model, "17+25=", stream: false)), answer.Headers.GetValues("x-request-id").Single());
     }
 
-    private static async Task<byte[]> OfferAsync(Worker worker) => (await worker.Line.NextReceiptOfferAsync()).Payload.ToByteArray();
+    private static Task<byte[]> OfferAsync(Worker worker) => worker.Line.NextReceiptOfferAsync();
 
-    private static async Task<(byte[] Signature, ReceiptIssued Issued)> SignAsync(Worker worker, byte[] payload)
+    private static async Task<(byte[] Signature, IssuedReceipt Issued)> SignAsync(Worker worker, byte[] payload)
     {
-        var signature = worker.Node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload));
+        var signature = worker.Line.SignatureOf(payload);
         await SayAsync(worker, payload, signature);
         var issued = await worker.Line.NextReceiptIssuedAsync();
         Assert.Equal(ReceiptCodec.IdOf(payload).AsSpan(), issued.ReceiptId.Span);
         return (signature, issued);
     }
 
-    private static Task SayAsync(Worker worker, byte[] payload, byte[] signature) => worker.Line.SendAsync(new NodeMessage
-    {
-        ReceiptSignature = new ReceiptSignature { ReceiptId = ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan()), Signature = ByteString.CopyFrom(signature) },
-    });
+    private static Task SayAsync(Worker worker, byte[] payload, byte[] signature) => worker.Line.SignAsync(signature, payload);
 
     private sealed record Worker(FakeNode Node, NodeLine Line, string Model, HubClient Owner);
 

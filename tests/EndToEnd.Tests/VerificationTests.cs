@@ -2,8 +2,6 @@ using System.Globalization;
 using System.Net;
 using Federation.EndToEnd.Tests.Harness;
 using Federation.Protocol.Receipts;
-using Federation.Protocol.V1;
-using Google.Protobuf;
 using Xunit.Abstractions;
 
 namespace Federation.EndToEnd.Tests;
@@ -78,7 +76,7 @@ public sealed class VerificationTests(SharedHub shared, ITestOutputHelper output
             Assert.Equal(
                 [
                     $"The file says that it is receipt {receipt}, but its payload is that of {Convert.ToHexStringLower(ReceiptCodec.IdOf(other).AsSpan())}.",
-                    "The node's signature is not that key's over this receipt.", "The hub's signature is not that key's over this receipt and the node's signature.",
+                    "The node's signature is not that key's over this receipt, at place 1 of a batch of 1.", "The hub's signature is not that key's over this receipt and the node's signature, at place 1 of a batch of 1.",
                 ],
                 said.Split('\n'));
 
@@ -150,13 +148,8 @@ public sealed class VerificationTests(SharedHub shared, ITestOutputHelper output
         var asked = admin.ChatAsync(model);
         await line.AnswerAsync(await line.NextAssignAsync(), "work");
         (await asked).Expect(HttpStatusCode.OK);
-        var payload = (await line.NextReceiptOfferAsync()).Payload.ToByteArray();
-        var id = ReceiptCodec.IdOf(payload);
-        await line.SendAsync(new NodeMessage
-        {
-            ReceiptSignature = new ReceiptSignature { ReceiptId = ByteString.CopyFrom(id.AsSpan()), Signature = ByteString.CopyFrom(node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))) },
-        });
-        await line.NextReceiptIssuedAsync();
-        return (node.Id.ToString(), Hub.Client(key), Convert.ToHexStringLower(id.AsSpan()));
+        var payload = await line.NextReceiptOfferAsync();
+        await line.AgreeAsync(payload);
+        return (node.Id.ToString(), Hub.Client(key), Convert.ToHexStringLower(ReceiptCodec.IdOf(payload).AsSpan()));
     }
 }

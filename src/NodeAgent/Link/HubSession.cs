@@ -26,6 +26,9 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     // More questions than a hub asks of one node at once.
     private const int RevealsMax = 64;
 
+    // Each of up to a hundred receipts.
+    private const int ReceiptsMax = 16;
+
     // Each takes its engine's line and the owner's disk.
     private const int PullsMax = 4;
 
@@ -46,6 +49,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private readonly ConcurrentDictionary<string, LeaseRun> _leases = new(StringComparer.Ordinal);
     private readonly Channel<NodeMessage> _outbound = Channel.CreateBounded<NodeMessage>(new BoundedChannelOptions(OutboundMax) { SingleReader = true });
     private readonly Channel<AuditRequest> _reveals = Channel.CreateBounded<AuditRequest>(new BoundedChannelOptions(RevealsMax) { SingleReader = true });
+    private readonly Channel<HubMessage> _receipts = Channel.CreateBounded<HubMessage>(new BoundedChannelOptions(ReceiptsMax) { SingleReader = true });
     private readonly Lock _slots = new();
     private volatile bool _draining;
     private int _pulls;
@@ -78,6 +82,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             helpers.Add(WriteAsync(call.RequestStream, lost));
             helpers.Add(BeatAsync(lost.Token));
             helpers.Add(RevealAsync(lost.Token));
+            helpers.Add(AgreeAsync(lost.Token));
             helpers.Add(TellPolicyAsync(lost.Token));
             helpers.Add(TellInventoryAsync(lost.Token));
             helpers.Add(DrainAsync(drainTimeout, lost, stop));
@@ -145,11 +150,9 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             case HubMessage.MessageOneofCase.Window:
                 if (_leases.TryGetValue(message.Window.LeaseId, out var granted)) granted.Grant(message.Window.Bytes);
                 break;
-            case HubMessage.MessageOneofCase.ReceiptOffer:
-                await SendAsync(new NodeMessage { ReceiptSignature = agent.Receipts.Answer(message.ReceiptOffer, _hub) }, lost).ConfigureAwait(false);
-                break;
-            case HubMessage.MessageOneofCase.ReceiptIssued:
-                agent.Receipts.Take(message.ReceiptIssued);
+            case HubMessage.MessageOneofCase.ReceiptOffers:
+            case HubMessage.MessageOneofCase.ReceiptsIssued:
+                await _receipts.Writer.WriteAsync(message, lost).ConfigureAwait(false);
                 break;
             case HubMessage.MessageOneofCase.Ping:
                 await SendAsync(new NodeMessage { Pong = new Pong { Number = message.Ping.Number } }, lost).ConfigureAwait(false);
@@ -241,6 +244,16 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     {
         await foreach (var request in _reveals.Reader.ReadAllAsync(lost).ConfigureAwait(false))
             await SendAsync(new NodeMessage { AuditReveal = agent.Reveals.Reveal(request) }, lost).ConfigureAwait(false);
+    }
+
+    /// <summary>Off the reading loop, in order: a batch of receipts is read and signed for milliseconds, and the next lease must not wait for it.</summary>
+    private async Task AgreeAsync(CancellationToken lost)
+    {
+        await foreach (var message in _receipts.Reader.ReadAllAsync(lost).ConfigureAwait(false))
+        {
+            if (message.MessageCase is HubMessage.MessageOneofCase.ReceiptsIssued) agent.Receipts.Take(message.ReceiptsIssued);
+            else if (agent.Receipts.Answer(message.ReceiptOffers, _hub) is { } answers) await SendAsync(new NodeMessage { ReceiptAnswers = answers }, lost).ConfigureAwait(false);
+        }
     }
 
     /// <summary>Has an engine fetch a model beside the session, if not too many are under way.</summary>

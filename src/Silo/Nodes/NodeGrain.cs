@@ -41,11 +41,8 @@ internal sealed partial class NodeGrain(
     TimeProvider time,
     ILogger<NodeGrain> logger) : Grain, INodeGrain
 {
-    // Three rows a job, and a ledger unit takes 64.
-    private const int BookingsPerCommit = LedgerUnit.PartsMax / 3;
-
-    // A node's connection takes a bounded number of messages at once.
-    private const int OffersAtOnce = 64;
+    // What is booked in one commit is offered in one batch. A ledger unit takes the three rows of each job.
+    private const int BookingsPerCommit = ReceiptBatch.CountMax;
 
     private static readonly TimeSpan OfferAgainAfter = TimeSpan.FromSeconds(15);
 
@@ -155,26 +152,27 @@ internal sealed partial class NodeGrain(
         await done.Task;
     }
 
-    public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    public async Task<ImmutableArray<ReceiptSigning>> SignReceipts(OfferAnswer answer)
     {
-        var name = Name(receiptId);
-        // What is said about one receipt is judged in the order in which it is said.
-        while (_judging.TryGetValue(name, out var earlier)) await earlier;
+        ImmutableArray<ImmutableArray<byte>> ids = [.. answer.Agreed, .. answer.Objections.Select(objection => objection.ReceiptId)];
+        string[] names = [.. ids.Select(Name)];
         var judged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _judging.Add(name, judged.Task);
-        _unanswered.Remove(name, out var offer);
-        var isAnswered = false;
+        await ComeAfter(names, judged.Task);
+        var offers = new Offer?[names.Length];
+        for (var i = 0; i < names.Length; i++) _unanswered.Remove(names[i], out offers[i]);
+        ImmutableArray<ReceiptSigning> signings = [];
         try
         {
-            var signing = await SignAsync(offer?.Receipt, receiptId, signature, objection);
-            isAnswered = signing.Status is not ReceiptSigningStatus.Unchecked;
-            return signing;
+            return signings = await JudgeAsync(answer, ids, offers);
         }
         finally
         {
-            // Nobody knows what is on disk after a commit that failed.
-            if (!isAnswered && offer is not null) _unanswered[name] = offer with { Receipt = null };
-            _judging.Remove(name);
+            for (var i = 0; i < names.Length; i++)
+            {
+                // Nobody knows what is on disk after a commit that failed.
+                if (offers[i] is { } offer && (signings.IsEmpty || signings[i].Status is ReceiptSigningStatus.Unchecked or ReceiptSigningStatus.Unknown)) _unanswered[names[i]] = offer with { Receipt = null };
+                if (_judging.GetValueOrDefault(names[i]) == judged.Task) _judging.Remove(names[i]);
+            }
             judged.SetResult();
         }
     }
@@ -273,43 +271,97 @@ internal sealed partial class NodeGrain(
 
     // ------------------------------------------------------------------------------------------------------- receipts
 
-    private async Task<ReceiptSigning> SignAsync(StoredReceipt? offered, ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    /// <summary>What is said about one receipt is judged in the order in which it is said: waits for all that was said about any of these, and has all that will be said wait.</summary>
+    private Task ComeAfter(string[] names, Task judged)
     {
-        if (_node is null || (offered ?? await receipts.FindAsync(Id, receiptId, CancellationToken.None)) is not { } stored) return Signing(ReceiptSigningStatus.Unknown);
-        if (stored.State is ReceiptState.Issued) return new ReceiptSigning(ReceiptSigningStatus.Issued, stored.HubSignature, stored.CreditedMicrocredits);
-        if (signature.IsEmpty || stored.State is ReceiptState.Disputed)
+        if (names.Distinct(StringComparer.Ordinal).Count() < names.Length) throw new ArgumentException("One receipt is named twice.", nameof(names));
+        var earlier = new List<Task>();
+        foreach (var name in names)
         {
-            LogDisputed(Id, Name(receiptId), objection);
-            await ledger.SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(receiptId, objection)] });
-            return Signing(ReceiptSigningStatus.Disputed);
+            if (_judging.TryGetValue(name, out var before)) earlier.Add(before);
+            _judging[name] = judged;
         }
-        // Whoever is banned is paid for nothing more, also not for what it had not signed yet.
-        if (Verification.Standing is Standing.Banned) return Signing(ReceiptSigningStatus.Unknown);
-        switch (FindingOf(_node.PublicKey, ReceiptCodec.NodeSigningBytes(stored.Payload.AsSpan()), signature))
+        return Task.WhenAll(earlier);
+    }
+
+    private async Task<ImmutableArray<ReceiptSigning>> JudgeAsync(OfferAnswer answer, ImmutableArray<ImmutableArray<byte>> ids, Offer?[] offers)
+    {
+        var signings = new ReceiptSigning[ids.Length];
+        // One receipt that was never offered to it, and nothing of the answer counts.
+        Array.Fill(signings, Signing(ReceiptSigningStatus.Unknown));
+        if (_node is null || await FindAsync(ids, offers) is not { } stored) return [.. signings];
+        var disputes = ImmutableArray.CreateBuilder<SqlStatement>();
+        var signed = new List<int>();
+        for (var i = 0; i < stored.Length; i++)
+        {
+            if (stored[i].State is ReceiptState.Issued) signings[i] = new ReceiptSigning(ReceiptSigningStatus.Issued, stored[i].HubSignature, stored[i].CreditedMicrocredits);
+            else if (stored[i].State is ReceiptState.Disputed) signings[i] = Signing(ReceiptSigningStatus.Disputed);
+            else if (i >= answer.Agreed.Length)
+            {
+                var objection = answer.Objections[i - answer.Agreed.Length].Words;
+                LogDisputed(Id, Name(ids[i]), objection);
+                disputes.Add(ReceiptStore.Dispute(ids[i], objection));
+                signings[i] = Signing(ReceiptSigningStatus.Disputed);
+            }
+            // Whoever is banned is paid for nothing more, also not for what it had not signed yet.
+            else if (Verification.Standing is not Standing.Banned) signed.Add(i);
+        }
+        if (disputes.Count > 0) await ledger.SubmitAsync(new LedgerUnit { Rows = disputes.ToImmutable() });
+        if (signed.Count == 0) return [.. signings];
+        var batch = ReceiptBatch.OfNode(answer.Agreed);
+        switch (FindingOf(_node.PublicKey, batch.SigningBytes, answer.Signature))
         {
             case SignatureFinding.Right:
+                await IssueAsync(signed, ids, stored, batch.Kept(answer.Signature.AsSpan()), signings);
                 break;
             case SignatureFinding.Wrong:
-                var replayed = await receipts.FindSignedAsync(Id, signature, CancellationToken.None);
-                await ApplyAsync(await Verification.RecordForgeryAsync(Name(receiptId), signature, replayed));
-                return Signing(ReceiptSigningStatus.WrongSignature);
+                var replayed = await receipts.FindSignedAsync(Id, answer.Signature, CancellationToken.None);
+                await ApplyAsync(await Verification.RecordForgeryAsync([.. signed.Select(i => Name(ids[i]))], answer.Signature, replayed));
+                foreach (var i in signed) signings[i] = Signing(ReceiptSigningStatus.WrongSignature);
+                break;
             default:
-                LogUnchecked(Id, Name(receiptId));
-                return Signing(ReceiptSigningStatus.Unchecked);
+                LogUnchecked(Id, signed.Count, Name(ids[signed[0]]));
+                foreach (var i in signed) signings[i] = Signing(ReceiptSigningStatus.Unchecked);
+                break;
         }
-        if (time.GetUtcNow() - stored.BookedAt is var after && after > options.Value.SignWithin)
+        return [.. signings];
+    }
+
+    /// <summary>Counter-signs what the node signed in time, all of it with one signature, and credits it.</summary>
+    private async Task IssueAsync(List<int> signed, ImmutableArray<ImmutableArray<byte>> ids, StoredReceipt[] stored, ImmutableArray<byte[]> nodeSignatures, ReceiptSigning[] signings)
+    {
+        var now = time.GetUtcNow();
+        var tooLate = ImmutableArray.CreateBuilder<SqlStatement>();
+        foreach (var i in signed)
         {
+            if (now - stored[i].BookedAt is var after && after <= options.Value.SignWithin) continue;
             var why = string.Create(
                 CultureInfo.InvariantCulture, $"the node signed it {after.TotalMinutes:0} minutes after the job; after {options.Value.SignWithin.TotalMinutes:0.#} its answer might not be kept for an audit, so it earns nothing");
-            LogTooLate(Id, Name(receiptId), why);
-            await ledger.SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(receiptId, why)] });
-            return Signing(ReceiptSigningStatus.TooLate);
+            LogTooLate(Id, Name(ids[i]), why);
+            tooLate.Add(ReceiptStore.Dispute(ids[i], why));
+            signings[i] = Signing(ReceiptSigningStatus.TooLate);
         }
-        var hubSignature = hub.Sign(ReceiptCodec.HubSigningBytes(stored.Payload.AsSpan(), signature.AsSpan()));
-        var receipt = ReceiptCodec.Decode(stored.Payload.ToArray());
-        await Verification.CreditAsync(
-            receipt, receiptId, stored.DeterminismClass, new Microcredits(stored.CreditedMicrocredits), ReceiptStore.Issue(receiptId, [.. signature], hubSignature, time.GetUtcNow()));
-        return new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored.CreditedMicrocredits);
+        if (tooLate.Count > 0) await ledger.SubmitAsync(new LedgerUnit { Rows = tooLate.ToImmutable() });
+        int[] inTime = [.. signed.Where(i => signings[i].Status is not ReceiptSigningStatus.TooLate)];
+        if (inTime.Length == 0) return;
+        var batch = ReceiptBatch.OfHub([.. inTime.Select(i => (ids[i], nodeSignatures[i]))]);
+        var hubSignatures = batch.Kept(hub.Sign(batch.SigningBytes));
+        await Verification.CreditAsync([.. inTime.Zip(hubSignatures, (i, hubSignature) => new SignedReceipt(stored[i], nodeSignatures[i], hubSignature))]);
+        foreach (var (i, hubSignature) in inTime.Zip(hubSignatures)) signings[i] = new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored[i].CreditedMicrocredits);
+    }
+
+    /// <summary>What is on record of these receipts; <see langword="null"/> when one of them was never offered to this node.</summary>
+    private async Task<StoredReceipt[]?> FindAsync(ImmutableArray<ImmutableArray<byte>> ids, Offer?[] offers)
+    {
+        ImmutableArray<byte>[] doubtful = [.. ids.Where((_, i) => offers[i]?.Receipt is null)];
+        var found = doubtful.Length > 0 ? await receipts.FindAsync(Id, doubtful, CancellationToken.None) : null;
+        var stored = new StoredReceipt[ids.Length];
+        for (var i = 0; i < ids.Length; i++)
+        {
+            if ((offers[i]?.Receipt ?? found?.GetValueOrDefault(Name(ids[i]))) is not { } receipt) return null;
+            stored[i] = receipt;
+        }
+        return stored;
     }
 
     /// <summary>Books whatever has gathered, commit after commit, until nothing is left.</summary>
@@ -363,7 +415,7 @@ internal sealed partial class NodeGrain(
                 var now = time.GetUtcNow();
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, now));
                 rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid ?? believed.Unpaid, amount, rate.ModelBytes, multiplier));
-                offers.Add(new StoredReceipt(id, [.. payload], ReceiptState.Offered, [], [], amount.Value, outcome.DeterminismClass, Id, now, string.Empty));
+                offers.Add(new StoredReceipt(id, [.. payload], ReceiptState.Offered, [], [], amount.Value, outcome.DeterminismClass, Id, now, string.Empty) { Content = receipt });
                 head = new ChainHead(receipt.Sequence, id);
             }
             // Nobody knows what is on disk after a commit that failed; the next batch looks.
@@ -439,12 +491,12 @@ internal sealed partial class NodeGrain(
             while (_offerAgain && _connection is { } connection)
             {
                 _offerAgain = false;
-                var due = _unanswered.Where(entry => entry.Value.OfferedAt is not { } at || time.GetElapsedTime(at) > OfferAgainAfter).Take(OffersAtOnce).ToImmutableArray();
-                foreach (var (name, offer) in due)
-                {
-                    _unanswered[name] = offer with { OfferedAt = time.GetTimestamp() };
-                    await connection.Session.OfferReceipt(offer.Payload);
-                }
+                var due = _unanswered.Where(entry => entry.Value.OfferedAt is not { } at || time.GetElapsedTime(at) > OfferAgainAfter).Take(ReceiptBatch.CountMax).ToImmutableArray();
+                if (due.IsEmpty) continue;
+                foreach (var (name, offer) in due) _unanswered[name] = offer with { OfferedAt = time.GetTimestamp() };
+                await connection.Session.OfferReceipts([.. due.Select(entry => entry.Value.Payload)]);
+                // There may be more.
+                _offerAgain |= due.Length == ReceiptBatch.CountMax;
             }
         }
         catch (Exception exception)
@@ -524,8 +576,8 @@ internal sealed partial class NodeGrain(
     [LoggerMessage(3204, LogLevel.Information, "Node {NodeId}, receipt {ReceiptId}: {Why}")]
     private partial void LogTooLate(string nodeId, string receiptId, string why);
 
-    [LoggerMessage(3205, LogLevel.Error, "Node {NodeId}: its signature of receipt {ReceiptId} could not be checked, as no signature can be on this machine now; the receipt stays offered")]
-    private partial void LogUnchecked(string nodeId, string receiptId);
+    [LoggerMessage(3205, LogLevel.Error, "Node {NodeId}: its signature of {Count} receipts, {ReceiptId} first, could not be checked, as no signature can be on this machine now; they stay offered")]
+    private partial void LogUnchecked(string nodeId, int count, string receiptId);
 
     [LoggerMessage(3201, LogLevel.Information, "Node {NodeId}: standing {Before} → {After}")]
     private partial void LogStanding(string nodeId, Standing before, Standing after);

@@ -103,8 +103,8 @@ internal sealed class NodeLinkOptions
     public TimeSpan SignWithin { get; set; } = TimeSpan.FromMinutes(30);
 
     /// <summary>
-    /// How long receipts of a node are gathered before they are booked, and signed, in one commit. No client of free work waits for that, only pay does; a commit costs a hub more than all the rest
-    /// of a short answer. Default 50 ms; 0: each as it comes.
+    /// How long receipts of a node are gathered before they are booked in one commit and offered in one batch, which one signature is for. No client of free work waits for that, only pay does; a
+    /// commit and a signature cost a hub more than all the rest of a short answer. Default 50 ms; 0: each as it comes.
     /// </summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:00:10", ParseLimitsInInvariantCulture = true)]
     public TimeSpan Gather { get; set; } = TimeSpan.FromMilliseconds(50);

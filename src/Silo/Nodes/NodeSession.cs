@@ -1,11 +1,14 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
 using System.Threading.Channels;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
+using Federation.Protocol.Identity;
 using Federation.Protocol.OpenAi;
+using Federation.Protocol.Receipts;
 using Federation.Protocol.V1;
 using Federation.Silo.Storage;
 using Google.Protobuf;
@@ -23,9 +26,9 @@ internal sealed partial class NodeSession : INodeSession
     // Cancelled leases whose last messages may still be on their way; older ones are forgotten, and count as never given.
     private const int RememberedLeases = 4_096;
 
-    // Signatures of receipts that are judged at once, so that they share a commit, and that wait for it; beyond that the node's line waits.
-    private const int SignaturesAtOnce = 128;
-    private const int SignaturesWaiting = 512;
+    // Answers to offers, of up to a hundred receipts each, that are judged at once, so that they share a commit, and that wait for it; beyond that the node's line waits.
+    private const int AnswersAtOnce = 8;
+    private const int AnswersWaiting = 32;
 
     // The hub's own question whether anybody is there; those of challenges are numbered from one.
     private const uint LinePing = 0;
@@ -43,7 +46,7 @@ internal sealed partial class NodeSession : INodeSession
     private readonly CancellationTokenSource _ended = new();
     private readonly MessageBudget _budget;
     private readonly Channel<CheckMessage> _checks;
-    private readonly Channel<ReceiptSignature> _signatures = Channel.CreateBounded<ReceiptSignature>(new BoundedChannelOptions(SignaturesWaiting) { SingleReader = true, SingleWriter = true });
+    private readonly Channel<OfferAnswer> _answers = Channel.CreateBounded<OfferAnswer>(new BoundedChannelOptions(AnswersWaiting) { SingleReader = true, SingleWriter = true });
     private readonly PendingReveals _reveals;
     private readonly LineWatch _watch;
     private readonly Lock _slotGate = new();
@@ -236,10 +239,13 @@ internal sealed partial class NodeSession : INodeSession
         return Task.CompletedTask;
     }
 
-    public Task OfferReceipt(ImmutableArray<byte> payload)
+    public Task OfferReceipts(ImmutableArray<ImmutableArray<byte>> payloads)
     {
         Interlocked.Increment(ref _offersUnanswered);
-        Send(new HubMessage { ReceiptOffer = new ReceiptOffer { Payload = ByteString.CopyFrom(payload.AsSpan()) } });
+        var offers = new ReceiptOffers();
+        // The payloads are shared with the record of what is offered and never changed by anyone.
+        foreach (var payload in payloads) offers.Payloads.Add(UnsafeByteOperations.UnsafeWrap(payload.AsMemory()));
+        Send(new HubMessage { ReceiptOffers = offers });
         return Task.CompletedTask;
     }
 
@@ -287,7 +293,7 @@ internal sealed partial class NodeSession : INodeSession
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(aborted, _ended.Token);
         var writing = WriteAsync(outbound, stop.Token);
         var announcing = AnnounceAsync(stop.Token);
-        var judging = JudgeSignaturesAsync();
+        var judging = JudgeAnswersAsync();
         try
         {
             while (await inbound.MoveNext(stop.Token))
@@ -314,7 +320,7 @@ internal sealed partial class NodeSession : INodeSession
             await _ended.CancelAsync();
             _outbound.Writer.TryComplete();
             _checks.Writer.TryComplete();
-            _signatures.Writer.TryComplete();
+            _answers.Writer.TryComplete();
             // First of all: clients wait for it, and an announcement may take as long as a database does.
             FailAllLeases();
             await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -420,14 +426,14 @@ internal sealed partial class NodeSession : INodeSession
             case NodeMessage.MessageOneofCase.Policy:
                 Spend();
                 return new ValueTask(TakePolicyAsync(message.Policy));
-            case NodeMessage.MessageOneofCase.ReceiptSignature:
+            case NodeMessage.MessageOneofCase.ReceiptAnswers:
                 // An answer to an offer costs nothing, since the hub asked for it.
                 if (Interlocked.Decrement(ref _offersUnanswered) < 0)
                 {
                     Interlocked.Increment(ref _offersUnanswered);
                     Spend();
                 }
-                return TakeSignatureAsync(message.ReceiptSignature);
+                return TakeAnswersAsync(message.ReceiptAnswers);
             case NodeMessage.MessageOneofCase.Drain:
                 Spend();
                 return new ValueTask(TakeDrainAsync(message.Drain));
@@ -565,24 +571,32 @@ internal sealed partial class NodeSession : INodeSession
         return AnnounceOnceAsync();
     }
 
-    private ValueTask TakeSignatureAsync(ReceiptSignature signature)
+    private ValueTask TakeAnswersAsync(ReceiptAnswers answers)
     {
-        if (signature.ReceiptId.Length != 32 || signature.Signature.Length is not (0 or 64)) throw Violation(StatusCode.InvalidArgument, "a receipt signature of the wrong length");
-        return _signatures.Writer.WriteAsync(signature, _ended.Token);
+        var count = answers.Signed.Count + answers.Objections.Count;
+        if (count is 0 or > ReceiptBatch.CountMax) throw Violation(StatusCode.InvalidArgument, $"an answer about {count} receipts; 1 to {ReceiptBatch.CountMax} are offered at once");
+        var ids = answers.Signed.Concat(answers.Objections.Select(objection => objection.ReceiptId)).ToHashSet();
+        if (ids.Any(id => id.Length != SHA256.HashSizeInBytes) || answers.Signature.Length != (answers.Signed.Count > 0 ? SigningKey.SignatureBytes : 0))
+            throw Violation(StatusCode.InvalidArgument, "a receipt signature of the wrong length");
+        if (ids.Count < count) throw Violation(StatusCode.InvalidArgument, "two answers about one receipt");
+        var answer = new OfferAnswer(
+            [.. answers.Signed.Select(Bytes)], Bytes(answers.Signature), [.. answers.Objections.Select(objection => new Objection(Bytes(objection.ReceiptId), Shorten(objection.Objection)))]);
+        return _answers.Writer.WriteAsync(answer, _ended.Token);
+
+        static ImmutableArray<byte> Bytes(ByteString bytes) => [.. bytes.Span];
     }
 
-    /// <summary>Beside the line: a receipt waits for the disk, and the answers that come behind its signature must not.</summary>
-    private async Task JudgeSignaturesAsync()
+    /// <summary>Beside the line: receipts wait for the disk, and the answers to clients that come behind their signature must not.</summary>
+    private async Task JudgeAnswersAsync()
     {
         try
         {
-            var batch = new List<ReceiptSignature>(SignaturesAtOnce);
-            while (await _signatures.Reader.WaitToReadAsync())
+            var batch = new List<OfferAnswer>(AnswersAtOnce);
+            while (await _answers.Reader.WaitToReadAsync())
             {
                 batch.Clear();
-                if (_options.Gather > TimeSpan.Zero && _signatures.Reader.Count < SignaturesAtOnce) await Task.Delay(_options.Gather, _time);
-                while (batch.Count < SignaturesAtOnce && _signatures.Reader.TryRead(out var next)) batch.Add(next);
-                await Task.WhenAll(batch.Select(JudgeSignatureAsync));
+                while (batch.Count < AnswersAtOnce && _answers.Reader.TryRead(out var next)) batch.Add(next);
+                await Task.WhenAll(batch.Select(JudgeAnswerAsync));
             }
         }
         catch
@@ -593,45 +607,47 @@ internal sealed partial class NodeSession : INodeSession
         }
     }
 
-    private async Task JudgeSignatureAsync(ReceiptSignature signature)
+    private async Task JudgeAnswerAsync(OfferAnswer answer)
     {
-        ReceiptSigning signing;
+        ImmutableArray<ReceiptSigning> signings;
         try
         {
-            signing = await _grains.SignReceiptAsync(NodeId, [.. signature.ReceiptId.Span], [.. signature.Signature.Span], Shorten(signature.Objection));
+            signings = await _grains.SignReceiptsAsync(NodeId, answer);
         }
         catch (Exception exception) when (IsPassing(exception))
         {
-            // The receipt stays offered, and is offered again.
+            // The receipts stay offered, and are offered again.
             LogSigningFailed(NodeId, exception);
             return;
         }
-        switch (signing.Status)
+        var issued = new ReceiptsIssued();
+        for (var i = 0; i < signings.Length; i++)
         {
-            case ReceiptSigningStatus.Issued:
-                Send(new HubMessage
-                {
-                    ReceiptIssued = new ReceiptIssued
+            switch (signings[i].Status)
+            {
+                case ReceiptSigningStatus.Issued:
+                    issued.Receipts.Add(new IssuedReceipt
                     {
-                        ReceiptId = signature.ReceiptId,
-                        HubSignature = ByteString.CopyFrom(signing.HubSignature.AsSpan()),
-                        CreditedMicrocredits = signing.CreditedMicrocredits,
-                    },
-                });
-                return;
-            case ReceiptSigningStatus.Disputed:
-            case ReceiptSigningStatus.TooLate:
-            case ReceiptSigningStatus.Unchecked:
-                return;
-            case ReceiptSigningStatus.Unknown:
-                EndFor(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
-                return;
-            case ReceiptSigningStatus.WrongSignature:
-                EndFor(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
-                return;
-            default:
-                throw new InvalidOperationException($"Status {signing.Status} is not handled.");
+                        ReceiptId = UnsafeByteOperations.UnsafeWrap((i < answer.Agreed.Length ? answer.Agreed[i] : answer.Objections[i - answer.Agreed.Length].ReceiptId).AsMemory()),
+                        HubSignature = UnsafeByteOperations.UnsafeWrap(signings[i].HubSignature.AsMemory()),
+                        CreditedMicrocredits = signings[i].CreditedMicrocredits,
+                    });
+                    break;
+                case ReceiptSigningStatus.Disputed:
+                case ReceiptSigningStatus.TooLate:
+                case ReceiptSigningStatus.Unchecked:
+                    break;
+                case ReceiptSigningStatus.Unknown:
+                    EndFor(StatusCode.PermissionDenied, "a signature for a receipt that was not offered to this node");
+                    return;
+                case ReceiptSigningStatus.WrongSignature:
+                    EndFor(StatusCode.Unauthenticated, "a receipt signature that is not this node's");
+                    return;
+                default:
+                    throw new InvalidOperationException($"Status {signings[i].Status} is not handled.");
+            }
         }
+        if (issued.Receipts.Count > 0) Send(new HubMessage { ReceiptsIssued = issued });
     }
 
     private async Task TakeDrainAsync(Drain drain)

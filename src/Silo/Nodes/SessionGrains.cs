@@ -31,8 +31,7 @@ internal sealed class SessionGrains(IGrainFactory grains, IOptions<PoolOptions> 
 
     public Task<ReportStatus> ReportAsync(string nodeId, string sessionId, NodeReport report) => Node(nodeId).Report(sessionId, report);
 
-    public Task<ReceiptSigning> SignReceiptAsync(string nodeId, ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
-        => Node(nodeId).SignReceipt(receiptId, signature, objection);
+    public Task<ImmutableArray<ReceiptSigning>> SignReceiptsAsync(string nodeId, OfferAnswer answer) => Node(nodeId).SignReceipts(answer);
 
     private INodeGrain Node(string nodeId) => grains.GetGrain<INodeGrain>(nodeId);
 }

@@ -4,7 +4,6 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using Federation.Contracts.Nodes;
-using Federation.Protocol.Receipts;
 using Federation.Protocol.Verification;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Nodes;
@@ -164,25 +163,27 @@ internal sealed partial class NodeVerification(
             new Report($"abandoned:{jobId}", "job", determinismClass, null, finding, null), decision, Row(_standing!, decision), [VerificationStore.WriteUnits(node.Id, weights, after)]);
     });
 
-    /// <summary>The node answered a receipt that it was offered with a signature that its key did not make over it.</summary>
-    /// <param name="receiptId">The receipt.</param>
+    /// <summary>The node answered receipts that it was offered with a signature that its key did not make over them.</summary>
+    /// <param name="receiptIds">The receipts, one or more.</param>
     /// <param name="signature">What it answered with.</param>
-    /// <param name="replayed">The receipt that this is its signature of; <see langword="null"/>: of none.</param>
-    public Task<Ruling> RecordForgeryAsync(string receiptId, ImmutableArray<byte> signature, string? replayed)
+    /// <param name="replayed">A receipt that this is its signature of; <see langword="null"/>: of none.</param>
+    public Task<Ruling> RecordForgeryAsync(ImmutableArray<string> receiptIds, ImmutableArray<byte> signature, string? replayed)
     {
         // One for each time that the node was let back in: whoever was forgiven may forge the same again, and is banned until then.
-        var id = string.Create(CultureInfo.InvariantCulture, $"forgery:{receiptId}:{(_standing?.Standing.Since ?? node.CreatedAt).ToUnixTimeMilliseconds():x}");
-        return JudgeAsync(id, () => Standing is Standing.Banned ? Task.FromResult(new Ruling(Standing, string.Empty, false)) : CondemnForgeryAsync(id, receiptId, signature, replayed));
+        var id = string.Create(CultureInfo.InvariantCulture, $"forgery:{receiptIds[0]}:{(_standing?.Standing.Since ?? node.CreatedAt).ToUnixTimeMilliseconds():x}");
+        return JudgeAsync(id, () => Standing is Standing.Banned ? Task.FromResult(new Ruling(Standing, string.Empty, false)) : CondemnForgeryAsync(id, receiptIds, signature, replayed));
     }
 
-    private Task<Ruling> CondemnForgeryAsync(string id, string receiptId, ImmutableArray<byte> signature, string? replayed)
+    private Task<Ruling> CondemnForgeryAsync(string id, ImmutableArray<string> receiptIds, ImmutableArray<byte> signature, string? replayed)
     {
         var decision = StandingRules.Decide(_standing!.Standing, Evidence.Fraud, standingOptions, time.GetUtcNow());
+        var what = receiptIds.Length == 1 ? "a receipt" : Format($"{receiptIds.Length} receipts");
         var finding = replayed is null
-            ? "The node answered a receipt with a signature that its key did not make over it."
-            : $"The node answered a receipt with its old signature of another one, {replayed}.";
+            ? $"The node answered {what} with a signature that its key did not make over {(receiptIds.Length == 1 ? "it" : "them")}."
+            : $"The node answered {what} with its old signature of another one, {replayed}.";
         var details = new JsonObject { ["signature"] = Convert.ToHexStringLower(signature.AsSpan()) };
-        return CommitAsync(new Report(id, "receipt", null, receiptId, finding, details.ToJsonString()), decision, Row(_standing!, decision), []);
+        if (receiptIds.Length > 1) details["receipts"] = new JsonArray([.. receiptIds.Select(receipt => (JsonNode)receipt)]);
+        return CommitAsync(new Report(id, "receipt", null, receiptIds[0], finding, details.ToJsonString()), decision, Row(_standing!, decision), []);
     }
 
     /// <summary>Takes in what became of a standby probe. A missed one is kept as an event; every gap, paid or not and why not, shows among the earnings.</summary>
@@ -272,31 +273,32 @@ internal sealed partial class NodeVerification(
 
     // --------------------------------------------------------------------------------------------------------- credit
 
-    /// <summary>Credits a receipt that both have signed: the amount to the owner's pending purse, once, and the conditions under which it matures.</summary>
-    /// <param name="receipt">The receipt.</param>
-    /// <param name="id">Its id.</param>
-    /// <param name="determinismClass">As it was booked.</param>
-    /// <param name="amount">As it was booked.</param>
-    /// <param name="issue">Marks the receipt as issued.</param>
-    public async Task CreditAsync(Receipt receipt, ImmutableArray<byte> id, string determinismClass, Microcredits amount, SqlStatement issue)
+    /// <summary>Credits receipts that both have signed, in one commit: the amounts to the owner's pending purse, once each, and the conditions under which they mature.</summary>
+    public async Task CreditAsync(ImmutableArray<SignedReceipt> receipts)
     {
         await LoadAsync();
-        var weights = DeterminismClass.WeightsOf(determinismClass);
-        var peers = await _reputations.CountPeersAsync(weights);
-        var known = await _reputations.FindAsync(weights);
+        var known = new Dictionary<string, (int Peers, Reputation Found)>(StringComparer.Ordinal);
+        foreach (var weights in receipts.Select(signed => DeterminismClass.WeightsOf(signed.Receipt.DeterminismClass)).Distinct(StringComparer.Ordinal).ToArray())
+            known[weights] = (await _reputations.CountPeersAsync(weights), await _reputations.FindAsync(weights));
         var now = time.GetUtcNow();
-        var reputation = _reputations.Change(weights, known, before => before.AfterUnit(standingOptions, now));
-        var isTooFast = AccrualRules.IsTooFast(receipt.ReferenceMicroseconds, receipt.DispatchMs, receipt.LastMs, accrualOptions);
-        var rate = isTooFast ? AuditRate.Always : AuditRate.Of(reputation.AuditRate(standingOptions, peers));
-        var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, peers, accrualOptions, standingOptions);
-        var unit = new LedgerUnit
+        var rows = ImmutableArray.CreateBuilder<SqlStatement>(2 * receipts.Length + known.Count);
+        var transfers = ImmutableArray.CreateBuilder<Transfer>();
+        var counted = new Dictionary<string, Reputation>(StringComparer.Ordinal);
+        foreach (var signed in receipts)
         {
-            Open = [_pending],
-            Rows = [issue, EarningStore.Credit(id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature), VerificationStore.WriteUnits(node.Id, weights, reputation)],
-        };
-        if (amount.IsPositive)
-            unit = unit with { Transfers = [Transfer.Post(TransferId.Of($"earn:{receipt.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, receipt.JobId)] };
-        await SubmitAsync(unit);
+            var (id, content, weights) = (signed.Receipt.Id, signed.Receipt.Content, DeterminismClass.WeightsOf(signed.Receipt.DeterminismClass));
+            var (peers, found) = known[weights];
+            var reputation = counted[weights] = _reputations.Change(weights, found, before => before.AfterUnit(standingOptions, now));
+            var isTooFast = AccrualRules.IsTooFast(content.ReferenceMicroseconds, content.DispatchMs, content.LastMs, accrualOptions);
+            var rate = isTooFast ? AuditRate.Always : AuditRate.Of(reputation.AuditRate(standingOptions, peers));
+            var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, peers, accrualOptions, standingOptions);
+            rows.Add(ReceiptStore.Issue(id, signed.NodeSignature, signed.HubSignature, now));
+            rows.Add(EarningStore.Credit(id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature));
+            var amount = new Microcredits(signed.Receipt.CreditedMicrocredits);
+            if (amount.IsPositive) transfers.Add(Transfer.Post(TransferId.Of($"earn:{content.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, content.JobId));
+        }
+        foreach (var (weights, reputation) in counted) rows.Add(VerificationStore.WriteUnits(node.Id, weights, reputation));
+        await SubmitAsync(new LedgerUnit { Open = [_pending], Transfers = transfers.ToImmutable(), Rows = rows.ToImmutable() });
     }
 
     /// <summary>Moves what is due: matured earnings to the available purse, forfeited ones back to the treasury, pay of another class down to it.</summary>
@@ -457,3 +459,9 @@ internal sealed partial class NodeVerification(
     [LoggerMessage(3252, LogLevel.Information, "The owner of node {NodeId} appeals: {AppealId}")]
     private partial void LogAppeal(string nodeId, string appealId);
 }
+
+/// <summary>A receipt that both have signed.</summary>
+/// <param name="Receipt">As it was booked.</param>
+/// <param name="NodeSignature">What it keeps of the node's signature.</param>
+/// <param name="HubSignature">And of the hub's.</param>
+internal sealed record SignedReceipt(StoredReceipt Receipt, byte[] NodeSignature, byte[] HubSignature);

@@ -33,7 +33,15 @@ internal enum ReceiptState
 /// <param name="Objection">Why it was not signed, in words; empty where nobody objected.</param>
 internal sealed record StoredReceipt(
     ImmutableArray<byte> Id, ImmutableArray<byte> Payload, ReceiptState State, ImmutableArray<byte> NodeSignature, ImmutableArray<byte> HubSignature, long CreditedMicrocredits, string DeterminismClass,
-    string NodeId, DateTimeOffset BookedAt, string Objection);
+    string NodeId, DateTimeOffset BookedAt, string Objection)
+{
+    /// <summary>What the payload says.</summary>
+    public Receipt Content
+    {
+        get => field ??= ReceiptCodec.Decode(Payload.AsMemory());
+        init;
+    }
+}
 
 /// <summary>The end of a node's chain of receipts.</summary>
 internal readonly record struct ChainHead(long Sequence, ImmutableArray<byte> Id)
@@ -73,8 +81,10 @@ internal sealed class ReceiptStore(HubDatabase database)
     public static SqlStatement Dispute(ImmutableArray<byte> id, string objection) => new(
         "UPDATE receipts SET state = 'disputed', objection = @Objection WHERE id = @Id AND state = 'offered'", new { Id = Name(id), Objection = objection });
 
-    public Task<StoredReceipt?> FindAsync(string nodeId, ImmutableArray<byte> id, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE r.id = @id AND r.node_id = @nodeId", new { id = Name(id), nodeId }))?.ToReceipt(),
+    /// <summary>Those of these receipts that are the node's, by <see cref="EarningStore.Name"/>.</summary>
+    public Task<Dictionary<string, StoredReceipt>> FindAsync(string nodeId, IReadOnlyCollection<ImmutableArray<byte>> ids, CancellationToken cancellationToken) => database.ReadAsync(
+        async connection => (await connection.QueryAsync<Stored>(
+            $"SELECT {Stored.Columns} WHERE {database.Dialect.In("r.id", "ids")} AND r.node_id = @nodeId", new { ids = database.Dialect.Set(ids.Select(Name)), nodeId })).ToDictionary(row => row.Id, row => row.ToReceipt(), StringComparer.Ordinal),
         cancellationToken);
 
     /// <summary>The receipt of that id, whosever it is.</summary>
@@ -82,10 +92,10 @@ internal sealed class ReceiptStore(HubDatabase database)
         async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE r.id = @id", new { id }))?.ToReceipt(),
         cancellationToken);
 
-    /// <summary>The receipt that the node answered with this signature; <see langword="null"/> if none.</summary>
+    /// <summary>The first receipt that the node answered with this signature, alone or in a batch; <see langword="null"/> if none.</summary>
     public Task<string?> FindSignedAsync(string nodeId, ImmutableArray<byte> signature, CancellationToken cancellationToken) => database.ReadAsync(
         async connection => await connection.QueryFirstOrDefaultAsync<string>(
-            "SELECT id FROM receipts WHERE node_id = @nodeId AND node_signature = @signature LIMIT 1", new { nodeId, signature = signature.ToArray() }),
+            "SELECT id FROM receipts WHERE node_id = @nodeId AND substr(node_signature, 1, 64) = @signature ORDER BY seq LIMIT 1", new { nodeId, signature = signature.ToArray() }),
         cancellationToken);
 
     /// <summary>What the node was offered and has not answered, the oldest first.</summary>

@@ -36,8 +36,10 @@ public sealed class ProofsTests
             Proofs.Connection(Hub, Nonce, Node),
             ReceiptCodec.NodeSigningBytes(Nonce),
             ReceiptCodec.HubSigningBytes(Nonce, Nonce),
+            ReceiptBatch.OfNode([[.. Nonce]]).SigningBytes,
+            ReceiptBatch.OfHub([([.. Nonce], Nonce)]).SigningBytes,
         ];
-        string[] domains = ["cf1/enrol\0", "cf1/connect\0", "cf1/receipt\0", "cf1/receipt-issued\0"];
+        string[] domains = ["cf1/enrol\0", "cf1/connect\0", "cf1/receipt\0", "cf1/receipt-issued\0", "cf1/receipt-batch\0", "cf1/receipt-batch-issued\0"];
         foreach (var (bytes, domain) in signed.Zip(domains)) Assert.Equal(domain, Encoding.ASCII.GetString(bytes, 0, domain.Length));
         // No domain is the beginning of another, so no payload can make one look like another.
         Assert.All(domains, domain => Assert.Single(domains, other => other.StartsWith(domain, StringComparison.Ordinal)));

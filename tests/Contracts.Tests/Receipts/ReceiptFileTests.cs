@@ -30,6 +30,24 @@ public sealed class ReceiptFileTests : IDisposable
         }
     }
 
+    // As all were signed before there were batches, and some are kept.
+    [Fact]
+    public void A_receipt_that_was_signed_alone_is_genuine_and_no_bit_of_its_signatures_can_change()
+    {
+        var file = SignedAlone();
+        Assert.Empty(ReceiptCheck.Problems(file));
+        Assert.Empty(ReceiptCheck.Problems(ReceiptFile.Read(file.ToJson())));
+        for (var bit = 0; bit < 64 * 8; bit += 7)
+        {
+            Assert.NotEmpty(ReceiptCheck.Problems(file with { NodeSignature = Flipped(file.NodeSignature, bit) }));
+            Assert.NotEmpty(ReceiptCheck.Problems(file with { HubSignature = Flipped(file.HubSignature, bit) }));
+        }
+        Expect(
+            file with { NodeSignature = [.. file.NodeSignature.Reverse()] },
+            "The node's signature is not that key's over this receipt.",
+            "The hub's signature is not that key's over this receipt and the node's signature.");
+    }
+
     [Fact]
     public void An_id_that_is_not_the_payloads_is_named_and_none_is_no_problem()
     {
@@ -54,7 +72,7 @@ public sealed class ReceiptFileTests : IDisposable
             for (var bit = 0; bit < parts[part].Length * 8; bit += step)
             {
                 var flipped = parts.ToArray();
-                flipped[part] = [.. parts[part].Select((value, index) => index == bit / 8 ? (byte)(value ^ (1 << (bit % 8))) : value)];
+                flipped[part] = Flipped(parts[part], bit);
                 Assert.NotEmpty(ReceiptCheck.Problems(new ReceiptFile(flipped[0], flipped[1], flipped[2], flipped[3], flipped[4])));
             }
         }
@@ -69,19 +87,31 @@ public sealed class ReceiptFileTests : IDisposable
         var node = NodeId.FromPublicKey(_node.PublicKey.Span);
         var (hub, otherHub) = (HubId.FromPublicKey(_hub.PublicKey.Span), HubId.FromPublicKey(other.PublicKey.Span));
 
-        Expect(file with { NodeSignature = [] }, "The node has not signed.", "The hub's signature is not that key's over this receipt and the node's signature.");
+        const string hubWrong = "The hub's signature is not that key's over this receipt and the node's signature, at place 2 of a batch of 5.";
+        const string nodeWrong = "The node's signature is not that key's over this receipt, at place 3 of a batch of 6.";
+        Expect(file with { NodeSignature = [] }, "The node has not signed.", hubWrong);
         Expect(file with { HubSignature = [] }, "The hub has not counter-signed.");
-        Expect(file with { HubSignature = [.. file.HubSignature.Reverse()] }, "The hub's signature is not that key's over this receipt and the node's signature.");
+        Expect(file with { HubSignature = Flipped(file.HubSignature, 5) }, hubWrong);
+        Expect(file with { NodeSignature = Flipped(file.NodeSignature, (8 * 68) + 3) }, nodeWrong, hubWrong);
+        Expect(file with { NodeSignature = file.HubSignature }, nodeWrong.Replace("3 of a batch of 6", "2 of a batch of 5", StringComparison.Ordinal), hubWrong);
+        Expect(file with { HubSignature = file.HubSignature[..63] }, "The hub's signature is none: it has 63 bytes; one over the receipt alone has 64, one over a batch 68 to 292.");
+        Expect(file with { HubSignature = [.. new byte[293]] }, "The hub's signature is none: it has 293 bytes; one over the receipt alone has 64, one over a batch 68 to 292.");
+        Expect(file with { HubSignature = [.. file.HubSignature[..64], 0, 1, 0, 0] }, "The hub's signature is none: it is over a batch of 0; a batch has 1 to 128 receipts.");
+        Expect(file with { HubSignature = [.. file.HubSignature[..64], 0, 1, 0, 129] }, "The hub's signature is none: it is over a batch of 129; a batch has 1 to 128 receipts.");
+        Expect(file with { HubSignature = [.. file.HubSignature[..64], 0, 3, 0, 3] }, "The hub's signature is none: it names place 4 in a batch of 3.");
+        Expect(file with { HubSignature = file.HubSignature[..^32] }, "The hub's signature is none: its path has 64 bytes; that of place 2 in a batch of 5 has 96.");
+        // What was signed with others does not pass for signed alone.
+        Expect(file with { HubSignature = file.HubSignature[..64] }, "The hub's signature is not that key's over this receipt and the node's signature.");
         Expect(file with { NodePublicKey = [1, 2, 3] }, "The node's public key is no ECDSA P-256 key.");
         Expect(file with { HubPublicKey = [] }, "The hub's public key is no ECDSA P-256 key.");
         Expect(
             file with { NodePublicKey = [.. other.PublicKey.Span] },
             $"The node's public key is that of {stranger}, but the receipt is {node}'s.",
-            "The node's signature is not that key's over this receipt.");
+            nodeWrong);
         Expect(
             file with { HubPublicKey = [.. other.PublicKey.Span] },
             $"The hub's public key is that of {otherHub}, but the receipt is {hub}'s.",
-            "The hub's signature is not that key's over this receipt and the node's signature.");
+            hubWrong);
         Assert.StartsWith("The payload is no receipt: ", ReceiptCheck.Problems(file with { Payload = [0xf9, 0x3c, 0x00] })[0], StringComparison.Ordinal);
     }
 
@@ -125,12 +155,30 @@ public sealed class ReceiptFileTests : IDisposable
 
     private static void Expect(ReceiptFile file, params string[] problems) => Assert.Equal(problems, ReceiptCheck.Problems(file));
 
+    private static ImmutableArray<byte> Flipped(ImmutableArray<byte> bytes, int bit) => bytes.SetItem(bit / 8, (byte)(bytes[bit / 8] ^ (1 << (bit % 8))));
+
+    /// <summary>The third of six that the node signed, the second of five that the hub did.</summary>
     private ReceiptFile Signed(Func<Receipt, Receipt>? change = null)
     {
-        var receipt = Receipts.Example with { Node = NodeId.FromPublicKey(_node.PublicKey.Span), Hub = HubId.FromPublicKey(_hub.PublicKey.Span), Epoch = Receipts.Example.LastMs / 3_600_000 };
-        var payload = ReceiptCodec.Encode(change?.Invoke(receipt) ?? receipt);
+        var payload = PayloadOf(change);
+        var id = ReceiptCodec.IdOf(payload);
+        var byNode = ReceiptBatch.OfNode([Receipts.Hash(1), Receipts.Hash(2), id, Receipts.Hash(3), Receipts.Hash(4), Receipts.Hash(5)]);
+        var kept = byNode.Kept(_node.Sign(byNode.SigningBytes));
+        var byHub = ReceiptBatch.OfHub([(Receipts.Hash(2), kept[1]), (id, kept[2]), .. Enumerable.Range(3, 3).Select(index => (Receipts.Hash((byte)index), kept[index]))]);
+        return new ReceiptFile([.. payload], [.. _node.PublicKey.Span], [.. kept[2]], [.. _hub.PublicKey.Span], [.. byHub.Kept(_hub.Sign(byHub.SigningBytes))[1]]);
+    }
+
+    private ReceiptFile SignedAlone()
+    {
+        var payload = PayloadOf(null);
         var nodeSignature = _node.Sign(ReceiptCodec.NodeSigningBytes(payload));
         var hubSignature = _hub.Sign(ReceiptCodec.HubSigningBytes(payload, nodeSignature));
         return new ReceiptFile([.. payload], [.. _node.PublicKey.Span], [.. nodeSignature], [.. _hub.PublicKey.Span], [.. hubSignature]);
+    }
+
+    private byte[] PayloadOf(Func<Receipt, Receipt>? change)
+    {
+        var receipt = Receipts.Example with { Node = NodeId.FromPublicKey(_node.PublicKey.Span), Hub = HubId.FromPublicKey(_hub.PublicKey.Span), Epoch = Receipts.Example.LastMs / 3_600_000 };
+        return ReceiptCodec.Encode(change?.Invoke(receipt) ?? receipt);
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Federation.Protocol.Identity;
+using Federation.Protocol.Receipts;
 using Federation.Protocol.V1;
 using Google.Protobuf;
 using Grpc.Core;
@@ -13,6 +14,8 @@ internal sealed class NodeLine : IAsyncDisposable
     private readonly FakeNode _node;
     private readonly AsyncDuplexStreamingCall<byte[], byte[]> _call;
     private readonly ConcurrentDictionary<HubMessage.MessageOneofCase, Channel<HubMessage>> _heard = new();
+    private readonly Queue<byte[]> _offered = new();
+    private readonly Queue<IssuedReceipt> _issued = new();
     private readonly SemaphoreSlim _writing = new(1, 1);
     private readonly CancellationTokenSource _disposed = new();
     private readonly TaskCompletionSource<Status> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -39,9 +42,11 @@ internal sealed class NodeLine : IAsyncDisposable
 
     public async Task<Cancel> NextCancelAsync() => (await NextAsync(HubMessage.MessageOneofCase.Cancel)).Cancel;
 
-    public async Task<ReceiptOffer> NextReceiptOfferAsync() => (await NextAsync(HubMessage.MessageOneofCase.ReceiptOffer)).ReceiptOffer;
+    /// <summary>The payload of the next receipt that is offered, alone or with others.</summary>
+    public Task<byte[]> NextReceiptOfferAsync() => NextOfManyAsync(_offered, HubMessage.MessageOneofCase.ReceiptOffers, message => message.ReceiptOffers.Payloads.Select(payload => payload.ToByteArray()));
 
-    public async Task<ReceiptIssued> NextReceiptIssuedAsync() => (await NextAsync(HubMessage.MessageOneofCase.ReceiptIssued)).ReceiptIssued;
+    /// <summary>The next receipt that is issued, alone or with others.</summary>
+    public Task<IssuedReceipt> NextReceiptIssuedAsync() => NextOfManyAsync(_issued, HubMessage.MessageOneofCase.ReceiptsIssued, message => message.ReceiptsIssued.Receipts);
 
     public async Task<AuditRequest> NextAuditRequestAsync() => (await NextAsync(HubMessage.MessageOneofCase.AuditRequest)).AuditRequest;
 
@@ -149,6 +154,28 @@ internal sealed class NodeLine : IAsyncDisposable
         await DoneAsync(lease.LeaseId);
     }
 
+    /// <summary>The node's signature over a batch of these receipts.</summary>
+    public byte[] SignatureOf(params byte[][] payloads) => _node.Key.Sign(ReceiptBatch.OfNode([.. payloads.Select(payload => ReceiptCodec.IdOf(payload))]).SigningBytes);
+
+    /// <summary>Answers an offer with this signature; with none it objects.</summary>
+    public Task SignAsync(byte[] signature, params byte[][] payloads)
+    {
+        var answers = new ReceiptAnswers { Signature = ByteString.CopyFrom(signature) };
+        foreach (var id in payloads.Select(payload => ByteString.CopyFrom(ReceiptCodec.IdOf(payload).AsSpan())))
+        {
+            if (signature.Length > 0) answers.Signed.Add(id);
+            else answers.Objections.Add(new ReceiptObjection { ReceiptId = id, Objection = "that was not me" });
+        }
+        return SendAsync(new NodeMessage { ReceiptAnswers = answers });
+    }
+
+    /// <summary>Signs receipts as an honest node does, and waits until they are issued.</summary>
+    public async Task AgreeAsync(params byte[][] payloads)
+    {
+        await SignAsync(SignatureOf(payloads), payloads);
+        foreach (var _ in payloads) await NextReceiptIssuedAsync();
+    }
+
     /// <summary>Answers every lease with this text from now on.</summary>
     public void Serve(string text) => _serving = ServeAsync(text);
 
@@ -171,6 +198,15 @@ internal sealed class NodeLine : IAsyncDisposable
         var next = HeardOf(kind).Reader.ReadAsync().AsTask();
         if (await Task.WhenAny(next, _ended.Task).Soon($"a {kind} from the hub") == next) return await next;
         throw new InvalidOperationException($"The hub ended the connection before a {kind}: {await _ended.Task}");
+    }
+
+    private async Task<T> NextOfManyAsync<T>(Queue<T> left, HubMessage.MessageOneofCase kind, Func<HubMessage, IEnumerable<T>> parts)
+    {
+        if (left.Count == 0)
+        {
+            foreach (var part in parts(await NextAsync(kind))) left.Enqueue(part);
+        }
+        return left.Dequeue();
     }
 
     private Channel<HubMessage> HeardOf(HubMessage.MessageOneofCase kind) => _heard.GetOrAdd(kind, _ => Channel.CreateUnbounded<HubMessage>());

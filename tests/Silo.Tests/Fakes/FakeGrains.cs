@@ -126,12 +126,12 @@ internal sealed class FakeNode : INodeGrain
 
     public ConcurrentQueue<NodeConnection> Connections { get; } = new();
 
-    public ConcurrentQueue<(ImmutableArray<byte> Id, ImmutableArray<byte> Signature, string Objection)> Signatures { get; } = new();
+    public ConcurrentQueue<OfferAnswer> Answers { get; } = new();
 
     /// <summary>What it answers to the next reports.</summary>
     public ReportStatus ReportAnswer { get; set; } = ReportStatus.Taken;
 
-    /// <summary>What it answers to signatures.</summary>
+    /// <summary>What it answers for each receipt.</summary>
     public Func<ReceiptSigning> Signing { get; set; } = () => new ReceiptSigning(ReceiptSigningStatus.Issued, [1, 2, 3], 42);
 
     public Task<ReportStatus> Report(string sessionId, NodeReport report)
@@ -149,11 +149,11 @@ internal sealed class FakeNode : INodeGrain
     /// <summary>What its judging waits for, as for a disk.</summary>
     public Task BeforeSigning { get; set; } = Task.CompletedTask;
 
-    public async Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection)
+    public async Task<ImmutableArray<ReceiptSigning>> SignReceipts(OfferAnswer answer)
     {
-        Signatures.Enqueue((receiptId, signature, objection));
+        Answers.Enqueue(answer);
         await BeforeSigning;
-        return Signing();
+        return [.. Enumerable.Range(0, answer.Agreed.Length + answer.Objections.Length).Select(_ => Signing())];
     }
 
     public Task Disconnect(string sessionId) => Task.CompletedTask;

@@ -173,8 +173,17 @@ internal static class Says
 
     public static NodeMessage Paused(bool paused = true) => new() { Policy = new Policy { Paused = paused, PausedReason = "the owner plays" } };
 
-    public static NodeMessage Signature(byte[] receiptId, byte[] signature, string objection = "")
-        => new() { ReceiptSignature = new ReceiptSignature { ReceiptId = ByteString.CopyFrom(receiptId), Signature = ByteString.CopyFrom(signature), Objection = objection } };
+    public static NodeMessage Signature(byte[] signature, params byte[][] receiptIds) => Answers(signature, receiptIds);
+
+    public static NodeMessage Objection(byte[] receiptId, string words) => Answers([], [], (receiptId, words));
+
+    public static NodeMessage Answers(byte[] signature, byte[][] receiptIds, params (byte[] ReceiptId, string Words)[] objections)
+    {
+        var answers = new ReceiptAnswers { Signature = ByteString.CopyFrom(signature) };
+        answers.Signed.AddRange(receiptIds.Select(id => ByteString.CopyFrom(id)));
+        answers.Objections.AddRange(objections.Select(objection => new ReceiptObjection { ReceiptId = ByteString.CopyFrom(objection.ReceiptId), Objection = objection.Words }));
+        return new NodeMessage { ReceiptAnswers = answers };
+    }
 
     public static NodeMessage Inventory(uint slots, params string[] models)
     {

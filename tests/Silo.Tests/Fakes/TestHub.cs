@@ -4,8 +4,10 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using Federation.Contracts.Accounts;
+using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.Identity;
+using Federation.Protocol.Receipts;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Hubs;
@@ -166,6 +168,21 @@ internal sealed class TestNode(TestHub hub, string accountId, SigningKey? key = 
 
     public INodeGrain Grain => hub.Grains.GetGrain<INodeGrain>(Id);
 
+    /// <summary>Its signature over a batch of these receipts.</summary>
+    public byte[] Sign(params byte[][] payloads) => Key.Sign(BatchOf(payloads).SigningBytes);
+
+    /// <summary>What the hub hears, and answers, when the node signs these receipts with that signature.</summary>
+    public Task<ImmutableArray<ReceiptSigning>> SayAsync(byte[] signature, params byte[][] payloads)
+        => Grain.SignReceipts(new OfferAnswer([.. payloads.Select(payload => ReceiptCodec.IdOf(payload))], [.. signature], []));
+
+    /// <summary>The same when it objects to one.</summary>
+    public async Task<ReceiptSigning> ObjectAsync(byte[] payload, string words) => Assert.Single(await Grain.SignReceipts(new OfferAnswer([], [], [new Objection(ReceiptCodec.IdOf(payload), words)])));
+
+    /// <summary>What each of these receipts keeps of the signature over them all.</summary>
+    public static ImmutableArray<byte[]> Kept(byte[] signature, params byte[][] payloads) => BatchOf(payloads).Kept(signature);
+
+    private static ReceiptBatch BatchOf(byte[][] payloads) => ReceiptBatch.OfNode([.. payloads.Select(payload => ReceiptCodec.IdOf(payload))]);
+
     public Task<EnrolmentStatus> EnrolAsync(string account) => Grain.Enrol(new NodeEnrolment(account, [.. Key.PublicKey.Span], "a machine", []));
 
     /// <summary>Connects; what the hub then says is kept in the line.</summary>
@@ -188,6 +205,9 @@ internal sealed class TestLine(string sessionId) : INodeSession
 
     public ConcurrentQueue<byte[]> Offers { get; } = new();
 
+    /// <summary>How many receipts each message offered.</summary>
+    public ConcurrentQueue<int> Batches { get; } = new();
+
     public ConcurrentQueue<SessionEnd> Ends { get; } = new();
 
     public ConcurrentQueue<string> Pulls { get; } = new();
@@ -195,9 +215,10 @@ internal sealed class TestLine(string sessionId) : INodeSession
     /// <summary>When the far end has taken in an offer.</summary>
     public Task Takes { get; set; } = Task.CompletedTask;
 
-    public Task OfferReceipt(ImmutableArray<byte> payload)
+    public Task OfferReceipts(ImmutableArray<ImmutableArray<byte>> payloads)
     {
-        Offers.Enqueue([.. payload]);
+        foreach (var payload in payloads) Offers.Enqueue([.. payload]);
+        Batches.Enqueue(payloads.Length);
         return Takes;
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Security.Cryptography;
 using Dapper;
 using Federation.Contracts.Accounts;
@@ -11,6 +12,7 @@ using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
 using Federation.Silo.Verification;
+using Federation.Silo.Verification.Standings;
 
 namespace Federation.Silo.Tests.Nodes;
 
@@ -236,7 +238,7 @@ public abstract class NodeGrainTests(TestDatabase database)
         var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => SignAsync(node, payload, signature)));
 
         Assert.All(answers, answer => Assert.Equal((ReceiptSigningStatus.Issued, credited), (answer.Status, answer.CreditedMicrocredits)));
-        Assert.All(answers, answer => Assert.True(PublicKeys.Verify(hub.Identity.PublicKey.Span, ReceiptCodec.HubSigningBytes(payload, signature), answer.HubSignature.AsSpan())));
+        Assert.All(answers, answer => Assert.True(IsByHub(hub, answer.HubSignature, payload, TestNode.Kept(signature, payload)[0])));
         Assert.Equal(credited, await hub.PendingOfAsync(node.AccountId));
         // Another signature of the same key over the same receipt is as good, and is paid no second time.
         Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
@@ -250,6 +252,8 @@ public abstract class NodeGrainTests(TestDatabase database)
     [InlineData("domainless")]
     [InlineData("hubs")]
     [InlineData("others")]
+    [InlineData("alone")]
+    [InlineData("of two")]
     public async Task A_signature_that_is_not_the_nodes_bans_it_and_earns_nothing_any_more(string wrong)
     {
         await using var hub = await TestHub.StartAsync(database);
@@ -258,10 +262,12 @@ public abstract class NodeGrainTests(TestDatabase database)
         var signature = wrong switch
         {
             "zeros" => new byte[64],
-            "thiefs" => thief.Sign(ReceiptCodec.NodeSigningBytes(payload)),
+            "thiefs" => thief.Sign(ReceiptBatch.OfNode([ReceiptCodec.IdOf(payload)]).SigningBytes),
             "domainless" => node.Key.Sign(payload),
-            "hubs" => node.Key.Sign(ReceiptCodec.HubSigningBytes(payload, [])),
-            _ => node.Key.Sign(ReceiptCodec.NodeSigningBytes([.. payload, 0])),
+            "hubs" => node.Key.Sign(ReceiptBatch.OfHub([(ReceiptCodec.IdOf(payload), [])]).SigningBytes),
+            "others" => Sign(node, [.. payload, 0]),
+            "alone" => node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload)),
+            _ => node.Sign(payload, [.. payload, 0]),
         };
         Assert.Equal(ReceiptSigningStatus.WrongSignature, (await SignAsync(node, payload, signature)).Status);
         Assert.Equal(Standing.Banned, (await node.Grain.GetView())!.Standing);
@@ -294,7 +300,7 @@ public abstract class NodeGrainTests(TestDatabase database)
         var (_, payload) = await BookedAsync(hub, "anothers");
         var other = await hub.EnrolAsync();
         Assert.Equal(ReceiptSigningStatus.Unknown, (await SignAsync(other, payload, Sign(other, payload))).Status);
-        Assert.Equal(ReceiptSigningStatus.Unknown, (await other.Grain.SignReceipt([.. new byte[32]], [.. new byte[64]], "")).Status);
+        Assert.Equal(ReceiptSigningStatus.Unknown, Assert.Single(await other.Grain.SignReceipts(new OfferAnswer([[.. new byte[32]]], [.. new byte[64]], []))).Status);
         Assert.Equal(0, await hub.PendingOfAsync(other.AccountId));
     }
 
@@ -303,8 +309,8 @@ public abstract class NodeGrainTests(TestDatabase database)
     {
         await using var hub = await TestHub.StartAsync(database);
         var (node, payload) = await BookedAsync(hub, "disputed");
-        Assert.Equal(ReceiptSigningStatus.Disputed, (await node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "that was not me")).Status);
-        Assert.Equal(ReceiptSigningStatus.Disputed, (await node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "or was it")).Status);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await node.ObjectAsync(payload, "that was not me")).Status);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await node.ObjectAsync(payload, "or was it")).Status);
         Assert.Equal(ReceiptSigningStatus.Disputed, (await SignAsync(node, payload, Sign(node, payload))).Status);
         Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
         var objection = await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<string>("SELECT objection FROM receipts WHERE job_id = 'disputed'"), CancellationToken.None);
@@ -316,7 +322,7 @@ public abstract class NodeGrainTests(TestDatabase database)
     {
         await using var hub = await TestHub.StartAsync(database);
         var (node, payload) = await BookedAsync(hub, "hasty");
-        var objection = node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "that was not me");
+        var objection = node.ObjectAsync(payload, "that was not me");
         var signing = SignAsync(node, payload, Sign(node, payload));
         Assert.Equal(ReceiptSigningStatus.Disputed, (await objection.WithinPatienceAsync()).Status);
         Assert.Equal(ReceiptSigningStatus.Disputed, (await signing.WithinPatienceAsync()).Status);
@@ -330,7 +336,7 @@ public abstract class NodeGrainTests(TestDatabase database)
         var (node, payload) = await BookedAsync(hub, "settled");
         await SignAsync(node, payload, Sign(node, payload));
         var balance = await hub.PendingOfAsync(node.AccountId);
-        Assert.Equal(ReceiptSigningStatus.Issued, (await node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [], "too late")).Status);
+        Assert.Equal(ReceiptSigningStatus.Issued, (await node.ObjectAsync(payload, "too late")).Status);
         Assert.Equal(balance, await hub.PendingOfAsync(node.AccountId));
     }
 
@@ -350,8 +356,8 @@ public abstract class NodeGrainTests(TestDatabase database)
         Assert.Equal(ReceiptSigningStatus.Disputed, (await SignAsync(node, late, Sign(node, late))).Status);
         Assert.Equal(pending, await hub.PendingOfAsync(node.AccountId));
         Assert.Equal(Standing.Probation, (await node.Grain.GetView())!.Standing);
-        var stored = await hub.Receipts.FindAsync(node.Id, ReceiptCodec.IdOf(late), CancellationToken.None);
-        Assert.Equal("the node signed it 31 minutes after the job; after 30 its answer might not be kept for an audit, so it earns nothing", stored!.Objection);
+        var stored = Assert.Single(await hub.Receipts.FindAsync(node.Id, [ReceiptCodec.IdOf(late)], CancellationToken.None)).Value;
+        Assert.Equal("the node signed it 31 minutes after the job; after 30 its answer might not be kept for an audit, so it earns nothing", stored.Objection);
         // In time once is in time for good.
         Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
     }
@@ -369,11 +375,148 @@ public abstract class NodeGrainTests(TestDatabase database)
         hub.Ledger.Faults = _ => Fault.None;
         var answer = await SignAsync(node, payload, signature);
         Assert.Equal(ReceiptSigningStatus.Issued, answer.Status);
-        Assert.True(PublicKeys.Verify(hub.Identity.PublicKey.Span, ReceiptCodec.HubSigningBytes(payload, signature), answer.HubSignature.AsSpan()));
+        Assert.True(IsByHub(hub, answer.HubSignature, payload, TestNode.Kept(signature, payload)[0]));
         Assert.Equal(answer.CreditedMicrocredits, await hub.PendingOfAsync(node.AccountId));
     }
 
+    [Fact]
+    public async Task One_signature_pays_a_whole_batch_and_each_receipt_of_it_can_be_checked_by_itself()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payloads) = await BookedAsync(hub, [.. Enumerable.Range(0, 11).Select(number => $"batched_{number}")]);
+        var commits = hub.Ledger.Commits;
+        var answers = await node.SayAsync(node.Sign(payloads), payloads);
+        Assert.Equal(1, hub.Ledger.Commits - commits);
+        Assert.All(answers, answer => Assert.Equal(ReceiptSigningStatus.Issued, answer.Status));
+        Assert.Equal(answers.Sum(answer => answer.CreditedMicrocredits), await hub.PendingOfAsync(node.AccountId));
+        Assert.Single(answers.Select(answer => Convert.ToHexString(answer.HubSignature.AsSpan(0, 64))).Distinct());
+        var stored = await hub.Receipts.FindAsync(node.Id, [.. payloads.Select(payload => ReceiptCodec.IdOf(payload))], CancellationToken.None);
+        Assert.Equal(payloads.Length, stored.Count);
+        foreach (var receipt in stored.Values)
+        {
+            Assert.Equal(ReceiptState.Issued, receipt.State);
+            var file = new ReceiptFile(receipt.Payload, [.. node.Key.PublicKey.Span], receipt.NodeSignature, [.. hub.Identity.PublicKey.Span], receipt.HubSignature);
+            Assert.Empty(ReceiptCheck.Problems(file));
+            Assert.NotEmpty(ReceiptCheck.Problems(file with { NodeSignature = stored.Values.First(other => other.Id != receipt.Id).NodeSignature }));
+        }
+        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
+    }
+
+    [Fact]
+    public async Task A_node_objects_to_one_receipt_and_is_paid_for_the_others()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payloads) = await BookedAsync(hub, "mixed_1", "mixed_2", "mixed_3");
+        ImmutableArray<ImmutableArray<byte>> ids = [.. payloads.Select(payload => ReceiptCodec.IdOf(payload))];
+        var answers = await node.Grain.SignReceipts(new OfferAnswer([ids[0], ids[2]], [.. node.Sign(payloads[0], payloads[2])], [new Objection(ids[1], "not that one")]));
+        Assert.Equal([ReceiptSigningStatus.Issued, ReceiptSigningStatus.Issued, ReceiptSigningStatus.Disputed], answers.Select(answer => answer.Status));
+        Assert.Equal(answers[0].CreditedMicrocredits + answers[1].CreditedMicrocredits, await hub.PendingOfAsync(node.AccountId));
+        // Signed after all, with one that was paid: what was said before counts.
+        answers = await node.SayAsync(node.Sign(payloads[0], payloads[1]), payloads[0], payloads[1]);
+        Assert.Equal([ReceiptSigningStatus.Issued, ReceiptSigningStatus.Disputed], answers.Select(answer => answer.Status));
+    }
+
+    [Fact]
+    public async Task A_batch_with_a_receipt_that_was_not_offered_to_the_node_is_not_taken_at_all()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, own) = await BookedAsync(hub, "own_1", "own_2");
+        var (other, anothers) = await BookedAsync(hub, ["of_another"]);
+        byte[][] batch = [own[0], anothers[0], own[1]];
+        Assert.All(await node.SayAsync(node.Sign(batch), batch), answer => Assert.Equal(ReceiptSigningStatus.Unknown, answer.Status));
+        Assert.Equal((0, 0), (await hub.PendingOfAsync(node.AccountId), await hub.PendingOfAsync(other.AccountId)));
+        Assert.Equal(Standing.Probation, (await node.Grain.GetView())!.Standing);
+        Assert.All(await node.SayAsync(node.Sign(own), own), answer => Assert.Equal(ReceiptSigningStatus.Issued, answer.Status));
+        Assert.All(await other.SayAsync(other.Sign(anothers), anothers), answer => Assert.Equal(ReceiptSigningStatus.Issued, answer.Status));
+    }
+
+    [Theory]
+    [InlineData("zeros", "The node answered 3 receipts with a signature that its key did not make over them.")]
+    [InlineData("another order", "The node answered 3 receipts with a signature that its key did not make over them.")]
+    [InlineData("one less", "The node answered 3 receipts with a signature that its key did not make over them.")]
+    [InlineData("replayed", "The node answered 3 receipts with its old signature of another one, {0}.")]
+    public async Task A_wrong_signature_of_a_batch_bans_the_node_and_says_of_which_receipts(string wrong, string finding)
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payloads) = await BookedAsync(hub, [.. Enumerable.Range(0, 5).Select(number => $"forged_{wrong.Replace(' ', '_')}_{number}")]);
+        byte[][] signed = [payloads[0], payloads[1]], batch = payloads[2..];
+        var old = node.Sign(signed);
+        await node.SayAsync(old, signed);
+        var signature = wrong switch
+        {
+            "zeros" => new byte[64],
+            "another order" => node.Sign(batch[1], batch[0], batch[2]),
+            "one less" => node.Sign(batch[0], batch[1]),
+            _ => old,
+        };
+        Assert.All(await node.SayAsync(signature, batch), answer => Assert.Equal(ReceiptSigningStatus.WrongSignature, answer.Status));
+        Assert.Equal(Standing.Banned, (await node.Grain.GetView())!.Standing);
+        Assert.Equal(0, await hub.PendingOfAsync(node.AccountId));
+        var happened = Assert.Single(await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 100, default), happened => happened.Evidence is Evidence.Fraud);
+        Assert.Equal(string.Format(CultureInfo.InvariantCulture, finding, NameOf(payloads[0])), happened.Finding);
+        foreach (var payload in batch) Assert.Contains(NameOf(payload), happened.Details, StringComparison.Ordinal);
+        // Nothing is paid any more, however it is signed.
+        Assert.All(await node.SayAsync(node.Sign(batch), batch), answer => Assert.Equal(ReceiptSigningStatus.Unknown, answer.Status));
+
+        static string NameOf(byte[] payload) => Convert.ToHexStringLower(ReceiptCodec.IdOf(payload).AsSpan());
+    }
+
+    [Fact]
+    public async Task Answers_that_share_receipts_are_judged_in_the_order_in_which_they_came()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payloads) = await BookedAsync(hub, "shared_1", "shared_2", "shared_3");
+        var first = node.ObjectAsync(payloads[0], "that was not me");
+        // Waits for the one before, because of its first receipt; and so does what is said of its second, which nobody has judged yet.
+        var second = node.SayAsync(node.Sign(payloads[0], payloads[1]), payloads[0], payloads[1]);
+        var third = node.ObjectAsync(payloads[1], "nor this");
+        var fourth = node.SayAsync(node.Sign(payloads[2]), payloads[2]);
+        Assert.Equal(ReceiptSigningStatus.Disputed, (await first.WithinPatienceAsync()).Status);
+        Assert.Equal([ReceiptSigningStatus.Disputed, ReceiptSigningStatus.Issued], (await second.WithinPatienceAsync()).Select(answer => answer.Status));
+        Assert.Equal(ReceiptSigningStatus.Issued, (await third.WithinPatienceAsync()).Status);
+        Assert.Equal(ReceiptSigningStatus.Issued, Assert.Single(await fourth.WithinPatienceAsync()).Status);
+    }
+
+    [Fact]
+    public async Task Of_a_batch_that_came_late_what_is_in_time_is_paid()
+    {
+        var clock = new OffsetClock();
+        await using var hub = await TestHub.StartAsync(database, options => options.SignWithin = TimeSpan.FromMinutes(30), time: clock);
+        var (node, early) = await BookedAsync(hub, ["half_late"]);
+        clock.Advance(TimeSpan.FromMinutes(20));
+        await node.Grain.Book(OutcomeOf(node, "half_in_time"));
+        byte[][] both = [early[0], ReceiptCodec.Encode((await AssertChainAsync(hub, node))[^1])];
+        clock.Advance(TimeSpan.FromMinutes(20));
+        var signature = node.Sign(both);
+        var answers = await node.SayAsync(signature, both);
+        Assert.Equal([ReceiptSigningStatus.TooLate, ReceiptSigningStatus.Issued], answers.Select(answer => answer.Status));
+        Assert.Equal(answers[1].CreditedMicrocredits, await hub.PendingOfAsync(node.AccountId));
+        Assert.True(IsByHub(hub, answers[1].HubSignature, both[1], TestNode.Kept(signature, both)[1]));
+    }
+
+    [Fact]
+    public async Task One_receipt_named_twice_in_an_answer_is_no_answer()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payload) = await BookedAsync(hub, "named_twice");
+        await Assert.ThrowsAsync<ArgumentException>(() => node.SayAsync(node.Sign(payload, payload), payload, payload));
+        Assert.Equal(ReceiptSigningStatus.Issued, (await SignAsync(node, payload, Sign(node, payload))).Status);
+    }
+
     // --------------------------------------------------------------------------------------------------------- offers
+
+    [Fact]
+    public async Task What_a_node_has_not_answered_is_offered_in_batches_of_a_bounded_size()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        const int jobs = ReceiptBatch.CountMax + 3;
+        await Task.WhenAll(Enumerable.Range(0, jobs).Select(number => node.Grain.Book(OutcomeOf(node, $"backlog_{number}"))));
+        var line = await node.ConnectAsync();
+        await node.Grain.Report(line.SessionId, ScriptedSession.ReportOf(2, ScriptedSession.Model));
+        await Eventually.TrueAsync(() => line.Offers.Count == jobs, "the offers");
+        Assert.Equal([ReceiptBatch.CountMax, 3], line.Batches);
+    }
 
     [Fact]
     public async Task A_connected_node_is_offered_its_receipts_and_after_reconnecting_those_it_did_not_answer()
@@ -447,7 +590,7 @@ public abstract class NodeGrainTests(TestDatabase database)
         Assert.Null(await stranger.Grain.GetView());
         Assert.Equal(ConnectionStatus.Unknown, (await stranger.ConnectAsync()).Status);
         Assert.False(await stranger.Grain.SetStanding(Standing.Banned));
-        Assert.Equal(ReceiptSigningStatus.Unknown, (await stranger.Grain.SignReceipt([.. new byte[32]], [], "")).Status);
+        Assert.Equal(ReceiptSigningStatus.Unknown, (await stranger.ObjectAsync([1], "")).Status);
     }
 
     [Fact]
@@ -546,10 +689,20 @@ public abstract class NodeGrainTests(TestDatabase database)
         return (node, ReceiptCodec.Encode(receipt));
     }
 
-    private static byte[] Sign(TestNode node, byte[] payload) => node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload));
+    /// <summary>Books jobs whose receipts can be signed together.</summary>
+    private static async Task<(TestNode Node, byte[][] Payloads)> BookedAsync(TestHub hub, params string[] jobs)
+    {
+        var node = await hub.EnrolAsync();
+        await Task.WhenAll(jobs.Select(job => node.Grain.Book(OutcomeOf(node, job))));
+        return (node, [.. (await AssertChainAsync(hub, node)).Select(ReceiptCodec.Encode)]);
+    }
 
-    private static Task<ReceiptSigning> SignAsync(TestNode node, byte[] payload, byte[] signature)
-        => node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [.. signature], "");
+    private static byte[] Sign(TestNode node, byte[] payload) => node.Sign(payload);
+
+    private static async Task<ReceiptSigning> SignAsync(TestNode node, byte[] payload, byte[] signature) => Assert.Single(await node.SayAsync(signature, payload));
+
+    private static bool IsByHub(TestHub hub, ImmutableArray<byte> signature, byte[] payload, byte[] nodeSignature)
+        => ReceiptSignature.Read(signature.AsSpan()).IsByHub(hub.Identity.PublicKey.Span, payload, nodeSignature);
 
     private static JobOutcome OutcomeOf(TestNode node, string job, long prompt = 1_000, long completion = 2_000) => new(
         job,

@@ -217,7 +217,7 @@ public sealed class NodeSessionTests
         await using var node = new ScriptedSession(options: new NodeLinkOptions { MaxOutbound = 16 });
         node.TakesMessages = new TaskCompletionSource().Task;
         node.Start();
-        for (var message = 0; message < 20; message++) await node.Session.OfferReceipt([1]);
+        for (var message = 0; message < 20; message++) await node.Session.OfferReceipts([[1]]);
         var end = await node.EndAsync();
         Assert.Equal((StatusCode.ResourceExhausted, "more than 16 messages wait for the node"), (end.StatusCode, end.Detail));
     }
@@ -338,13 +338,53 @@ public sealed class NodeSessionTests
     public async Task A_signed_receipt_is_answered_with_the_hubs_signature()
     {
         await using var node = new ScriptedSession();
-        await node.Session.OfferReceipt([1, 2, 3]);
+        await node.Session.OfferReceipts([[1, 2, 3], [4]]);
         node.Start();
-        Assert.Equal([1, 2, 3], (await node.NextAsync(MessageOneofCase.ReceiptOffer)).ReceiptOffer.Payload.ToByteArray());
-        node.Say(Says.Signature(new byte[32], new byte[64]));
-        var issued = (await node.NextAsync(MessageOneofCase.ReceiptIssued)).ReceiptIssued;
-        Assert.Equal(42, issued.CreditedMicrocredits);
-        Assert.Equal([1, 2, 3], issued.HubSignature.ToByteArray());
+        Assert.Equal([[1, 2, 3], [4]], (await node.NextAsync(MessageOneofCase.ReceiptOffers)).ReceiptOffers.Payloads.Select(payload => payload.ToByteArray()));
+        node.Say(Says.Signature(new byte[64], Id(1), Id(2)));
+        var issued = (await node.NextAsync(MessageOneofCase.ReceiptsIssued)).ReceiptsIssued.Receipts;
+        Assert.Equal([Id(1), Id(2)], issued.Select(receipt => receipt.ReceiptId.ToByteArray()));
+        Assert.All(issued, receipt => Assert.Equal(42, receipt.CreditedMicrocredits));
+        Assert.All(issued, receipt => Assert.Equal([1, 2, 3], receipt.HubSignature.ToByteArray()));
+    }
+
+    public static TheoryData<string, NodeMessage, string> HostileAnswers() => new()
+    {
+        { "nothing", Says.Answers([], []), "an answer about 0 receipts; 1 to 128 are offered at once" },
+        { "too many", Says.Signature(new byte[64], [.. Enumerable.Range(0, 129).Select(Id)]), "an answer about 129 receipts; 1 to 128 are offered at once" },
+        { "too many in all", Says.Answers(new byte[64], [.. Enumerable.Range(0, 128).Select(Id)], (Id(128), "no")), "an answer about 129 receipts; 1 to 128 are offered at once" },
+        { "a short id", Says.Signature(new byte[64], Id(1), new byte[31]), "a receipt signature of the wrong length" },
+        { "a long id", Says.Answers([], [], (new byte[33], "no")), "a receipt signature of the wrong length" },
+        { "a short signature", Says.Signature(new byte[63], Id(1)), "a receipt signature of the wrong length" },
+        { "a signature with a path", Says.Signature(new byte[68], Id(1)), "a receipt signature of the wrong length" },
+        { "no signature", Says.Signature([], Id(1)), "a receipt signature of the wrong length" },
+        { "a signature of nothing", Says.Answers(new byte[64], [], (Id(1), "no")), "a receipt signature of the wrong length" },
+        { "signed twice", Says.Signature(new byte[64], Id(1), Id(2), Id(1)), "two answers about one receipt" },
+        { "signed and objected to", Says.Answers(new byte[64], [Id(1)], (Id(1), "no")), "two answers about one receipt" },
+    };
+
+    [Theory]
+    [MemberData(nameof(HostileAnswers))]
+    public async Task An_answer_that_no_node_gives_ends_the_session_before_anybody_judges_it(string what, NodeMessage answer, string why)
+    {
+        await using var node = new ScriptedSession();
+        node.Start().Say(answer);
+        var end = await node.EndAsync();
+        Assert.Equal((what, StatusCode.InvalidArgument, why), (what, end.StatusCode, end.Detail));
+        Assert.Empty(node.Grains.Node.Answers);
+    }
+
+    [Fact]
+    public async Task A_node_may_object_to_some_receipts_and_sign_the_rest()
+    {
+        await using var node = new ScriptedSession();
+        node.Start().Say(Says.Answers(new byte[64], [Id(1), Id(2)], (Id(3), "not that one")));
+        await node.NextAsync(MessageOneofCase.ReceiptsIssued);
+        var answer = Assert.Single(node.Grains.Node.Answers);
+        Assert.Equal([Id(1), Id(2)], answer.Agreed.Select(id => id.ToArray()));
+        var objection = Assert.Single(answer.Objections);
+        Assert.Equal(Id(3), objection.ReceiptId.ToArray());
+        Assert.Equal("not that one", objection.Words);
     }
 
     [Fact]
@@ -354,11 +394,11 @@ public sealed class NodeSessionTests
         var onDisk = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         node.Grains.Node.BeforeSigning = onDisk.Task;
         var lease = node.Assign(Lease1);
-        node.Start().Say(Says.Signature(new byte[32], new byte[64]), Says.Head(Lease1), Says.Done(Lease1));
+        node.Start().Say(Says.Signature(new byte[64], Id(1)), Says.Head(Lease1), Says.Done(Lease1));
         Assert.IsType<LeaseEvent.Done>(await LastAsync(lease));
 
         onDisk.SetResult();
-        await node.NextAsync(MessageOneofCase.ReceiptIssued);
+        await node.NextAsync(MessageOneofCase.ReceiptsIssued);
     }
 
     [Fact]
@@ -368,13 +408,13 @@ public sealed class NodeSessionTests
         var onDisk = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         node.Grains.Node.BeforeSigning = onDisk.Task;
         // More than are judged at once, each of them asked for.
-        for (var offer = 0; offer < 100; offer++) await node.Session.OfferReceipt([1]);
-        node.Start().Say([.. Enumerable.Range(0, 100).Select(_ => Says.Signature(new byte[32], new byte[64]))]);
-        await Eventually.TrueAsync(() => !node.Grains.Node.Signatures.IsEmpty, "the first signature");
+        for (var offer = 0; offer < 30; offer++) await node.Session.OfferReceipts([[1]]);
+        node.Start().Say([.. Enumerable.Range(0, 30).Select(number => Says.Signature(new byte[64], Id(number)))]);
+        await Eventually.TrueAsync(() => !node.Grains.Node.Answers.IsEmpty, "the first signature");
         node.HangUp();
         onDisk.SetResult();
         await node.Running.WithinPatienceAsync();
-        Assert.Equal(100, node.Grains.Node.Signatures.Count);
+        Assert.Equal(30, node.Grains.Node.Answers.Count);
     }
 
     [Fact]
@@ -382,10 +422,11 @@ public sealed class NodeSessionTests
     {
         await using var node = new ScriptedSession();
         node.Grains.Node.Signing = () => new ReceiptSigning(ReceiptSigningStatus.Disputed, [], 0);
-        node.Start().Say(Says.Signature(new byte[32], [], "I did\0 more\n" + new string('!', 500)));
-        await Eventually.TrueAsync(() => !node.Grains.Node.Signatures.IsEmpty, "the objection");
-        var (_, signature, objection) = Assert.Single(node.Grains.Node.Signatures);
-        Assert.Empty(signature);
+        node.Start().Say(Says.Objection(Id(1), "I did\0 more\n" + new string('!', 500)));
+        await Eventually.TrueAsync(() => !node.Grains.Node.Answers.IsEmpty, "the objection");
+        var answer = Assert.Single(node.Grains.Node.Answers);
+        Assert.Empty(answer.Signature);
+        var objection = Assert.Single(answer.Objections).Words;
         Assert.StartsWith("I did· more·!!!", objection, StringComparison.Ordinal);
         Assert.Equal(200, objection.Length);
         Assert.False(node.Running.IsCompleted);
@@ -398,7 +439,7 @@ public sealed class NodeSessionTests
     {
         await using var node = new ScriptedSession();
         node.Grains.Node.Signing = () => new ReceiptSigning(answer, [], 0);
-        node.Start().Say(Says.Signature(new byte[32], new byte[64]));
+        node.Start().Say(Says.Signature(new byte[64], Id(1)));
         var end = await node.EndAsync();
         Assert.Equal(code, end.StatusCode);
         Assert.Contains(words, end.Detail, StringComparison.Ordinal);
@@ -421,7 +462,7 @@ public sealed class NodeSessionTests
         node.Grains.Pool(ScriptedSession.Model).Failure = failure;
         node.Grains.Pool("mistral").Failure = failure;
         var lease = node.Assign(Lease1);
-        node.Start().Say(Says.Signature(new byte[32], new byte[64]), Says.Inventory(2, "mistral"), Says.Paused(), Says.Head(Lease1), Says.Done(Lease1));
+        node.Start().Say(Says.Signature(new byte[64], Id(1)), Says.Inventory(2, "mistral"), Says.Paused(), Says.Head(Lease1), Says.Done(Lease1));
         Assert.IsType<LeaseEvent.Done>(await LastAsync(lease));
         await node.HeardAsync();
         Assert.False(node.Running.IsCompleted);
@@ -507,6 +548,9 @@ public sealed class NodeSessionTests
         Assert.Equal(Lease1, (await node.NextAsync(MessageOneofCase.Cancel)).Cancel.LeaseId);
         await Eventually.TrueAsync(() => node.Session.RunningLeases == 0, "the lease's end");
     }
+
+    /// <summary>A receipt's id, by number.</summary>
+    private static byte[] Id(int number) => [.. new byte[31], (byte)number];
 
     private static async Task<LeaseEvent> LastAsync(Lease lease)
     {

@@ -4,7 +4,6 @@ using Federation.Contracts.Accounts;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
-using Federation.Protocol.Receipts;
 using Federation.Protocol.V1;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
@@ -494,11 +493,11 @@ public abstract class NodeVerificationTests(TestDatabase database)
     {
         await using var hub = await StartAsync();
         var node = await hub.EnrolAsync();
-        var id = ReceiptCodec.IdOf(await BookAsync(hub, node, "forged_again", tokens: 100));
+        var payload = await BookAsync(hub, node, "forged_again", tokens: 100);
         for (var time = 0; time < 3; time++)
         {
             // Answered twice at once, it is one forgery.
-            await Task.WhenAll(node.Grain.SignReceipt(id, [.. new byte[64]], string.Empty), node.Grain.SignReceipt(id, [.. new byte[64]], string.Empty));
+            await Task.WhenAll(node.SayAsync(new byte[64], payload), node.SayAsync(new byte[64], payload));
             Assert.Equal(Standing.Banned, (await node.Grain.GetIdentity())!.Standing);
             Assert.Equal(time + 1, (await hub.Verification.ListEventsAsync(node.Id, long.MaxValue, 100, default)).Count(happened => happened.Evidence is Evidence.Fraud));
             _clock.Advance(TimeSpan.FromMinutes(1));
@@ -962,8 +961,7 @@ public abstract class NodeVerificationTests(TestDatabase database)
         return await hub.Database.ReadAsync(connection => connection.QuerySingleAsync<byte[]>("SELECT payload FROM receipts WHERE job_id = @job", new { job }), default);
     }
 
-    private static Task<ReceiptSigning> SignAsync(TestNode node, byte[] payload)
-        => node.Grain.SignReceipt(ReceiptCodec.IdOf(payload), [.. node.Key.Sign(ReceiptCodec.NodeSigningBytes(payload))], "");
+    private static async Task<ReceiptSigning> SignAsync(TestNode node, byte[] payload) => Assert.Single(await node.SayAsync(node.Sign(payload), payload));
 
     private static Task<string[]> TransfersAsync(TestHub hub) => hub.Database.ReadAsync(
         async connection => (await connection.QueryAsync<string>("SELECT id || debit_account || credit_account || CAST(amount AS text) FROM ledger_transfers ORDER BY seq")).ToArray(), default);

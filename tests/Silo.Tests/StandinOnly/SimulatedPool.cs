@@ -99,7 +99,7 @@ internal sealed class SimulatedPool : IDisposable
 
         public Task Cancel(string leaseId, string reason) => throw new NotSupportedException();
 
-        public Task OfferReceipt(ImmutableArray<byte> payload) => throw new NotSupportedException();
+        public Task OfferReceipts(ImmutableArray<ImmutableArray<byte>> payloads) => throw new NotSupportedException();
 
         public Task Pull(string engine, string model) => throw new NotSupportedException();
 

@@ -121,7 +121,24 @@ public sealed record AnswerOnRecord(
 [GenerateSerializer, Immutable, Alias("Federation.Settlement")]
 public sealed record Settlement([property: Id(0)] bool Settled, [property: Id(1)] int SettledAttempt);
 
+/// <summary>What a node says about receipts that it was offered, each named once; at most <see cref="Protocol.Receipts.ReceiptBatch.CountMax"/>.</summary>
+/// <param name="Agreed">Ids of those that it signs, in the order of the batch.</param>
+/// <param name="Signature">Over them all, 64 bytes; empty when there are none.</param>
+/// <param name="Objections">Those that it does not agree with.</param>
+[GenerateSerializer, Immutable, Alias("Federation.OfferAnswer")]
+public sealed record OfferAnswer(
+    [property: Id(0)] ImmutableArray<ImmutableArray<byte>> Agreed,
+    [property: Id(1)] ImmutableArray<byte> Signature,
+    [property: Id(2)] ImmutableArray<Objection> Objections);
+
+/// <summary>A receipt that a node does not agree with, and why.</summary>
+[GenerateSerializer, Immutable, Alias("Federation.Objection")]
+public sealed record Objection([property: Id(0)] ImmutableArray<byte> ReceiptId, [property: Id(1)] string Words);
+
 /// <summary>The answer to a receipt's signature.</summary>
+/// <param name="Status">What became of it.</param>
+/// <param name="HubSignature">What the receipt keeps of the hub's signature (<see cref="Protocol.Receipts.ReceiptSignature"/>); empty unless issued.</param>
+/// <param name="CreditedMicrocredits">What it put on the owner's pending balance.</param>
 [GenerateSerializer, Immutable, Alias("Federation.ReceiptSigning")]
 public sealed record ReceiptSigning(
     [property: Id(0)] ReceiptSigningStatus Status,
@@ -141,7 +158,7 @@ public enum ReceiptSigningStatus
     /// <summary>No such receipt was offered to this node.</summary>
     Unknown = 2,
 
-    /// <summary>The signature is not this node's over this receipt: no honest node sends one, so its key is banned.</summary>
+    /// <summary>The signature is not this node's over this batch: no honest node sends one, so its key is banned.</summary>
     WrongSignature = 3,
 
     /// <summary>The node signed too late for its answer to be audited; the hub objects, and nothing is credited.</summary>

@@ -36,9 +36,10 @@ public interface INodeGrain : IGrainWithStringKey
     [Alias("Book")]
     Task Book(JobOutcome outcome);
 
-    /// <summary>The node's answer to a receipt it was offered. A valid signature credits the owner's pending balance.</summary>
-    [Alias("SignReceipt")]
-    Task<ReceiptSigning> SignReceipt(ImmutableArray<byte> receiptId, ImmutableArray<byte> signature, string objection);
+    /// <summary>The node's answer to receipts it was offered. A valid signature credits the owner's pending balance.</summary>
+    /// <returns>What became of each receipt: first those that are signed, then those objected to, in their order.</returns>
+    [Alias("SignReceipts")]
+    Task<ImmutableArray<ReceiptSigning>> SignReceipts(OfferAnswer answer);
 
     /// <summary>The node as its owner and the operator see it; <see langword="null"/> when it is unknown.</summary>
     [Alias("GetView")]

@@ -17,8 +17,8 @@ public interface INodeSession : IGrainObserver
     /// <summary>Stops a lease: the client left, or its time is up.</summary>
     Task Cancel(string leaseId, string reason);
 
-    /// <summary>Offers the node a receipt to sign.</summary>
-    Task OfferReceipt(ImmutableArray<byte> payload);
+    /// <summary>Offers the node receipts to sign, at most <see cref="Protocol.Receipts.ReceiptBatch.CountMax"/>.</summary>
+    Task OfferReceipts(ImmutableArray<ImmutableArray<byte>> payloads);
 
     /// <summary>Asks the node to fetch a model.</summary>
     Task Pull(string engine, string model);

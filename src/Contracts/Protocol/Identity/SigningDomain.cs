@@ -9,6 +9,8 @@ internal readonly struct SigningDomain
     public static readonly SigningDomain Connection = new("connect");
     public static readonly SigningDomain Receipt = new("receipt");
     public static readonly SigningDomain IssuedReceipt = new("receipt-issued");
+    public static readonly SigningDomain ReceiptBatch = new("receipt-batch");
+    public static readonly SigningDomain IssuedReceiptBatch = new("receipt-batch-issued");
     public static readonly SigningDomain Epoch = new("epoch");
 
     public static readonly SigningDomain ChallengeSeed = new("challenge-seed");

@@ -42,8 +42,7 @@ public static class ReceiptCheck
         var node = NodeId.FromPublicKey(file.NodePublicKey.AsSpan());
         if (receipt is not null && receipt.Node != node) problems.Add($"The node's public key is that of {node}, but the receipt is {receipt.Node}'s.");
         if (file.NodeSignature.IsEmpty) problems.Add("The node has not signed.");
-        else if (!PublicKeys.Verify(file.NodePublicKey.AsSpan(), ReceiptCodec.NodeSigningBytes(file.Payload.AsSpan()), file.NodeSignature.AsSpan()))
-            problems.Add("The node's signature is not that key's over this receipt.");
+        else CheckSignature("node", "this receipt", file.NodeSignature, signature => signature.IsByNode(file.NodePublicKey.AsSpan(), file.Payload.AsSpan()), problems);
     }
 
     private static void CheckHub(ReceiptFile file, Receipt? receipt, ImmutableArray<string>.Builder problems)
@@ -56,8 +55,24 @@ public static class ReceiptCheck
         var hub = HubId.FromPublicKey(file.HubPublicKey.AsSpan());
         if (receipt is not null && receipt.Hub != hub) problems.Add($"The hub's public key is that of {hub}, but the receipt is {receipt.Hub}'s.");
         if (file.HubSignature.IsEmpty) problems.Add("The hub has not counter-signed.");
-        else if (!PublicKeys.Verify(file.HubPublicKey.AsSpan(), ReceiptCodec.HubSigningBytes(file.Payload.AsSpan(), file.NodeSignature.AsSpan()), file.HubSignature.AsSpan()))
-            problems.Add("The hub's signature is not that key's over this receipt and the node's signature.");
+        else
+            CheckSignature(
+                "hub", "this receipt and the node's signature", file.HubSignature, signature => signature.IsByHub(file.HubPublicKey.AsSpan(), file.Payload.AsSpan(), file.NodeSignature.AsSpan()), problems);
+    }
+
+    private static void CheckSignature(string whose, string over, ImmutableArray<byte> kept, Func<ReceiptSignature, bool> isRight, ImmutableArray<string>.Builder problems)
+    {
+        try
+        {
+            var signature = ReceiptSignature.Read(kept.AsSpan());
+            if (isRight(signature)) return;
+            var place = signature.Count == 0 ? string.Empty : $", at place {signature.Index + 1} of a batch of {signature.Count}";
+            problems.Add($"The {whose}'s signature is not that key's over {over}{place}.");
+        }
+        catch (FormatException exception)
+        {
+            problems.Add($"The {whose}'s signature is none: {exception.Message}.");
+        }
     }
 
     private static void CheckContent(Receipt receipt, ImmutableArray<string>.Builder problems)

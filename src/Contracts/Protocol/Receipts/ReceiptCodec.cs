@@ -119,10 +119,10 @@ public static class ReceiptCodec
     /// <summary>The receipt's id: SHA-256 of its payload, never of a signature, which could be changed without its key.</summary>
     public static ImmutableArray<byte> IdOf(ReadOnlySpan<byte> payload) => [.. SHA256.HashData(payload)];
 
-    /// <summary>What the node signs.</summary>
+    /// <summary>What a node signs that signs a receipt alone, as all did before there were batches (<see cref="ReceiptBatch"/>).</summary>
     public static byte[] NodeSigningBytes(ReadOnlySpan<byte> payload) => SigningDomain.Receipt.Prefix(payload);
 
-    /// <summary>What the hub signs: the payload and the node's agreement to it.</summary>
+    /// <summary>What the hub signs of such a receipt: the payload and the node's agreement to it.</summary>
     public static byte[] HubSigningBytes(ReadOnlySpan<byte> payload, ReadOnlySpan<byte> nodeSignature)
         => SigningDomain.IssuedReceipt.Prefix([.. payload, .. nodeSignature]);
 

@@ -11,9 +11,9 @@ namespace Federation.Protocol.Receipts;
 /// </summary>
 /// <param name="Payload">The receipt's canonical bytes.</param>
 /// <param name="NodePublicKey">DER SubjectPublicKeyInfo.</param>
-/// <param name="NodeSignature">64 bytes.</param>
+/// <param name="NodeSignature">A <see cref="ReceiptSignature"/>.</param>
 /// <param name="HubPublicKey">DER SubjectPublicKeyInfo.</param>
-/// <param name="HubSignature">64 bytes; empty while the hub has not counter-signed.</param>
+/// <param name="HubSignature">A <see cref="ReceiptSignature"/>; empty while the hub has not counter-signed.</param>
 public sealed record ReceiptFile(
     ImmutableArray<byte> Payload, ImmutableArray<byte> NodePublicKey, ImmutableArray<byte> NodeSignature, ImmutableArray<byte> HubPublicKey, ImmutableArray<byte> HubSignature)
 {

@@ -10,7 +10,7 @@ namespace Federation.Silo.Accounts.Ledger;
 public sealed record LedgerUnit
 {
     /// <summary>The most accounts, transfers, or rows in one unit, each.</summary>
-    public const int PartsMax = 256;
+    public const int PartsMax = 512;
 
     /// <summary>
     /// Accounts that are opened first, unless they exist. Opening is harmless: an account stays open, empty, even if the
