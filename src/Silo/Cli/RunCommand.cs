@@ -18,6 +18,9 @@ internal static class RunCommand
 {
     private const string DefaultListen = "127.0.0.1:8080";
 
+    // Settings are read once. Left to itself, the host watches the working directory and all below it for settings that change: with the database in it, it would hear of each write.
+    private const string WatchNothing = "--hostBuilder:reloadConfigOnChange=false";
+
     public static Command Create()
     {
         var data = new Option<string>("--data") { Description = "Where the hub keeps its key and, unless Storage:Postgres is set, its database.", DefaultValueFactory = _ => "data" };
@@ -45,7 +48,7 @@ internal static class RunCommand
     {
         if (listen.Problems().ToList() is { Count: > 0 } problems) return Fail(problems);
         if (config is not null && !File.Exists(config)) return Fail([$"There is no file {config}."]);
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = [], ApplicationName = typeof(RunCommand).Assembly.GetName().Name });
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = [WatchNothing], ApplicationName = typeof(RunCommand).Assembly.GetName().Name });
         IConfigurationRoot? file = null;
         try
         {

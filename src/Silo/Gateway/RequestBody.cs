@@ -23,7 +23,7 @@ internal static class RequestBody
             return null;
         }
         // One byte more than allowed is enough to know that there is more.
-        var buffer = new byte[http.Request.ContentLength ?? Math.Min(FirstGuessBytes, maxBytes + 1)];
+        var buffer = GC.AllocateUninitializedArray<byte>((int)(http.Request.ContentLength ?? Math.Min(FirstGuessBytes, maxBytes + 1)));
         var filled = 0;
         while (true)
         {
