@@ -171,6 +171,53 @@ public sealed class CloudTests(ITestOutputHelper output) : EndToEndTest(output)
     }
 
     [Fact]
+    public async Task A_line_of_a_batch_is_held_and_paid_at_half_the_price()
+    {
+        const int lines = 3;
+        await using var database = await ClusterDatabase.CreateAsync();
+        var cloud = await StartEngineAsync(Model);
+        var settings = Settings(cloud);
+        settings["Storage__Postgres"] = database.ConnectionString;
+        settings["Batches__LookPeriod"] = "00:00:00.1";
+        settings["Batches__Parallelism"] = "1";
+        settings["Gateway__AnswerTimeout"] = "00:01:00";
+        var hub = await StartHubAsync(settings);
+        var (_, key) = await RichAsync(hub);
+        using var client = hub.Client(key);
+        const string ask = """{"model":"cloudy","messages":[{"role":"user","content":"abcdef"}],"max_tokens":50}""";
+
+        // The same request by itself is held for at the whole price.
+        var asking = client.PostAsync("/v1/chat/completions", ask);
+        var whole = await cloud.NextAsync();
+        var held = (await BalanceAsync(client)).Held;
+        Assert.True(held > 50 * PerToken, $"{held}");
+        await whole.EndWholeAsync("42");
+        (await asking).Expect(HttpStatusCode.OK);
+        var left = TenCredits - (9 * PerToken);
+        Assert.Equal((left, 0), await BalanceAsync(client));
+
+        using var form = new MultipartFormDataContent();
+        using var file = new StringContent(string.Concat(Enumerable.Range(0, lines).Select(line => $$"""{"custom_id":"{{line}}","method":"POST","url":"/v1/chat/completions","body":{{ask}}}""" + "\n")));
+        form.Add(file, "file", "lines.jsonl");
+        form.Add(new StringContent("batch"), "purpose");
+        var input = (await client.SendAsync(HttpMethod.Post, "/v1/files", form)).Expect(HttpStatusCode.OK).Json["id"]!.ToString();
+        var batch = (await client.PostAsync("/v1/batches", new JsonObject { ["input_file_id"] = input, ["endpoint"] = "/v1/chat/completions", ["completion_window"] = "24h" })).Expect(HttpStatusCode.OK).Json["id"]!.ToString();
+        for (var line = 0; line < lines; line++)
+        {
+            var one = await cloud.NextAsync();
+            Assert.Equal((left - (held / 2), held / 2), await BalanceAsync(client));
+            left -= 9 * PerToken / 2;
+            await one.EndWholeAsync("42");
+        }
+        await Patience.UntilAsync(async () => (await client.GetAsync($"/v1/batches/{batch}")).Expect(HttpStatusCode.OK).Json["status"]!.ToString() == "completed", "the batch to end");
+        Assert.Equal((left, 0), await BalanceAsync(client));
+        Assert.Equal(lines, await database.NumberAsync("SELECT count(*) FROM jobs WHERE price = 45000 AND provider = 'fake'"));
+        Assert.Equal(TenCredits - left, await database.NumberAsync("SELECT credits_posted FROM ledger_accounts WHERE id = 'provider:fake'"));
+        Assert.Equal(0, await database.NumberAsync("SELECT sum(credits_posted - debits_posted) FROM ledger_accounts"));
+        Assert.Equal(0, await database.NumberAsync("SELECT count(*) FROM ledger_holds WHERE state = 1"));
+    }
+
+    [Fact]
     public async Task A_hub_that_is_killed_between_hold_and_settlement_leaves_no_hold_without_an_end()
     {
         var cloud = await StartEngineAsync(Model);

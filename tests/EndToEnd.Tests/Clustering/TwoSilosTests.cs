@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using System.Text.Json.Nodes;
 using Federation.EndToEnd.Tests.Harness;
 using Xunit.Abstractions;
 
@@ -55,6 +56,40 @@ public sealed class TwoSilosTests(ITestOutputHelper output) : EndToEndTest(outpu
         var id = (await client.GetAsync("/v1/keys")).Expect(HttpStatusCode.OK).Json["data"]![0]!["id"]!.ToString();
         (await admin.SendAsync(HttpMethod.Delete, $"/v1/keys/{id}")).Expect(HttpStatusCode.NoContent);
         await Patience.UntilAsync(async () => (await client.GetAsync("/v1/keys")).Status is HttpStatusCode.Unauthorized, "the other silo to hear of the revocation");
+    }
+
+    [Fact]
+    public async Task Of_two_who_spend_the_last_credit_at_once_through_two_silos_exactly_one_wins()
+    {
+        const int rounds = 20;
+        var (first, second, database) = await StartTwoSilosAsync(new Dictionary<string, string>
+        {
+            ["Pricing__Rules__0__Source"] = "nodes",
+            ["Pricing__Rules__0__Input"] = "10",
+            ["Pricing__Rules__0__Output"] = "10",
+        });
+        var node = Keep(await FakeNode.JoinedAsync(first));
+        Keep(await node.ConnectAsync(first, "priced")).Serve("42");
+        using var admin = first.Client();
+        using var other = second.Client();
+        await Patience.UntilAsync(async () => await admin.HasModelAsync("priced") && await other.HasModelAsync("priced"), "both silos to know the model");
+        // It may cost all there is, a hundred tokens, two bytes of the prompt to one; whatever it does cost, what is left is not enough.
+        var ask = """{"model":"priced","messages":[{"role":"user","content":"abcdef"}],"max_tokens":50}""";
+        ask = ask.Replace("50", $"{100 - ((ask.Length + 1) / 2)}", StringComparison.Ordinal);
+        for (var round = 0; round < rounds; round++)
+        {
+            var (account, key) = await admin.CreateAccountAsync($"poor {round}");
+            (await admin.PostAsync($"/v1/accounts/{account}/credits", new JsonObject { ["id"] = account, ["credits"] = 1, ["reason"] = "purchase" })).Expect(HttpStatusCode.Created);
+            using var here = first.Client(key);
+            using var there = second.Client(key);
+            var answers = await Task.WhenAll(here.PostAsync("/v1/chat/completions", ask), there.PostAsync("/v1/chat/completions", ask));
+            Assert.Single(answers, answer => answer.Status is HttpStatusCode.OK);
+            answers.Single(answer => answer.Status is not HttpStatusCode.OK).ExpectError(HttpStatusCode.TooManyRequests, "insufficient_quota", "You exceeded your current quota");
+        }
+        Assert.Equal(0, await database.NumberAsync(SumOfAllBalances));
+        Assert.Equal(0, await database.NumberAsync("SELECT count(*) FROM ledger_accounts WHERE id <> 'treasury' AND credits_posted - debits_posted - debits_pending < 0"));
+        Assert.Equal(rounds, await database.NumberAsync("SELECT count(*) FROM jobs WHERE price > 0"));
+        Assert.Equal(0, await database.NumberAsync("SELECT count(*) FROM ledger_holds WHERE state = 1"));
     }
 
     [Fact]
@@ -162,7 +197,7 @@ public sealed class TwoSilosTests(ITestOutputHelper output) : EndToEndTest(outpu
         return (await client.GetAsync("/v1/models")).Expect(HttpStatusCode.OK).Json["data"]!.AsArray().SingleOrDefault(model => model!["id"]!.ToString() == AgentProcess.Model)?["nodes"]!.GetValue<int>() ?? 0;
     }
 
-    private async Task<(HubProcess First, HubProcess Second, ClusterDatabase Database)> StartTwoSilosAsync()
+    private async Task<(HubProcess First, HubProcess Second, ClusterDatabase Database)> StartTwoSilosAsync(Dictionary<string, string>? settings = null)
     {
         var database = Keep(await ClusterDatabase.CreateAsync());
         var data = Keep(new DataDirectory());
@@ -172,7 +207,7 @@ public sealed class TwoSilosTests(ITestOutputHelper output) : EndToEndTest(outpu
         return (first, second, database);
 
         Task<HubProcess> StartSiloAsync(int api, int silo) => StartHubAsync(
-            new Dictionary<string, string>
+            new Dictionary<string, string>(settings ?? [])
             {
                 ["Storage__Postgres"] = database.ConnectionString,
                 ["Clustering__SiloPort"] = silo.ToString(CultureInfo.InvariantCulture),
