@@ -89,7 +89,10 @@ internal static class KeyEndpoints
     private static string? WhyTooMuch(ApiCaller caller, IEnumerable<string> scopes, DateTimeOffset? end)
     {
         if (caller.IsAdmin) return null;
-        if (scopes.FirstOrDefault(scope => !caller.Scopes.Contains(scope)) is { } excess) return $"Your own key lacks the scope '{excess}'.";
+        foreach (var scope in scopes)
+        {
+            if (!caller.Scopes.Contains(scope)) return $"Your own key lacks the scope '{scope}'.";
+        }
         if (caller.IsLimited) return "A key with limits of its own makes no others.";
         return caller.ExpiresAt is { } own && (end is null || end > own) ? "Your own key expires, so one that it makes must not outlive it: give 'expires_in_seconds'." : null;
     }

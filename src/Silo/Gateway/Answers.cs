@@ -50,6 +50,7 @@ internal static class Answers
             {
                 if (!known.Contains(field.Name, StringComparer.OrdinalIgnoreCase))
                     return (null, OpenAiError.BadRequest($"There is no field '{field.Name}' here; there are: {string.Join(", ", known)}.", field.Name, "unknown_field"));
+                if (WhyUnfit(field.Value) is { } why) return (null, OpenAiError.BadRequest($"'{field.Name}' {why}.", field.Name));
             }
             return (json.RootElement.Deserialize<T>(Options), null);
         }
@@ -63,6 +64,14 @@ internal static class Answers
             return (null, exception.Path is { Length: > 2 } path ? OpenAiError.BadRequest($"'{path[2..]}' is not of the right type.", path[2..]) : NotAnObject());
         }
     }
+
+    /// <summary>What no field may hold: null in a list, which whoever looks for what does not belong there would take for nothing found; a null character, which PostgreSQL has not in its texts.</summary>
+    private static string? WhyUnfit(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Array => value.EnumerateArray().Select(item => item.ValueKind is JsonValueKind.Null ? "holds null" : WhyUnfit(item)).FirstOrDefault(why => why is not null),
+        JsonValueKind.String when value.GetString()!.Contains('\0', StringComparison.Ordinal) => "holds a null character",
+        _ => null,
+    };
 
     private static OpenAiError NotAnObject() => OpenAiError.BadRequest("The request body must be a JSON object.");
 

@@ -24,7 +24,12 @@ internal sealed partial class ErrorHandling(RequestDelegate next, ILogger<ErrorH
         }
         catch (BadHttpRequestException exception)
         {
-            await TryAnswerAsync(http, new OpenAiError(exception.StatusCode, "invalid_request_error", null, exception.StatusCode == 413 ? "The request body is too large." : "The request is malformed."));
+            await TryAnswerAsync(http, new OpenAiError(exception.StatusCode, "invalid_request_error", null, exception.StatusCode switch
+            {
+                413 => "The request body is too large.",
+                408 => "The request body came too slowly.",
+                _ => "The request is malformed.",
+            }));
             return;
         }
         catch (Exception exception) when (exception is StorageException { IsTransient: true } or OrleansException or TimeoutException)
@@ -45,6 +50,7 @@ internal sealed partial class ErrorHandling(RequestDelegate next, ILogger<ErrorH
     /// <summary>What the router says with a bare status.</summary>
     private static OpenAiError? WhyUnrouted(HttpContext http) => http.Response.StatusCode switch
     {
+        400 => OpenAiError.BadRequest("A value in the query is not of the right type.", code: "invalid_type"),
         404 => new OpenAiError(404, "invalid_request_error", "unknown_url", $"Invalid URL ({http.Request.Method} {http.Request.Path}){(OpenAiError.LacksVersion(http.Request.Path) ? ": the base URL must end in /v1" : string.Empty)}"),
         405 => new OpenAiError(405, "invalid_request_error", "method_not_supported", $"{http.Request.Path} does not take {http.Request.Method}{(http.Response.Headers.Allow.ToString() is { Length: > 0 } allowed ? $", but {allowed}" : string.Empty)}."),
         415 => new OpenAiError(415, "invalid_request_error", "unsupported_media_type", "Send the body as JSON, with 'Content-Type: application/json'."),

@@ -13,6 +13,18 @@ internal sealed class GatewayOptions
     [Range(1024, 1L << 30)]
     public long MaxBodyBytes { get; set; } = 10 * 1024 * 1024;
 
+    /// <summary>How long a client may take to send the head of a request, and of the next on the same connection once it has begun it. Default 15 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:10:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan HeadTimeout { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How fast the body of a request must come on average, bytes a second; slower ones are hung up on. Default 240; 0: as slowly as it likes.</summary>
+    [Range(0, 1 << 30)]
+    public int MinBodyBytesPerSecond { get; set; } = 240;
+
+    /// <summary>How long a body may come more slowly than that at first. Default 5 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:02", "00:10:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan BodyGrace { get; set; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Largest answer that is not streamed, bytes: it is kept until it is whole. Default 16 MiB.</summary>
     [Range(1024, 1 << 30)]
     public int MaxAnswerBytes { get; set; } = 16 * 1024 * 1024;

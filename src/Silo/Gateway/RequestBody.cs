@@ -8,6 +8,9 @@ internal static class RequestBody
 {
     private const int FirstGuessBytes = 4 * 1024;
 
+    // What a client only says that it will send takes no memory yet; up to here most requests are what they say.
+    private const int TrustedBytes = 256 * 1024;
+
     // A client reads its answer when it has sent its body. Hung up on before, it sees a broken connection instead of the reason; so
     // what is too large is read to its end and thrown away. What is larger than this is not worth the line.
     private const long DrainMaxBytes = 64 * 1024 * 1024;
@@ -23,7 +26,8 @@ internal static class RequestBody
             return null;
         }
         // One byte more than allowed is enough to know that there is more.
-        var buffer = GC.AllocateUninitializedArray<byte>((int)(http.Request.ContentLength ?? Math.Min(FirstGuessBytes, maxBytes + 1)));
+        var mostBytes = http.Request.ContentLength ?? (maxBytes + 1);
+        var buffer = GC.AllocateUninitializedArray<byte>((int)Math.Min(http.Request.ContentLength is null ? FirstGuessBytes : TrustedBytes, mostBytes));
         var filled = 0;
         while (true)
         {
@@ -35,7 +39,7 @@ internal static class RequestBody
                     await DrainAsync(http, filled);
                     return null;
                 }
-                Array.Resize(ref buffer, (int)Math.Min(maxBytes + 1, buffer.Length * 2L));
+                Array.Resize(ref buffer, (int)Math.Min(mostBytes, buffer.Length * 2L));
             }
             var read = await http.Request.Body.ReadAsync(buffer.AsMemory(filled), http.RequestAborted);
             if (read == 0) return buffer.AsMemory(0, filled);

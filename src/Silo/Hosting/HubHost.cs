@@ -284,6 +284,8 @@ internal static class HubHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = gateway.MaxBodyBytes;
+            kestrel.Limits.RequestHeadersTimeout = gateway.HeadTimeout;
+            kestrel.Limits.MinRequestBodyDataRate = gateway.MinBodyBytesPerSecond > 0 ? new MinDataRate(gateway.MinBodyBytesPerSecond, gateway.BodyGrace) : null;
             // A connection that went dead is noticed without waiting for TCP. The server looks once a second and adds another to each, so a node's line that owes an answer is watched more closely (LineWatch).
             kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(1);
             kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(2.5);

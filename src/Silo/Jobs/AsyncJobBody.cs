@@ -73,7 +73,7 @@ internal static class AsyncJobBody
     private static (string? Id, string? Url, OpenAiError? Problem) ReadWebhook(JsonElement root)
     {
         if (!root.TryGetProperty("webhook", out var webhook) || webhook.ValueKind is JsonValueKind.Null) return (null, null, null);
-        if (webhook.ValueKind is JsonValueKind.String) return (webhook.GetString(), null, null);
+        if (webhook.ValueKind is JsonValueKind.String && !webhook.GetString()!.Contains('\0', StringComparison.Ordinal)) return (webhook.GetString(), null, null);
         if (webhook.ValueKind is JsonValueKind.Object && webhook.TryGetProperty("url", out var url) && url.ValueKind is JsonValueKind.String && webhook.EnumerateObject().Count() == 1) return (null, url.GetString(), null);
         return (null, null, OpenAiError.BadRequest("'webhook' must be the id of a registered endpoint, or an object with a 'url'.", "webhook"));
     }
@@ -97,20 +97,20 @@ internal static class Metadata
         var pairs = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var pair in metadata.EnumerateObject())
         {
-            if (pair.Value.ValueKind is not JsonValueKind.String) return Bad($"holds something that is not a string at '{pair.Name}'");
-            if (pair.Name.Length is 0 or > NameMax) return Bad($"has names of 1 to {NameMax} characters");
-            if (!TryText(pair.Value, out var value) || value.Length > ValueMax) return Bad($"has values of at most {ValueMax} characters of valid text");
+            if (!TryText(() => pair.Name, out var name) || name.Length is 0 or > NameMax) return Bad($"has names of 1 to {NameMax} characters of valid text");
+            if (pair.Value.ValueKind is not JsonValueKind.String) return Bad($"holds something that is not a string at '{name}'");
+            if (!TryText(() => pair.Value.GetString()!, out var value) || value.Length > ValueMax) return Bad($"has values of at most {ValueMax} characters of valid text");
             if (pairs.Count == PairsMax) return Bad($"has at most {PairsMax} entries");
-            pairs[pair.Name] = value;
+            pairs[name] = value;
         }
         return (JsonSerializer.Serialize(pairs, Answers.Options), null);
     }
 
-    private static bool TryText(JsonElement value, out string text)
+    private static bool TryText(Func<string> read, out string text)
     {
         try
         {
-            text = value.GetString()!;
+            text = read();
             // PostgreSQL has no such character in its texts.
             return !text.Contains('\0', StringComparison.Ordinal);
         }

@@ -115,11 +115,12 @@ internal static class NodeEndpoints
     {
         private const int TextMax = 256;
         private const int ModelsMax = 256;
+        private const int VramMaxGib = 1_000_000;
 
         public OpenAiError? WhyInvalid()
         {
             if (Hardware is { Gpu.Length: > TextMax } or { CudaVersion.Length: > TextMax }) return OpenAiError.BadRequest($"Fields of 'hardware' have at most {TextMax} characters.", "hardware");
-            if (Hardware?.Vram is < 0) return OpenAiError.BadRequest("'hardware.vram' is in GiB and not negative.", "hardware.vram");
+            if (Hardware?.Vram is not (null or (>= 0 and <= VramMaxGib))) return OpenAiError.BadRequest($"'hardware.vram' must be 0 to {VramMaxGib} GiB.", "hardware.vram");
             if (Availability?.HoursPerDay is not (null or (>= 0 and <= 24))) return OpenAiError.BadRequest("'availability.hours_per_day' must be 0 to 24.", "availability.hours_per_day");
             if (Availability?.Schedule?.Length > TextMax) return OpenAiError.BadRequest($"'availability.schedule' has at most {TextMax} characters.", "availability.schedule");
             return Models?.Length > ModelsMax || Models?.Any(model => model is null || model.Length > TextMax) == true

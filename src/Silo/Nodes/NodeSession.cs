@@ -30,6 +30,9 @@ internal sealed partial class NodeSession : INodeSession
     private const int AnswersAtOnce = 8;
     private const int AnswersWaiting = 32;
 
+    // An engine's content type goes on in a header.
+    private const int ContentTypeMax = 200;
+
     // The hub's own question whether anybody is there; those of challenges are numbered from one.
     private const uint LinePing = 0;
 
@@ -496,7 +499,7 @@ internal sealed partial class NodeSession : INodeSession
         var lease = LeaseOf(head.LeaseId);
         if (lease is null) return;
         if (head.Status is < 200 or > 599) throw Violation(StatusCode.InvalidArgument, $"status {head.Status} is not an HTTP answer");
-        if (!lease.TryBegin((int)head.Status, Shorten(head.ContentType))) throw Violation(StatusCode.InvalidArgument, $"a second head for lease {lease.LeaseId}");
+        if (!lease.TryBegin((int)head.Status, FitForHeader(head.ContentType))) throw Violation(StatusCode.InvalidArgument, $"a second head for lease {lease.LeaseId}");
     }
 
     private void TakeChunk(Chunk chunk)
@@ -723,6 +726,9 @@ internal sealed partial class NodeSession : INodeSession
 
     /// <summary>Words of a node in a log line: bounded, on one line.</summary>
     private static string Shorten(string text) => Printable.Of(text, 200);
+
+    /// <summary>A content type goes on to the client in a header, where nothing but ASCII can stand; nothing where it is not fit.</summary>
+    private static string FitForHeader(string text) => text.Length <= ContentTypeMax && text.All(static character => character is >= ' ' and <= '~') ? text : string.Empty;
 
     // ------------------------------------------------------------------------------------------ what the pools are told
 

@@ -31,7 +31,8 @@ internal static class ResponsesEndpoints
         });
 
     private static async Task<string> ConversationAsync(HttpContext http, ResponseStore store, string id)
-        => (await store.FindAsync(id, http.Caller().AccountId, http.RequestAborted))?.Conversation
+        // PostgreSQL would not even look for a null character.
+        => (id.Contains('\0', StringComparison.Ordinal) ? null : await store.FindAsync(id, http.Caller().AccountId, http.RequestAborted))?.Conversation
             ?? throw new RefusedException(OpenAiError.BadRequest($"Previous response with id '{ParameterErrors.Echo(id)}' not found.", "previous_response_id", "previous_response_not_found"));
 
     private static async Task<IResult> GetAsync(HttpContext http, ResponseStore store, string id)
