@@ -62,7 +62,7 @@ internal sealed partial class BatchRunner(
     private async Task HoldAsync(CancellationToken cancellationToken)
     {
         if (_running.IsEmpty) return;
-        var before = _running.ToImmutableArray();
+        var before = _running.ToArray();
         var renew = _heldAt is not { } heldAt || Time.GetElapsedTime(heldAt) >= _options.LeaseDuration / 3;
         var held = await store.HoldAsync(_owner, before.Select(run => run.Value.Batch), renew, cancellationToken);
         if (renew) _heldAt = Time.GetTimestamp();

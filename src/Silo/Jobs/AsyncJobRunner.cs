@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Collections.Immutable;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
@@ -63,7 +62,7 @@ internal sealed partial class AsyncJobRunner(
     private async Task HoldAsync(CancellationToken cancellationToken)
     {
         if (_running.IsEmpty) return;
-        var before = _running.ToImmutableArray();
+        var before = _running.ToArray();
         var renew = _heldAt is not { } heldAt || Time.GetElapsedTime(heldAt) >= _options.LeaseDuration / 3;
         var held = await store.HoldAsync(_owner, before.Select(run => (run.Key, run.Value.Attempt)), renew, cancellationToken);
         if (renew) _heldAt = Time.GetTimestamp();

@@ -83,7 +83,7 @@ internal sealed class PrometheusText : IDisposable
         {
             if (_series.IsEmpty) return;
             text.Append(CultureInfo.InvariantCulture, $"# HELP {Name} {Escape(instrument.Description ?? string.Empty)}\n# TYPE {Name} {(_bounds is not null ? "histogram" : _isCounter ? "counter" : "gauge")}\n");
-            foreach (var (labels, series) in _series.OrderBy(one => one.Key, StringComparer.Ordinal)) series.Write(text, Name, labels, _bounds);
+            foreach (var (labels, series) in _series.ToArray().OrderBy(one => one.Key, StringComparer.Ordinal)) series.Write(text, Name, labels, _bounds);
         }
 
         private static string NameOf(Instrument instrument)
