@@ -1,12 +1,12 @@
 # Private PostgreSQL clusters for tests and demonstrations. Source this file; it only defines functions.
 #
 #   install_postgres        installs PostgreSQL's server with apt when it is missing and we may; fails with advice otherwise
-#   start_postgres DIR      makes a cluster in DIR unless there is one, starts it unless it runs, prints a connection string
+#   start_postgres DIR [PORT]  makes a cluster in DIR unless there is one, starts it unless it runs, prints a connection string
 #   stop_postgres DIR       stops the cluster in DIR if it runs; its data stays
 #   remove_postgres DIR     stops it and deletes DIR
 #
 # DIR is best a fresh folder under /tmp: run by root, the server runs as another user, who must be able to reach it.
-# A cluster listens on 127.0.0.1 only, on a free port, and trusts whoever reaches it: good for a test, for nothing else.
+# A cluster listens on 127.0.0.1 only, on a free port or the one it is told, and trusts whoever reaches it: good for a test, for nothing else.
 # It keeps its defaults otherwise, fsync among them, so that what is measured on it means something.
 
 # Prints the folder that has initdb and pg_ctl.
@@ -43,7 +43,7 @@ as_postgres() {
 }
 
 start_postgres() {
-  local dir=$1 bin port attempt
+  local dir=$1 wanted=${2:-} bin port attempt
   bin=$(postgres_bin) || return 1
   mkdir --parents "$dir" || return 1
   dir=$(cd "$dir" && pwd)
@@ -58,7 +58,7 @@ start_postgres() {
 
   if ! as_postgres "$bin/pg_ctl" --pgdata="$dir" status >/dev/null 2>&1; then
     for attempt in 1 2 3 4 5 6 7 8; do
-      port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+      port=${wanted:-$((20000 + (RANDOM * 32768 + RANDOM) % 12000))}
       # Somebody listens there already: draw again.
       (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
       as_postgres "$bin/pg_ctl" --pgdata="$dir" --wait --timeout=60 --silent --log="$dir/server.log" \

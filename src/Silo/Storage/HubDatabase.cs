@@ -50,7 +50,7 @@ public sealed class HubDatabase : IAsyncDisposable
         {
             await using var connection = await Dialect.OpenAsync(cancellationToken);
             await using var transaction = await Dialect.BeginSnapshotAsync(connection, cancellationToken);
-            return await read(connection, transaction);
+            return await UndoingAsync(connection, () => read(connection, transaction));
         });
     }
 
@@ -69,9 +69,12 @@ public sealed class HubDatabase : IAsyncDisposable
             using var turn = await Dialect.WaitForTurnAsync(cancellationToken);
             await using var connection = await Dialect.OpenAsync(cancellationToken);
             await using var transaction = await Dialect.BeginWriteAsync(connection, cancellationToken);
-            var result = await write(connection, transaction);
-            await CommitAsync(transaction);
-            return result;
+            return await UndoingAsync(connection, async () =>
+            {
+                var result = await write(connection, transaction);
+                await CommitAsync(transaction);
+                return result;
+            });
         });
     }
 
@@ -87,14 +90,17 @@ public sealed class HubDatabase : IAsyncDisposable
             using var turn = await Dialect.WaitForTurnAsync(cancellationToken);
             await using var connection = await Dialect.OpenAsync(cancellationToken);
             await using var transaction = await Dialect.BeginWriteAsync(connection, cancellationToken);
-            var (result, last) = await prepare(connection, transaction);
-            if (Dialect.CommitsWithStatements && last.Count > 0) await CommitAsync(() => Dialect.ExecuteAndCommitAsync(connection, transaction, last));
-            else
+            return await UndoingAsync(connection, async () =>
             {
-                await Dialect.ExecuteAsync(connection, transaction, last, cancellationToken);
-                await CommitAsync(transaction);
-            }
-            return result;
+                var (result, last) = await prepare(connection, transaction);
+                if (Dialect.CommitsWithStatements && last.Count > 0) await CommitAsync(() => Dialect.ExecuteAndCommitAsync(connection, transaction, last));
+                else
+                {
+                    await Dialect.ExecuteAsync(connection, transaction, last, cancellationToken);
+                    await CommitAsync(transaction);
+                }
+                return result;
+            });
         });
     }
 
@@ -121,6 +127,20 @@ public sealed class HubDatabase : IAsyncDisposable
 
     /// <summary>Closes the pool.</summary>
     public ValueTask DisposeAsync() => Dialect.DisposeAsync();
+
+    /// <summary>Does what a transaction is for; where it fails, the transaction can be undone.</summary>
+    private async Task<T> UndoingAsync<T>(DbConnection connection, Func<Task<T>> work)
+    {
+        try
+        {
+            return await work();
+        }
+        catch
+        {
+            Dialect.PrepareUndo(connection);
+            throw;
+        }
+    }
 
     // Not cancellable: half-way through a commit there is no way back, only a way not to know.
     private Task CommitAsync(DbTransaction transaction) => CommitAsync(() => transaction.CommitAsync(CancellationToken.None));

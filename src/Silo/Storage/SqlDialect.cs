@@ -48,6 +48,11 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <summary>Begins a transaction in which every read sees the same moment.</summary>
     internal abstract ValueTask<DbTransaction> BeginSnapshotAsync(DbConnection connection, CancellationToken cancellationToken);
 
+    /// <summary>Something failed within this connection's transaction, which is undone next.</summary>
+    internal virtual void PrepareUndo(DbConnection connection)
+    {
+    }
+
     /// <summary>Makes silos that start together migrate one after the other; held to the end of the transaction.</summary>
     internal abstract Task LockMigrationsAsync(DbConnection connection, DbTransaction transaction, CancellationToken cancellationToken);
 

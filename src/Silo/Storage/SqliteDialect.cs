@@ -83,6 +83,13 @@ internal sealed class SqliteDialect : SqlDialect
     internal override ValueTask<DbTransaction> BeginSnapshotAsync(DbConnection connection, CancellationToken cancellationToken) =>
         new(((SqliteConnection)connection).BeginTransaction(deferred: true));
 
+    internal override void PrepareUndo(DbConnection connection)
+    {
+        // On a full disk SQLite undoes the transaction by itself. The driver does not know, undoes it once more, and what it then complains of would take the place of what went wrong. An empty
+        // transaction gives it something to undo.
+        if (((SqliteConnection)connection).Handle is { } handle && raw.sqlite3_get_autocommit(handle) != 0) _ = raw.sqlite3_exec(handle, "BEGIN");
+    }
+
     // A write transaction is the lock.
     internal override Task LockMigrationsAsync(DbConnection connection, DbTransaction transaction, CancellationToken cancellationToken) =>
         Task.CompletedTask;

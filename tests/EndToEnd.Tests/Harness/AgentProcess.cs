@@ -25,6 +25,9 @@ internal sealed record AgentEngines(string Model, JsonObject Json)
     /// <summary>A server that runs the demo model as the test lets it.</summary>
     public static AgentEngines Scripted(ModelEngine engine, int slots = 4) => Served("model", engine.Url, AgentProcess.Model, slots);
 
+    /// <summary>A server that says whatever bytes the test wants said.</summary>
+    public static AgentEngines Scripted(RawEngine engine, int slots = 4) => Served("raw", engine.Url, engine.Model, slots);
+
     /// <summary>A server that knows tools, images and JSON schemas.</summary>
     public static AgentEngines Scripted(ReplyingEngine engine, int slots = 4) => Served("replying", engine.Url, engine.Model, slots);
 

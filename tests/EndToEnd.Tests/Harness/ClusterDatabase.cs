@@ -59,10 +59,11 @@ internal sealed class ClusterDatabase : IAsyncDisposable
         _directory?.Dispose();
     }
 
-    private static async Task<string> RunAsync(string function, string directory)
+    /// <summary>Runs a function of the repository's own script; what it says.</summary>
+    internal static async Task<string> RunAsync(string function, params string[] arguments)
     {
         var script = Path.Combine(Places.Repository, "scripts", "lib", "postgres.sh");
-        var start = new ProcessStartInfo("bash", ["-c", "source \"$1\" && \"$2\" \"$3\"", "postgres", script, function, directory]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("bash", ["-c", "source \"$1\" && \"${@:2}\"", "postgres", script, function, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync();
         var output = await process.StandardOutput.ReadToEndAsync();
