@@ -125,6 +125,42 @@ public sealed class NodeLossTests(ITestOutputHelper output) : EndToEndTest(outpu
     }
 
     [Fact]
+    public async Task An_engine_that_fails_at_once_is_not_the_first_to_be_asked_again_and_one_whose_clients_leave_is()
+    {
+        var hub = await StartHubAsync(new Dictionary<string, string> { ["Pool__FailureRest"] = "00:05:00" });
+        await using var broken = RawEngine.Start(Shared);
+        await using var good = RawEngine.Start(Shared);
+        var (askedBroken, askedGood) = (0, 0);
+        broken.Answer = asked =>
+        {
+            Interlocked.Increment(ref askedBroken);
+            return Faults.AtFirst["it answers 500"](asked);
+        };
+        good.Answer = async asked =>
+        {
+            if (Interlocked.Increment(ref askedGood) <= 5) await asked.StallAsync();
+            else await RawAsked.WellAsync(asked);
+        };
+        await StartAgentAsync(hub, AgentEngines.Scripted(good));
+        using var client = hub.Client();
+        for (var left = 1; left <= 5; left++)
+        {
+            using var leave = new CancellationTokenSource();
+            var asking = client.ChatAsync(Shared, cancellationToken: leave.Token);
+            await Patience.UntilAsync(() => Task.FromResult(Volatile.Read(ref askedGood) == left), "the engine to be asked");
+            await leave.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => asking);
+        }
+        var agent = await StartAgentAsync(hub, AgentEngines.Scripted(broken));
+        await Patience.UntilAsync(async () => (await client.GetAsync($"/v1/models/{Shared}")).Expect(System.Net.HttpStatusCode.OK).Json["nodes"]!.GetValue<int>() == 2, "both nodes to offer the model");
+        for (var chat = 0; chat < 20; chat++) Assert.Equal("42", (await client.ChatAsync(Shared)).Content);
+        Assert.Equal(20, askedGood - 5);
+        // Two requests may be under way before the first failure is known; here they come one after the other.
+        Assert.InRange(askedBroken, 0, 1);
+        Assert.False(agent.Process.HasExited);
+    }
+
+    [Fact]
     public async Task An_agent_that_is_stopped_finishes_what_it_works_on()
     {
         var hub = await StartHubAsync();

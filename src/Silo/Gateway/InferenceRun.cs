@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text.Unicode;
 using Federation.Contracts.Accounts;
 using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
@@ -301,7 +302,10 @@ internal sealed partial class InferenceRun(
             case LeaseEvent.Failed failed:
                 return await GivenUpAsync(answer, failed);
             case LeaseEvent.Head { Status: >= 500 or 429 } head:
-                return AttemptEnd.Elsewhere(LeaseEnd.Finished, $"its engine answered {head.Status}");
+                return AttemptEnd.Elsewhere(LeaseEnd.EngineFailed, $"its engine answered {head.Status}");
+            case LeaseEvent.Head head when !request.Head.Stream && IsEventStream(head):
+                answer.Lease.Cancel("not asked for a stream");
+                return AttemptEnd.Elsewhere(LeaseEnd.EngineFailed, "its engine streamed what was to come whole");
             case LeaseEvent.Head head when _begun && !IsEventStream(head):
                 return AttemptEnd.Elsewhere(LeaseEnd.Finished, $"its engine answered {head.Status} and no stream when asked to go on with one");
             case LeaseEvent.Head head:
@@ -332,7 +336,7 @@ internal sealed partial class InferenceRun(
                         catch (SseEventTooLargeException)
                         {
                             answer.Lease.Cancel("oversized event");
-                            return await BrokenAsync(answer, LeaseEnd.Finished, "its answer has an event beyond the limit");
+                            return await BrokenAsync(answer, LeaseEnd.EngineFailed, "its answer has an event beyond the limit");
                         }
                         break;
                     case LeaseEvent.Done done:
@@ -393,7 +397,7 @@ internal sealed partial class InferenceRun(
             {
                 case LeaseEvent.Chunk chunk when whole.WrittenCount + chunk.Data.Length > options.MaxAnswerBytes:
                     answer.Lease.Cancel("oversized answer");
-                    return await BrokenAsync(answer, LeaseEnd.Finished, "its answer is beyond the limit");
+                    return await BrokenAsync(answer, LeaseEnd.EngineFailed, "its answer is beyond the limit");
                 case LeaseEvent.Chunk chunk:
                     Mark(answer, chunk);
                     whole.Write(chunk.Data.Span);
@@ -401,8 +405,7 @@ internal sealed partial class InferenceRun(
                     timeout = options.SilenceTimeout;
                     break;
                 case LeaseEvent.Done done:
-                    await AnswerWholeAsync(answer, head, done, whole.WrittenMemory);
-                    return AttemptEnd.Over(LeaseEnd.Finished);
+                    return await AnswerWholeAsync(answer, head, done, whole.WrittenMemory);
                 case LeaseEvent.Failed failed:
                     return await GivenUpAsync(answer, failed);
                 case var other:
@@ -411,19 +414,21 @@ internal sealed partial class InferenceRun(
         }
     }
 
-    private async Task AnswerWholeAsync(Answer answer, LeaseEvent.Head head, LeaseEvent.Done done, ReadOnlyMemory<byte> whole)
+    private async Task<AttemptEnd> AnswerWholeAsync(Answer answer, LeaseEvent.Head head, LeaseEvent.Done done, ReadOnlyMemory<byte> whole)
     {
         var scanner = new AnswerScanner(options.MaxAnswerBytes);
         scanner.Feed(whole.Span);
-        var isJson = scanner.End();
+        var isJson = scanner.End() && Utf8.IsValid(whole.Span);
         if (head.Status >= 300)
         {
             // The engine's own words about a bad request reach the client, if they are in the shape its SDK can read.
             await (isJson && scanner.Facts.IsError
                 ? sink.WriteWholeAsync(HeadOf(answer), head.Status, "application/json", whole)
                 : sink.RefuseAsync(OpenAiError.BadRequest($"The engine refused the request with status {head.Status}.")));
-            return;
+            return AttemptEnd.Over(LeaseEnd.Finished);
         }
+        // A line that was closed in the middle looks like the end of an answer whose length nobody said.
+        if (!isJson) return await BrokenAsync(answer, LeaseEnd.EngineFailed, "its answer is no JSON");
         answer.Meter.AddFacts(scanner.Facts);
         Finish(answer, done);
         var contentType = head.ContentType.Length > 0 ? head.ContentType : "application/json";
@@ -431,6 +436,7 @@ internal sealed partial class InferenceRun(
         await _paid;
         _answered = true;
         await sink.WriteWholeAsync(HeadOf(answer), head.Status, contentType, whole);
+        return AttemptEnd.Over(LeaseEnd.Finished);
     }
 
     /// <summary>The node gave the lease up, in words of its own or by leaving.</summary>
@@ -596,7 +602,12 @@ internal sealed partial class InferenceRun(
 
     private static bool IsEventStream(LeaseEvent.Head head) => head.Status == 200 && head.ContentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
-    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason is LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation or LeaseFailure.HubLost or LeaseFailure.HandedBack ? LeaseEnd.NodeLost : LeaseEnd.Finished;
+    private static LeaseEnd EndOf(LeaseEvent.Failed failed) => failed.Reason switch
+    {
+        LeaseFailure.NodeLost or LeaseFailure.ProtocolViolation or LeaseFailure.HubLost or LeaseFailure.HandedBack => LeaseEnd.NodeLost,
+        LeaseFailure.EngineError or LeaseFailure.EngineUnreachable => LeaseEnd.EngineFailed,
+        _ => LeaseEnd.Finished,
+    };
 
     /// <summary>How one attempt ended.</summary>
     private readonly record struct AttemptEnd(bool IsOver, LeaseEnd Lease, string Why)

@@ -91,6 +91,9 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
                     // The node is the authority on its slots: it is asked again when it announces a free one.
                     member.Full = true;
                     break;
+                case LeaseEnd.EngineFailed:
+                    member.FailedAt = time.GetTimestamp();
+                    break;
                 case LeaseEnd.NodeLost:
                     _members.Remove(member.Info.SessionId);
                     RefuseTheHopeless();
@@ -151,11 +154,14 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         foreach (var member in _members.Values)
         {
             if (!member.HasFreeSlot || !MayServe(waiter, member)) continue;
-            var facts = member.FactsFor(waiter.Request, sticky, usual);
+            var facts = member.FactsFor(waiter.Request, sticky, usual, Rests(member));
             if (best is null || NodeChoice.Compare(facts, bestFacts) < 0) (best, bestFacts) = (member, facts);
         }
         return best;
     }
+
+    /// <summary>Its engine failed a moment ago: one that refuses at once would always be the first with a free slot.</summary>
+    private bool Rests(Member member) => member.FailedAt is { } at && time.GetElapsedTime(at) < _options.FailureRest;
 
     private string? StickyFor(Waiter waiter) => _members.Count < 2 || waiter.Request.Prefixes.IsEmpty ? null
         : _sticky.Find(waiter.Request.Prefixes, sessionId => _members.TryGetValue(sessionId, out var member) && member.HasFreeSlot && MayServe(waiter, member));
@@ -211,10 +217,10 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         foreach (var member in _members.Values)
         {
             if (member == chosen || !member.HasFreeSlot || !MayServe(waiter, member)) continue;
-            var facts = member.FactsFor(waiter.Request, sticky, usual);
+            var facts = member.FactsFor(waiter.Request, sticky, usual, Rests(member));
             if (next is not { } known || NodeChoice.Compare(facts, known) < 0) next = facts;
         }
-        return NodeChoice.Why(chosen.FactsFor(waiter.Request, sticky, usual), next);
+        return NodeChoice.Why(chosen.FactsFor(waiter.Request, sticky, usual, Rests(chosen)), next);
     }
 
     /// <summary>What a node is believed to do that has not been measured: as much as the others.</summary>
@@ -238,7 +244,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         foreach (var member in _members.Values)
         {
             if (told.Count >= _options.MaxCandidates) break;
-            if (member != chosen) told.Add(member.Tell(WhyNot(waiter.Request, member) ?? (member.HasFreeSlot ? "not the best" : "no free slot")));
+            if (member != chosen) told.Add(member.Tell(WhyNot(waiter.Request, member) ?? (!member.HasFreeSlot ? "no free slot" : Rests(member) ? "failed lately" : "not the best")));
         }
         return told.ToImmutable();
     }
@@ -315,6 +321,9 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
         public long LastGrant { get; set; }
 
+        /// <summary>When its engine failed last; null for never.</summary>
+        public long? FailedAt { get; set; }
+
         public bool HasFreeSlot => !Full && Granted < Info.Slots;
 
         /// <summary>A running mean over some answers: a node's speed changes with what its owner does beside.</summary>
@@ -327,8 +336,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
         public int SourceFor(LeaseRequest request) => Info.AccountId == OperatorAccount.AccountId ? request.Sources.Own : request.Sources.Contributors;
 
-        public NodeFacts FactsFor(LeaseRequest request, string? sticky, double usualSpeed)
-            => new(SourceFor(request), Info.SessionId == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
+        public NodeFacts FactsFor(LeaseRequest request, string? sticky, double usualSpeed, bool rests)
+            => new(rests, SourceFor(request), Info.SessionId == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
 
         public RouteCandidate Tell(string verdict) => new(Info.NodeId, verdict, Info.Model.Loaded, Granted, Info.Slots, Math.Round(TokensPerSecond, 1), Info.RoundTrip);
     }

@@ -31,6 +31,10 @@ internal sealed class PoolOptions
     [Range(0, 1_000_000)]
     public int MaxSticky { get; set; } = 8_192;
 
+    /// <summary>How long a node whose engine failed is asked only where no other has a free slot. Default 15 s [uncalibrated]; 0: it is asked as before.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00", ParseLimitsInInvariantCulture = true)]
+    public TimeSpan FailureRest { get; set; } = TimeSpan.FromSeconds(15);
+
     /// <summary>Nodes that are told of for one request, of those that were considered. Default 8.</summary>
     [Range(1, 1_000)]
     public int MaxCandidates { get; set; } = 8;

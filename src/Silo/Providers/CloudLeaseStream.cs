@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Text.Unicode;
 using System.Threading.Channels;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
@@ -213,7 +214,7 @@ internal sealed partial class CloudLeaseStream : LeaseStream
         overdue.CancelAfter(Timeout.InfiniteTimeSpan);
         var scanner = new AnswerScanner(_gateway.MaxAnswerBytes);
         scanner.Feed(answer.Span);
-        if (!scanner.End() || answer.Span.TrimStart(" \t\r\n"u8) is not [(byte)'{', ..]) return Broken(LeaseFailure.ProtocolViolation, "its answer is no JSON");
+        if (!scanner.End() || !Utf8.IsValid(answer.Span) || answer.Span.TrimStart(" \t\r\n"u8) is not [(byte)'{', ..]) return Broken(LeaseFailure.ProtocolViolation, "its answer is no JSON");
         if (scanner.Facts.IsError) return Broken(LeaseFailure.EngineError, "it answered with an error and the status of success");
         if (_request.Kind is not JobKind.Embedding && scanner.Facts.Choices < 1) return Broken(LeaseFailure.ProtocolViolation, "its answer has no choices");
         if (_request.RenamedTo is { } name) answer = JsonSplice.WithText(answer, "model"u8, name);

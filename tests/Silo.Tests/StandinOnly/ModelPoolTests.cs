@@ -212,6 +212,35 @@ public sealed class ModelPoolTests
     });
 
     [Fact]
+    public void A_node_whose_engine_failed_is_asked_after_the_others_for_a_while_and_alone_it_is_asked_as_ever() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", slots: 1);
+        var first = await pool.AcquireAsync();
+        await pool.Grain.Release(first.LeaseId, LeaseEnd.EngineFailed);
+        var alone = await pool.AcquireAsync();
+        Assert.Equal("a", alone.Member?.SessionId);
+        await pool.Grain.Release(alone.LeaseId, LeaseEnd.EngineFailed);
+        // The one with the model in memory would come first.
+        await pool.AnnounceAsync("b", slots: 1, loaded: false);
+        Assert.Equal(["b", "a"], await SessionsAsync(pool, 2));
+    });
+
+    [Fact]
+    public void After_a_while_it_is_asked_as_the_others_and_a_client_that_left_is_no_failure() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", slots: 1);
+        await pool.AnnounceAsync("b", slots: 1, loaded: false);
+        var failed = await pool.AcquireAsync();
+        await pool.Grain.Release(failed.LeaseId, LeaseEnd.EngineFailed);
+        await pool.PassAsync(15 * Second);
+        await pool.AnnounceAsync("a", slots: 1);
+        var again = await pool.AcquireAsync();
+        Assert.Equal("a", again.Member?.SessionId);
+        await pool.Grain.Release(again.LeaseId, LeaseEnd.Finished);
+        Assert.Equal(["a", "b"], await SessionsAsync(pool, 2));
+    });
+
+    [Fact]
     public void When_a_node_withdraws_whoever_excluded_the_others_hears_at_once() => Simulate(async pool =>
     {
         await pool.AnnounceAsync("a", slots: 1, free: 0);

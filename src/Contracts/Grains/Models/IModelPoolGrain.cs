@@ -194,4 +194,7 @@ public enum LeaseEnd
 
     /// <summary>The node is gone.</summary>
     NodeLost = 2,
+
+    /// <summary>The node's engine failed, and the request is not to blame: others are asked first for a while.</summary>
+    EngineFailed = 3,
 }
