@@ -158,7 +158,7 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
         await Eventually.TrueAsync(() => _receiver.Got.Any(got => got.Path == "/live") && _receiver.Got.Any(got => got.Path == "/other"), "the other two to be told");
         await runner.LookAsync(CancellationToken.None);
         Assert.InRange(_receiver.Got.Count(got => got.Path == "/silent"), 1, _options.MaxSendingPerAccount);
-        _clock.Advance(_options.Timeout);
+        _receiver.Speak();
         await runner.WhenIdleAsync().WithinPatienceAsync();
     }
 
@@ -289,6 +289,7 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
     private sealed class Receiver : IAsyncDisposable
     {
         private readonly WebApplication _app;
+        private readonly TaskCompletionSource _spoken = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         private Receiver()
         {
@@ -311,12 +312,14 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
         /// <summary>It never answers.</summary>
         public bool Silent { get; set; }
 
-        /// <summary>There it never answers.</summary>
+        /// <summary>There it does not answer before <see cref="Speak"/>.</summary>
         public string? SilentPath { get; set; }
 
         public string Url => _app.Urls.Single();
 
         public static Receiver Create() => new();
+
+        public void Speak() => _spoken.TrySetResult();
 
         public Task StartAsync() => _app.StartAsync();
 
@@ -332,7 +335,8 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
             using var reader = new StreamReader(http.Request.Body);
             var body = await reader.ReadToEndAsync();
             Got.Enqueue(new Received(http.Request.Path, http.Request.Headers.ToDictionary(header => header.Key.ToLowerInvariant(), header => header.Value.ToString(), StringComparer.Ordinal), body));
-            if (Silent || http.Request.Path == SilentPath) await Task.Delay(Timeout.Infinite, http.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (http.Request.Path == SilentPath) await _spoken.Task;
+            if (Silent) await Task.Delay(Timeout.Infinite, http.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             http.Response.StatusCode = Endless ? 200 : Status;
             if (Location is not null) http.Response.Headers.Location = Location;
             while (Endless && !http.RequestAborted.IsCancellationRequested)
