@@ -7,7 +7,7 @@ namespace Federation.Silo.Apis;
 
 /// <summary>
 /// Writes an answer in the words of another API. It fills a buffer and does nothing else; when to flush is its caller's business. A stream is <see cref="Begin"/>, pieces, then <see cref="End"/> or
-/// <see cref="BreakOff"/>; an answer that is no stream is one <see cref="Whole"/>.
+/// <see cref="BreakOff"/>, which may also come alone, and <see cref="TryNote"/> before and between them; an answer that is no stream is one <see cref="Whole"/>.
 /// </summary>
 /// <param name="output">What is filled.</param>
 internal abstract class AnswerWriter(IBufferWriter<byte> output)
@@ -18,6 +18,11 @@ internal abstract class AnswerWriter(IBufferWriter<byte> output)
     public abstract string StreamType { get; }
 
     protected IBufferWriter<byte> Output { get; } = output;
+
+    /// <summary>A word to the client of a stream that waits: for it to begin, or to go on.</summary>
+    /// <param name="words">One line.</param>
+    /// <returns><see langword="false"/> where the API has no place for it: nothing is written.</returns>
+    public virtual bool TryNote(string words) => false;
 
     public abstract void Begin(AnswerHead head);
 
@@ -37,6 +42,14 @@ internal abstract class AnswerWriter(IBufferWriter<byte> output)
         json.WriteStartObject();
         members(json);
         json.WriteEndObject();
+    }
+
+    /// <summary>Writes a comment of an event stream, which the standard has clients pass over.</summary>
+    protected void WriteComment(string words)
+    {
+        Output.Write(": "u8);
+        Output.Write(System.Text.Encoding.UTF8.GetBytes(words));
+        Output.Write("\n\n"u8);
     }
 
     /// <summary>Writes one server-sent event, whose data repeats its name as <c>type</c>.</summary>

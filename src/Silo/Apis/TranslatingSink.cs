@@ -13,6 +13,7 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
 {
     private readonly ChatAnswer _answer = new();
     private AnswerHead? _head;
+    private bool _hasNoted;
     private bool _isOver;
     private OpenAiError? _error;
 
@@ -22,14 +23,29 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
 
     public override void Repeat(string jobId) => OpenAiSink.DescribeRepeat(http.Response, jobId);
 
+    public override async ValueTask<bool> NoteAsync(string words)
+    {
+        if (!stream || !writer.TryNote(words)) return false;
+        if (!_hasNoted && _head is null) BeginStream();
+        _hasNoted = true;
+        await FlushAsync();
+        return true;
+    }
+
     public override void Begin(AnswerHead head)
     {
         _head = head;
         if (!stream) return;
-        OpenAiSink.Describe(http.Response, head);
-        http.Response.StatusCode = StatusCodes.Status200OK;
-        OpenAiSink.BeginEventStream(http.Response);
-        http.Response.ContentType = writer.StreamType;
+        if (_hasNoted)
+        {
+            // The head is gone: what belongs there stands here.
+            writer.TryNote(OpenAiSink.Words(head));
+        }
+        else
+        {
+            OpenAiSink.Describe(http.Response, head);
+            BeginStream();
+        }
         writer.Begin(head);
     }
 
@@ -66,7 +82,7 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
     {
         if (status >= StatusCodes.Status300MultipleChoices)
         {
-            OpenAiSink.Describe(http.Response, head);
+            if (!_hasNoted) OpenAiSink.Describe(http.Response, head);
             await RefuseAsync(EngineErrors.Read(status, body));
             return;
         }
@@ -75,7 +91,7 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
         await CompleteAsync(default);
     }
 
-    public override async ValueTask RefuseAsync(OpenAiError error) => await error.WriteAsync(http);
+    public override ValueTask RefuseAsync(OpenAiError error) => _hasNoted ? BreakOffAsync(error) : new ValueTask(error.WriteAsync(http));
 
     public override ValueTask BreakOffAsync(OpenAiError error)
     {
@@ -87,6 +103,13 @@ internal class TranslatingSink(HttpContext http, ChatReader reader, AnswerWriter
     /// <summary>The answer is whole and its client has not been told so yet.</summary>
     /// <param name="answer">All of it; of a stream nothing.</param>
     protected virtual ValueTask KeepAsync(ChatAnswer answer) => ValueTask.CompletedTask;
+
+    private void BeginStream()
+    {
+        http.Response.StatusCode = StatusCodes.Status200OK;
+        OpenAiSink.BeginEventStream(http.Response);
+        http.Response.ContentType = writer.StreamType;
+    }
 
     /// <summary>What came with the end: also a last event that no blank line ended.</summary>
     private void TakeRest(ReadOnlySpan<byte> rest)

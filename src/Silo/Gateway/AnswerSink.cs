@@ -121,8 +121,7 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
         if (_noted)
         {
             // The head is gone: what belongs there stands here.
-            _body.Write(Encoding.UTF8.GetBytes(string.Create(
-                CultureInfo.InvariantCulture, $": x-federation-node={head.NodeId} x-federation-route={head.Route} x-federation-attempts={head.Attempts} x-federation-queue-ms={(long)head.Queued.TotalMilliseconds}\n\n")));
+            _body.Write(Encoding.UTF8.GetBytes($": {Words(head)}\n\n"));
             return;
         }
         Describe(http.Response, head);
@@ -176,6 +175,10 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
         response.Headers["x-federation-attempts"] = head.Attempts.ToString(CultureInfo.InvariantCulture);
         response.Headers["x-federation-queue-ms"] = ((long)head.Queued.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
     }
+
+    /// <summary>What <see cref="Describe"/> sets, in one line: for where the head is gone.</summary>
+    public static string Words(AnswerHead head) => string.Create(
+        CultureInfo.InvariantCulture, $"x-federation-node={head.NodeId} x-federation-route={head.Route} x-federation-attempts={head.Attempts} x-federation-queue-ms={(long)head.Queued.TotalMilliseconds}");
 
     /// <summary>Sets the headers that say that an answer was given before.</summary>
     public static void DescribeRepeat(HttpResponse response, string jobId)

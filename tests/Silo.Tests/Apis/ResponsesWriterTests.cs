@@ -89,6 +89,25 @@ public sealed class ResponsesWriterTests
     }
 
     [Fact]
+    public void A_response_that_waits_is_queued_once_and_then_in_progress()
+    {
+        var output = new ArrayBufferWriter<byte>();
+        var writer = Writer(output);
+        Assert.True(writer.TryNote("queued position=2"));
+        Assert.True(writer.TryNote("queued position=1"));
+        writer.Begin(Scenes.Head);
+        writer.Take(new ChatPiece { Text = "4" });
+        Assert.True(writer.TryNote("queued"));
+        writer.End();
+        var text = Encoding.UTF8.GetString(output.WrittenSpan);
+        Assert.Contains(": queued position=1\n\n", text, StringComparison.Ordinal);
+        var events = Scenes.Events(text);
+        Assert.Equal(["response.created", "response.queued", "response.in_progress", "response.output_item.added"], Types(events).Take(4));
+        Assert.Equal(["queued", "queued", "in_progress"], events.Take(3).Select(item => (string?)item["response"]!["status"]));
+        Assert.Equal(Enumerable.Range(0, events.Count), events.Select(item => (int)item["sequence_number"]!));
+    }
+
+    [Fact]
     public void A_stream_that_is_too_long_to_repeat_breaks_off()
     {
         var output = new ArrayBufferWriter<byte>();

@@ -50,7 +50,7 @@ internal static class Scenes
     public static List<JsonNode> Events(string stream)
     {
         var events = new List<JsonNode>();
-        foreach (var block in stream.Split("\n\n", StringSplitOptions.RemoveEmptyEntries))
+        foreach (var block in stream.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Where(block => !block.StartsWith(':')))
         {
             var lines = block.Split('\n');
             Assert.StartsWith("event: ", lines[0], StringComparison.Ordinal);

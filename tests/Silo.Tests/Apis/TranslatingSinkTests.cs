@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Apis;
 using Federation.Silo.Apis.Anthropic;
+using Federation.Silo.Apis.Ollama;
 using Federation.Silo.Gateway;
 using Microsoft.AspNetCore.Http;
 
@@ -85,6 +86,40 @@ public sealed class TranslatingSinkTests
         sink.Begin(Scenes.Head);
         for (var i = 0; i < 100; i++) Write(sink, Scenes.Delta($$"""{"content":"{{new string('x', 1000)}}"}"""));
         await sink.CompleteAsync("data: [DONE]\n\n"u8.ToArray());
+        Assert.Equal(502, _http.Response.StatusCode);
+    }
+
+    [Fact]
+    public async Task Who_waits_for_a_stream_is_pinged_and_then_told_who_answers()
+    {
+        var sink = Sink(stream: true);
+        Assert.True(await sink.NoteAsync("queued position=3"));
+        Assert.True(await sink.NoteAsync("queued position=1"));
+        Assert.Equal(": queued position=3\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n: queued position=1\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n", Received);
+        sink.Begin(Scenes.Head);
+        Write(sink, Scenes.Delta("""{"content":"42"}""", "stop"));
+        await sink.CompleteAsync("data: [DONE]\n\n"u8.ToArray());
+        Assert.Contains(": x-federation-node=nd_1 x-federation-route=nodes ", Received, StringComparison.Ordinal);
+        Assert.Equal(["message_start", "content_block_start"], Scenes.Events(Received).Select(item => (string?)item["type"]).Where(type => type != "ping").Take(2));
+    }
+
+    [Fact]
+    public async Task After_a_word_to_the_waiting_a_refusal_is_an_event()
+    {
+        var sink = Sink(stream: true);
+        await sink.NoteAsync("queued");
+        await sink.WriteWholeAsync(Scenes.Head, 400, "application/json", """{"error":{"message":"context too long","type":"invalid_request_error"}}"""u8.ToArray());
+        Assert.Equal((200, "error", "context too long"), (_http.Response.StatusCode, (string?)Scenes.Events(Received)[^1]["type"], (string?)Scenes.Events(Received)[^1]["error"]!["message"]));
+    }
+
+    [Fact]
+    public async Task Whoever_asked_for_no_stream_or_has_no_place_in_it_hears_nothing_before_the_answer()
+    {
+        Assert.False(await Sink(stream: false).NoteAsync("queued"));
+        var ollama = new TranslatingSink(_http, new ChatReader("call_x"), new OllamaWriter(_http.Response.BodyWriter, "m", true, true, TimeProvider.System), true, 50_000);
+        Assert.False(await ollama.NoteAsync("queued"));
+        Assert.Empty(Received);
+        await ollama.RefuseAsync(OpenAiError.NoAnswer());
         Assert.Equal(502, _http.Response.StatusCode);
     }
 

@@ -26,6 +26,14 @@ internal sealed class AnthropicWriter(IBufferWriter<byte> output, string request
 
     public override string StreamType => "text/event-stream; charset=utf-8";
 
+    /// <summary>A <c>ping</c>, which Anthropic's streams may have anywhere, and as a comment what it says.</summary>
+    public override bool TryNote(string words)
+    {
+        WriteComment(words);
+        WriteEvent("ping", _ => { });
+        return true;
+    }
+
     public override void Begin(AnswerHead head)
     {
         WriteEvent("message_start", json =>

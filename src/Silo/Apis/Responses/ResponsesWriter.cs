@@ -5,7 +5,7 @@ using Federation.Silo.Gateway;
 namespace Federation.Silo.Apis.Responses;
 
 /// <summary>
-/// Writes an answer as OpenAI's Responses API does. A stream is <c>response.created</c>, <c>response.in_progress</c>, then item after item (reasoning, message, each function call) with its parts and deltas,
+/// Writes an answer as OpenAI's Responses API does. A stream is <c>response.created</c>, <c>response.queued</c> where it waits, <c>response.in_progress</c>, then item after item (reasoning, message, each function call) with its parts and deltas,
 /// then <c>response.completed</c>, <c>incomplete</c> or <c>failed</c> with all of it; <c>sequence_number</c> counts from 0.
 /// </summary>
 /// <param name="output">What is filled.</param>
@@ -18,6 +18,7 @@ internal sealed class ResponsesWriter(IBufferWriter<byte> output, string id, Res
     private readonly string _suffix = id["resp_".Length..];
     private readonly ResponseItems _items = new();
     private int _sequence;
+    private bool _isCreated;
     private bool _isOver;
 
     public override string StreamType => "text/event-stream; charset=utf-8";
@@ -28,9 +29,21 @@ internal sealed class ResponsesWriter(IBufferWriter<byte> output, string id, Res
     /// <summary>Whether the answer is kept, as its client is told.</summary>
     public bool IsKept { get; set; } = call.Store;
 
+    /// <summary>Before it begins the response is <c>queued</c>; what else there is to say is a comment.</summary>
+    public override bool TryNote(string words)
+    {
+        WriteComment(words);
+        if (_isCreated) return true;
+        _isCreated = true;
+        Write("response.created", json => WriteResponse(json, "queued", null, null));
+        Write("response.queued", json => WriteResponse(json, "queued", null, null));
+        return true;
+    }
+
     public override void Begin(AnswerHead head)
     {
-        Write("response.created", json => WriteResponse(json, "in_progress", null, null));
+        if (!_isCreated) Write("response.created", json => WriteResponse(json, "in_progress", null, null));
+        _isCreated = true;
         Write("response.in_progress", json => WriteResponse(json, "in_progress", null, null));
     }
 
