@@ -177,6 +177,8 @@ public sealed class OpenAiNpmPackageFeatureTests(ReplyingHub replying) : IClassF
         var seen = await OpenAiScript.RunAsync(replying.Hub, "responseTools", ReplyingHub.Model);
         Assert.Equal(("call_1", "add", """{"a":17,"b":"🦙"}"""), (seen["call"]!["call_id"]!.ToString(), seen["call"]!["name"]!.ToString(), seen["call"]!["arguments"]!.ToString()));
         Assert.Equal("The tool says 42.", seen["text"]!.ToString());
+        // What it answers, over two pages.
+        Assert.Equal("""["message","function_call","function_call_output"]""", seen["items"]!.ToJsonString());
     }
 
     [Fact]

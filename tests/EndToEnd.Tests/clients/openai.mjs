@@ -124,7 +124,9 @@ const scenarios = {
     for await (const event of await client.responses.create({ model, input: "17+25=", tools, stream: true })) if (event.type === "response.completed") first = event.response;
     const call = first.output.find((item) => item.type === "function_call");
     const second = await client.responses.create({ model, tools, previous_response_id: first.id, input: [{ type: "function_call_output", call_id: call.call_id, output: "42" }] });
-    return { call, text: second.output_text };
+    const items = [];
+    for await (const item of client.responses.inputItems.list(second.id, { order: "asc", limit: 2 })) items.push(item.type);
+    return { call, text: second.output_text, items };
   },
 
   async responseSchema() {

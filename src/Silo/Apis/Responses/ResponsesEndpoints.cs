@@ -9,11 +9,15 @@ namespace Federation.Silo.Apis.Responses;
 /// <summary>OpenAI's Responses API.</summary>
 internal static class ResponsesEndpoints
 {
+    private const int ListMax = 100;
+
     public static void MapResponses(this IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/responses", CreateAsync).RequireScope(Scopes.Inference)
             .WithName("create_response").WithSummary("As OpenAI's endpoint of this name; a node's engine answers. Kept for later requests unless store is false.").WithTags("responses");
         app.MapGet("/v1/responses/{id}", GetAsync).RequireScope(Scopes.Inference).WithName("get_response").WithSummary("An answer that was kept.").WithTags("responses");
+        app.MapGet("/v1/responses/{id}/input_items", ListInputItemsAsync).RequireScope(Scopes.Inference)
+            .WithName("list_input_items").WithSummary("What an answer that was kept answers, the newest first: messages, calls and their results, of the responses before it too.").WithTags("responses");
         app.MapDelete("/v1/responses/{id}", DeleteAsync).RequireScope(Scopes.Inference).WithName("delete_response").WithSummary("Forgets an answer that was kept.").WithTags("responses");
     }
 
@@ -39,6 +43,16 @@ internal static class ResponsesEndpoints
     {
         if (http.Request.Query["stream"] == "true") return Answers.Error(ParameterErrors.Unsupported("stream", "An answer that is kept is whole."));
         return await store.FindAsync(id, http.Caller().AccountId, http.RequestAborted) is { } kept ? Results.Text(kept.Response, "application/json", Encoding.UTF8) : Answers.Error(NotFound(id));
+    }
+
+    private static async Task<IResult> ListInputItemsAsync(HttpContext http, ResponseStore store, string id, string? after, int? limit, string? order)
+    {
+        if (limit is < 1 or > ListMax) return Answers.Error(OpenAiError.BadRequest($"'limit' must be 1 to {ListMax}.", "limit"));
+        if (order is not (null or "asc" or "desc")) return Answers.Error(OpenAiError.BadRequest("'order' must be 'asc' or 'desc'.", "order"));
+        if (await store.FindAsync(id, http.Caller().AccountId, http.RequestAborted) is not { } kept) return Answers.Error(NotFound(id));
+        return ResponseInputItems.Page(ResponseInputItems.Of(id, kept.Conversation), after ?? string.Empty, order == "asc", limit ?? 20) is { } page
+            ? Results.Text(page.ToJsonString(Answers.Options), "application/json", Encoding.UTF8)
+            : Answers.Error(OpenAiError.BadRequest("'after' must be the id of an item of this response.", "after"));
     }
 
     private static async Task<IResult> DeleteAsync(HttpContext http, ResponseStore store, string id)
