@@ -257,6 +257,7 @@ internal static class HubHost
         builder.Services.AddValidated<RoutingOptions, RoutingOptionsValidator>(RoutingOptions.SectionName);
         builder.Services.AddValidated<RequestTraceOptions, RequestTraceOptionsValidator>(RequestTraceOptions.SectionName);
         builder.Services.AddSingleton<SourceOrders>();
+        builder.Services.AddSingleton<ModelList>();
         builder.Services.AddSingleton<RequestTraces>();
         builder.Services.AddSingleton<LeaseDispatcher>();
         builder.Services.AddSingleton<DirectLeases>();

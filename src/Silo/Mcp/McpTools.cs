@@ -6,10 +6,9 @@ using Federation.Contracts.Accounts;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
-using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
+using Federation.Silo.Models;
 using Federation.Silo.Pricing;
-using Federation.Silo.Providers;
 using ModelContextProtocol.Protocol;
 
 namespace Federation.Silo.Mcp;
@@ -25,7 +24,7 @@ internal sealed record McpAnswer(ImmutableArray<string> Texts, bool IsError)
 }
 
 /// <summary>The hub's tools: the same services as behind its HTTP endpoints, with the same keys and limits; the arguments are the bodies these take.</summary>
-internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, AsyncJobStore jobStore, HubDirectoryView directory, CloudRoutes clouds, Quotes quotes, IGrainFactory grains)
+internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, AsyncJobStore jobStore, ModelList models, Quotes quotes, IGrainFactory grains)
 {
     private const string Chat = """{"type":"object","required":["model","messages"],"properties":{"model":{"type":"string"},"messages":{"type":"array","items":{"type":"object"}},"max_tokens":{"type":"integer","minimum":1},"temperature":{"type":"number"}},"additionalProperties":true}""";
     private const string Embed = """{"type":"object","required":["model","input"],"properties":{"model":{"type":"string"},"input":{"anyOf":[{"type":"string"},{"type":"array"}]}},"additionalProperties":true}""";
@@ -55,7 +54,7 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
     /// <param name="cancellationToken">The caller has gone.</param>
     public async Task<McpAnswer?> CallAsync(string name, IReadOnlyDictionary<string, JsonElement> arguments, ApiCaller caller, AnswerTerms terms, CancellationToken cancellationToken) => name switch
     {
-        "list_models" => await ListModelsAsync(cancellationToken),
+        "list_models" => await ListModelsAsync(caller, cancellationToken),
         "chat" => await ChatAsync(BodyOf(arguments), caller, terms, cancellationToken),
         "embed" => await AskAsync(JobKind.Embedding, BodyOf(arguments), caller, terms, answer => McpAnswer.Of(Encoding.UTF8.GetString(answer.Body.Span)), cancellationToken),
         "quote" => await QuoteAsync(BodyOf(arguments), cancellationToken),
@@ -66,11 +65,11 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
         _ => null,
     };
 
-    private async Task<McpAnswer> ListModelsAsync(CancellationToken cancellationToken)
+    private async Task<McpAnswer> ListModelsAsync(ApiCaller caller, CancellationToken cancellationToken)
     {
-        var nodes = (await directory.GetAsync(cancellationToken)).Models;
-        var ofNodes = nodes.Select(model => new ModelJson(model.Name, "nodes", model.Nodes, [.. model.Capabilities], model.ContextLength > 0 ? model.ContextLength : null));
-        var ofClouds = clouds.Listed.Where(listed => nodes.All(model => model.Name != listed.Name)).Select(listed => new ModelJson(listed.Name, "cloud", 0, [.. listed.Capabilities], null));
+        var listed = await models.ListAsync(caller, cancellationToken);
+        var ofNodes = listed.OfNodes.Select(model => new ModelJson(model.Name, "nodes", model.Nodes, [.. model.Capabilities], model.ContextLength > 0 ? model.ContextLength : null));
+        var ofClouds = listed.OfClouds.Select(model => new ModelJson(model.Name, "cloud", 0, [.. model.Capabilities], null));
         return McpAnswer.Of(ofNodes.Concat(ofClouds).OrderBy(model => model.Name, StringComparer.Ordinal).ToList());
     }
 

@@ -1,7 +1,6 @@
 using Federation.Contracts.Hubs;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
-using Federation.Silo.Hubs;
 using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
 
@@ -13,25 +12,23 @@ internal static class ModelEndpoints
     public static void MapModels(this IEndpointRouteBuilder app)
     {
         app.MapGet("/v1/models", ListAsync).RequireScope(Scopes.Inference)
-            .WithName("list_models").WithSummary("The models that can be asked now, and how many nodes serve each.").WithTags("models").Produces<ListJson<ModelJson>>();
+            .WithName("list_models").WithSummary("The models that this key may ask, and how many nodes serve each.").WithTags("models").Produces<ListJson<ModelJson>>();
         // A model's name may hold slashes: "mistralai/Mistral-7B".
         app.MapGet("/v1/models/{**name}", GetAsync).RequireScope(Scopes.Inference)
             .WithName("get_model").WithSummary("One model.").WithTags("models").Produces<ModelJson>();
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, HubDirectoryView directory, CloudRoutes clouds, PriceList prices)
+    private static async Task<IResult> ListAsync(HttpContext http, ModelList models, PriceList prices)
     {
-        var nodes = (await directory.GetAsync(http.RequestAborted)).Models;
-        // A model that nodes have is theirs: clouds help out at most.
-        var cloud = clouds.Listed.Where(listed => nodes.All(model => model.Name != listed.Name)).Select(ModelJson.Of);
-        return Answers.Json(new ListJson<ModelJson>([.. nodes.Select(model => ModelJson.Of(model, prices.OnNodes(model.Name))).Concat(cloud).OrderBy(model => model.Id, StringComparer.Ordinal)]));
+        var listed = await models.ListAsync(http.Caller(), http.RequestAborted);
+        return Answers.Json(new ListJson<ModelJson>(
+            [.. listed.OfNodes.Select(model => ModelJson.Of(model, prices.OnNodes(model.Name))).Concat(listed.OfClouds.Select(ModelJson.Of)).OrderBy(model => model.Id, StringComparer.Ordinal)]));
     }
 
-    private static async Task<IResult> GetAsync(HttpContext http, HubDirectoryView directory, CloudRoutes clouds, PriceList prices, string name)
+    private static async Task<IResult> GetAsync(HttpContext http, ModelList models, PriceList prices, string name)
     {
-        var routes = clouds.Find(name, null);
-        if (await directory.FindModelAsync(name, http.RequestAborted, insist: routes.IsEmpty) is { } model) return Answers.Json(ModelJson.Of(model, prices.OnNodes(model.Name)));
-        return routes.IsEmpty ? Answers.Error(OpenAiError.UnknownModel(name)) : Answers.Json(ModelJson.Of(clouds.Listed.FirstOrDefault(listed => listed.Name == name) ?? new ListedCloudModel(name, routes, [])));
+        if (await models.FindOnNodesAsync(http.Caller(), name, http.RequestAborted) is { } model) return Answers.Json(ModelJson.Of(model, prices.OnNodes(model.Name)));
+        return await models.FindInCloudsAsync(http.Caller(), name) is { } cloud ? Answers.Json(ModelJson.Of(cloud)) : Answers.Error(OpenAiError.UnknownModel(name));
     }
 
     internal sealed record ModelJson(string Id, long Created, string OwnedBy, int Nodes, int Slots, string[] Digests, string[] Capabilities, int? ContextLength)

@@ -31,6 +31,9 @@ internal sealed class FakeGrains
     /// <summary>The hub's directory; none unless a test sets it.</summary>
     public FakeHub? Hub { get; init; }
 
+    /// <summary>Every account; none unless a test sets it.</summary>
+    public Contracts.Accounts.IAccountGrain? Account { get; init; }
+
     public SessionGrains ForSessions(PoolOptions? pool = null) => new(Grains, Microsoft.Extensions.Options.Options.Create(pool ?? new PoolOptions()));
 
     public FakePool Pool(string model) => _pools.GetOrAdd(model, _ => new FakePool());
@@ -39,6 +42,7 @@ internal sealed class FakeGrains
         => kind == typeof(IModelPoolGrain) ? Pool((string)key)
             : kind == typeof(INodeGrain) ? Node
             : kind == typeof(IJobGrain) ? Jobs
+            : kind == typeof(Contracts.Accounts.IAccountGrain) && Account is not null ? Account
             : kind == typeof(IHubGrain) && Hub is not null ? Hub
             : throw new NotSupportedException($"No fake for {kind.Name}.");
 }

@@ -2,6 +2,7 @@ using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hubs;
+using Federation.Silo.Models;
 
 namespace Federation.Silo.Apis.Ollama;
 
@@ -15,9 +16,9 @@ internal static class OllamaEndpoints
     {
         var api = app.MapGroup("/api").WithTags("ollama");
         api.MapGet("/version", () => Answers.Json(new OllamaVersionJson(Dialect))).WithName("ollama_version").WithSummary("The version of Ollama whose API this is.");
-        api.MapGet("/tags", async (HttpContext http, HubDirectoryView directory) => Answers.Json(OllamaModels.Tags(await directory.GetAsync(http.RequestAborted))))
-            .RequireScope(Scopes.Inference).WithName("ollama_tags").WithSummary("As Ollama's: the models that can be asked now.");
-        api.MapGet("/ps", async (HttpContext http, HubDirectoryView directory) => Answers.Json(OllamaModels.Running(await directory.GetAsync(http.RequestAborted))))
+        api.MapGet("/tags", async (HttpContext http, ModelList models) => Answers.Json(OllamaModels.Tags(await models.ListAsync(http.Caller(), http.RequestAborted))))
+            .RequireScope(Scopes.Inference).WithName("ollama_tags").WithSummary("As Ollama's: the models that this key may ask now, those of clouds among them.");
+        api.MapGet("/ps", async (HttpContext http, ModelList models) => Answers.Json(OllamaModels.Running(await models.ListAsync(http.Caller(), http.RequestAborted))))
             .RequireScope(Scopes.Inference).WithName("ollama_ps").WithSummary("As Ollama's: the models that a node has in memory.");
         api.MapPost("/show", ShowAsync).RequireScope(Scopes.Inference).WithName("ollama_show").WithSummary("As Ollama's: one model.");
         MapGeneration(api, "/chat", OllamaRequests.Chat, isChat: true);
@@ -27,12 +28,12 @@ internal static class OllamaEndpoints
     }
 
     private static void MapGeneration(RouteGroupBuilder group, string path, Func<RequestField, OllamaCall> translate, bool isChat)
-        => group.MapPost(path, (HttpContext http, TranslatedApi translated, HubDirectoryView directory, TimeProvider time) => translated.HandleAsync(http, async request =>
+        => group.MapPost(path, (HttpContext http, TranslatedApi translated, ModelList models, TimeProvider time) => translated.HandleAsync(http, async request =>
             {
                 var call = translate(request);
                 var showsThoughts = request.Find("think") is not { Json.ValueKind: System.Text.Json.JsonValueKind.False };
                 var writer = new OllamaWriter(http.Response.BodyWriter, call.Model, isChat, showsThoughts, time);
-                if (call.Residency is { } residency) await AnswerResidentAsync(http, directory, call.Model, residency, writer);
+                if (call.Residency is { } residency) await AnswerResidentAsync(http, models, call.Model, residency, writer);
                 else await translated.RunAsync(http, call.Kind, call.Body, new TranslatingSink(http, new ChatReader(TranslatedApi.CallPrefix(http)), writer, call.Stream, translated.MaxAnswerBytes));
             }))
             .RequireScope(Scopes.Inference).WithName($"ollama{path.Replace('/', '_')}").WithSummary("As Ollama's endpoint of this name; a node's engine answers.");
@@ -46,18 +47,20 @@ internal static class OllamaEndpoints
             .RequireScope(Scopes.Inference).WithName($"ollama{path.Replace('/', '_')}").WithSummary("As Ollama's endpoint of this name; a node's engine answers.");
 
     /// <summary>Where a model is in memory is its nodes' affair; that it is known is all that a client can be told.</summary>
-    private static async Task AnswerResidentAsync(HttpContext http, HubDirectoryView directory, string model, string residency, OllamaWriter writer)
+    private static async Task AnswerResidentAsync(HttpContext http, ModelList models, string model, string residency, OllamaWriter writer)
     {
-        if (await directory.FindModelAsync(model, http.RequestAborted) is null) throw new RefusedException(OpenAiError.UnknownModel(ParameterErrors.Echo(model)));
+        if (await models.FindOnNodesAsync(http.Caller(), model, http.RequestAborted) is null && await models.FindInCloudsAsync(http.Caller(), model) is null) throw new RefusedException(OpenAiError.UnknownModel(ParameterErrors.Echo(model)));
         http.Response.ContentType = "application/json";
         writer.Resident(residency);
         await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
     }
 
-    private static Task ShowAsync(HttpContext http, TranslatedApi translated, HubDirectoryView view) => translated.HandleAsync(http, async request =>
+    private static Task ShowAsync(HttpContext http, TranslatedApi translated, ModelList models, HubDirectoryView view) => translated.HandleAsync(http, async request =>
     {
         var name = (request.Find("model") ?? request.Find("name") ?? throw new RefusedException(ParameterErrors.Missing("model"))).Text();
-        if (await view.FindModelAsync(name, http.RequestAborted) is not { } model) throw new RefusedException(OpenAiError.UnknownModel(ParameterErrors.Echo(name)));
-        await Answers.Json(OllamaModels.Show(await view.GetAsync(http.RequestAborted), model)).ExecuteAsync(http);
+        var shown = await models.FindOnNodesAsync(http.Caller(), name, http.RequestAborted) is { } model ? OllamaModels.Show(await view.GetAsync(http.RequestAborted), model)
+            : await models.FindInCloudsAsync(http.Caller(), name) is { } cloud ? OllamaModels.Show(cloud)
+            : throw new RefusedException(OpenAiError.UnknownModel(ParameterErrors.Echo(name)));
+        await Answers.Json(shown).ExecuteAsync(http);
     });
 }
