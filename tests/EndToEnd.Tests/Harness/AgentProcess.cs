@@ -31,6 +31,9 @@ internal sealed record AgentEngines(string Model, JsonObject Json)
     /// <summary>A server that knows tools, images and JSON schemas.</summary>
     public static AgentEngines Scripted(ReplyingEngine engine, int slots = 4) => Served("replying", engine.Url, engine.Model, slots);
 
+    /// <summary>A server of vectors.</summary>
+    public static AgentEngines Scripted(EmbeddingEngine engine, int slots = 4) => Served("embedding", engine.Url, engine.Model, slots);
+
     private static AgentEngines Served(string name, string url, string model, int slots) => new(model, new JsonObject
     {
         ["ollama"] = new JsonObject { ["enabled"] = false },

@@ -22,6 +22,7 @@ internal abstract class ModelServer : IAsyncDisposable
         _app.MapGet("/v1/models", () => Results.Text(
             new JsonObject { ["object"] = "list", ["data"] = new JsonArray(new JsonObject { ["id"] = model, ["object"] = "model", ["created"] = 1, ["owned_by"] = Owner }) }.ToJsonString(), "application/json"));
         _app.MapPost("/v1/chat/completions", AnswerAsync);
+        _app.MapPost("/v1/embeddings", AnswerAsync);
     }
 
     /// <summary>What it claims to run.</summary>
@@ -40,7 +41,7 @@ internal abstract class ModelServer : IAsyncDisposable
         await _app.DisposeAsync();
     }
 
-    /// <summary>Answers one chat.</summary>
+    /// <summary>Answers one request.</summary>
     protected abstract Task AnswerAsync(HttpContext http);
 
     /// <summary>Listens from now on.</summary>

@@ -54,7 +54,7 @@ const scenarios = {
     return await client.chat({ ...question, format: { type: "object", properties: { answer: { type: "integer" } }, required: ["answer"] } });
   },
   async embed() {
-    return await client.embed({ model, input: ["a", "b"] });
+    return await client.embed({ model, input: ["a", "bb"] });
   },
 };
 
