@@ -72,9 +72,14 @@ internal static class GatewayBench
         await RowAsync("client leaves until the engine knows, p50", "≤ 100 ms", gateways[..4], gateway => LeaveAsync(gateway.Http, engine), Numbers.Milliseconds);
         table.Add(["resident memory afterwards", .. gateways.Select(Memory), "≤ 200 MB"]);
         if (!IsWanted("slow streams")) return table;
-        var engines = string.Join(", ", Enumerable.Range(0, 1 + (SlowStreams / EngineSlots)).Select(number => $$"""{ "name": "slow{{number}}", "url": "{{engine.Url}}v1", "slots": {{EngineSlots}} }"""));
-        await federation.AddNodeAsync(nodeFile, $$"""{ "engines": { "ollama": { "enabled": false }, "builtin": { "enabled": false }, "openai": [{{engines}}] } }""", "slow");
-        await federation.WaitForModelAsync(FakeEngine.SlowModel, nodes: 2);
+        for (var number = 0; number * EngineSlots < SlowStreams; number++)
+        {
+            await federation.AddNodeAsync(
+                nodeFile,
+                $$"""{ "engines": { "ollama": { "enabled": false }, "builtin": { "enabled": false }, "openai": [{ "name": "slow", "url": "{{engine.Url}}v1", "slots": {{EngineSlots}} }] } }""",
+                $"slow{number}");
+        }
+        await federation.WaitForModelAsync(FakeEngine.SlowModel, nodes: 1 + (SlowStreams / EngineSlots));
         var slow = new Dictionary<Gateway, (long Before, long Under)>();
         foreach (var gateway in gateways.Where(gateway => gateway.Processes.Length > 0 && gateway.Name != "agent")) slow[gateway] = await HoldSlowStreamsAsync(gateway);
         table.Add(["resident memory under 5,000 slow streams", .. gateways.Select(gateway => slow.TryGetValue(gateway, out var held) ? $"{held.Under / 1e6:0} MB" : ""), "≤ 400 MB"]);
@@ -218,7 +223,7 @@ internal static class GatewayBench
     private static async Task HoldAsync(HttpClient http, SemaphoreSlim coming, Action onSecond, CancellationToken done)
     {
         await coming.WaitAsync(done);
-        var tokens = 0;
+        var (tokens, last) = (0, "");
         try
         {
             using var request = Request(Slow);
@@ -227,6 +232,7 @@ internal static class GatewayBench
             using var lines = new StreamReader(await response.Content.ReadAsStreamAsync(done));
             while (await lines.ReadLineAsync(done) is { } line)
             {
+                if (line.Length > 0) last = line;
                 if (FakeEngine.SentAt(line) is null) continue;
                 if (++tokens == 1) coming.Release();
                 if (tokens == 2) onSecond();
@@ -236,7 +242,7 @@ internal static class GatewayBench
         {
             if (tokens == 0) coming.Release();
         }
-        throw new InvalidOperationException("A stream that has no end ended.");
+        throw new InvalidOperationException($"A stream that has no end ended at {http.BaseAddress} after {tokens} tokens: {last}");
     }
 
     private static async Task<long[]> ClosingsAsync(HttpClient engine) => (await engine.GetFromJsonAsync<long[]>("/closings"))!;

@@ -62,6 +62,7 @@ internal sealed partial class InferenceRun(
     private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
     private readonly RequestTrace _trace = traces.Begin(request);
     private readonly ImmutableArray<ulong> _prefixes = request.Kind is JobKind.Embedding || pool.MaxSticky == 0 ? [] : ConversationPrefix.Of(request.Body.Span, request.Caller.AccountId);
+    private InferenceRequest? _limited;
     private AnswerPart _part = AnswerPart.Whole(request);
     private int _attempt;
     private int _parts = 1;
@@ -76,6 +77,9 @@ internal sealed partial class InferenceRun(
 
     private CancellationToken ClientGone => sink.Gone;
 
+    /// <summary>What nodes are asked: for no more tokens than are held for.</summary>
+    private InferenceRequest Asked => _limited ?? request;
+
     /// <inheritdoc/>
     public Task Settled { get; private set; } = Task.CompletedTask;
 
@@ -89,7 +93,11 @@ internal sealed partial class InferenceRun(
     public async Task ExecuteAsync()
     {
         // A node is paid for every token of its answer, so it is asked for no more of them than are held for. Engines that know one name of the limit know this one.
-        if (request.Payment?.HeldLimit is { } limit && request.Kind is not JobKind.Embedding) _part = AnswerPart.Whole(request with { Body = JsonSplice.With(request.Body, "max_tokens", limit) });
+        if (request.Payment?.HeldLimit is { } limit && request.Kind is not JobKind.Embedding)
+        {
+            _limited = request with { Body = JsonSplice.With(request.Body, "max_tokens", limit) };
+            _part = AnswerPart.Whole(_limited);
+        }
         try
         {
             await TryAllAsync();
@@ -264,8 +272,7 @@ internal sealed partial class InferenceRun(
             {
                 // Whoever audits an answer reads the request: another's machine, be it a trusted one.
                 MayBeAudited = request.Privacy is not Privacy.Own && audited.Fits(_part.Body.Length),
-                // What is paid is paid in one piece, with one record.
-                MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0 && request.Payment is null,
+                MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0,
             };
             if (answer.MayBeAudited || answer.MayBeRescued) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
             try
@@ -457,34 +464,47 @@ internal sealed partial class InferenceRun(
         if (!_begun) return AttemptEnd.Elsewhere(end, why);
         LogBroken(request.JobId, answer.Member.NodeId, why);
         var said = answer is { MayBeRescued: true, Pieces: { } pieces } ? SaidSoFar.Read(pieces.ToImmutable(), options.MaxEventBytes) : null;
-        // A node that had not said a word is not paid, as everywhere.
-        if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed);
-        if (answer.Held.WrittenCount > 0)
+        var rest = answer.Held.WrittenCount == 0 && said is not null ? RestBehind(answer, said) : null;
+        var isAllSaid = rest is not null && (said!.FinishReason is not null || rest.CarriedTokens >= Terms.TokensMax);
+        Charge? share = null;
+        if (rest is not null && !isAllSaid && !said!.IsNothing && request.Payment is { } payment)
         {
-            // The engine was done, and only the node's own last word is missing.
-            _answered = true;
-            await sink.CompleteAsync(answer.Held.WrittenMemory);
-            return AttemptEnd.Over(end) with { Why = why };
+            (share, var mayGoOn) = await payment.DivideAsync(Math.Max(0, answer.Meter.PromptTokens - _part.CarriedTokens), answer.Meter.CompletionTokens);
+            if (!mayGoOn) rest = null;
         }
-        if (said is not null && _parts <= options.MaxRescues && Terms is var terms && (said.IsNothing || (said.IsPlain && terms.MayGoOn)))
+        // A node that had not said a word is not paid, as everywhere.
+        if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed, share: share);
+        if (rest is not null && !isAllSaid)
         {
-            var rest = _part.Rest(request, _parts + 1, said, answer.Meter.CompletionTokens, answer.Member.Model.Digest);
-            if (said.FinishReason is not null || rest.CarriedTokens >= terms.TokensMax)
-            {
-                await ConcludeAsync(said.FinishReason is null ? AnswerStitch.Ending(rest.Head, request.Kind, "length") : default);
-                return AttemptEnd.Over(end) with { Why = why };
-            }
             _parts++;
             _part = rest;
             _settled = false;
             _brokeAt = time.GetTimestamp();
             return AttemptEnd.Elsewhere(end, why);
         }
-        await sink.BreakOffAsync(OpenAiError.Interrupted("node"));
+        await _paid;
+        if (answer.Held.WrittenCount > 0)
+        {
+            // The engine was done, and only the node's own last word is missing.
+            _answered = true;
+            await sink.CompleteAsync(answer.Held.WrittenMemory);
+        }
+        else if (isAllSaid)
+        {
+            await ConcludeAsync(said!.FinishReason is null ? AnswerStitch.Ending(rest!.Head, request.Kind, "length") : default);
+        }
+        else
+        {
+            await sink.BreakOffAsync(OpenAiError.Interrupted("node"));
+        }
         return AttemptEnd.Over(end) with { Why = why };
     }
 
-    private RescueTerms Terms => _terms ??= RescueTerms.Of(request.Kind, request.Body);
+    /// <summary>What is left of the answer, if another node may go on with it.</summary>
+    private AnswerPart? RestBehind(Answer answer, SaidSoFar said)
+        => _parts <= options.MaxRescues && (said.IsNothing || (said.IsPlain && Terms.MayGoOn)) ? _part.Rest(Asked, _parts + 1, said, answer.Meter.CompletionTokens, answer.Member.Model.Digest) : null;
+
+    private RescueTerms Terms => _terms ??= RescueTerms.Of(request.Kind, Asked.Body);
 
     /// <summary>All was said but that it was all.</summary>
     private ValueTask ConcludeAsync(ReadOnlyMemory<byte> ending)
@@ -509,7 +529,11 @@ internal sealed partial class InferenceRun(
         if (!done.OutputHash.IsEmpty && !done.OutputHash.SequenceEqual(answer.Meter.Hash())) LogHashDiffers(request.JobId, answer.Member.NodeId);
     }
 
-    private void Settle(Answer answer, JobStatus status, Func<AnswerOnRecord?>? keep = null)
+    /// <param name="answer">What came.</param>
+    /// <param name="status">How it ended.</param>
+    /// <param name="keep">The answer, where it goes on record with what it cost.</param>
+    /// <param name="share">What it pays where another node goes on; <see langword="null"/> where it is the last to be paid for.</param>
+    private void Settle(Answer answer, JobStatus status, Func<AnswerOnRecord?>? keep = null, Charge? share = null)
     {
         // A client may still leave between the settlement and the last byte.
         if (_settled || answer.FirstAt is not { } firstAt) return;
@@ -544,10 +568,11 @@ internal sealed partial class InferenceRun(
         };
         if (request.Payment is { } payment)
         {
-            var charge = payment.ChargeFor(outcome.PromptTokens, outcome.CompletionTokens);
-            payment.HandOver();
+            // What the node read of others' words is not the client's prompt.
+            var charge = share ?? payment.ChargeFor(Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens), outcome.CompletionTokens);
+            if (share is null) payment.HandOver();
             outcome = outcome with { Price = charge.Amount.Value, HoldId = charge.HoldId };
-            PaidMicrocredits = outcome.Price;
+            PaidMicrocredits += outcome.Price;
         }
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
@@ -560,7 +585,7 @@ internal sealed partial class InferenceRun(
             return;
         }
         var kept = settlements.KeepAsync(outcome with { Answer = keep?.Invoke() });
-        (_paid, Settled) = (kept, Task.WhenAll(Settled, kept.Unwrap()));
+        (_paid, Settled) = (Task.WhenAll(_paid, kept), Task.WhenAll(Settled, kept.Unwrap()));
     }
 
     // --------------------------------------------------------------------------------------------------------- details

@@ -125,6 +125,43 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
         return new Charge(held.Id, cost < held.Amount ? cost : held.Amount);
     }
 
+    /// <summary>
+    /// Divides what is held where one node gave a part of the answer and another is to go on: what the part costs, for its settlement to take, and the rest, which the others may come to at most. Both holds are made in the
+    /// commit that ends the one they come from, so that nobody spends the rest meanwhile.
+    /// </summary>
+    /// <param name="promptTokens">As <see cref="ChargeFor"/> has them, of the part.</param>
+    /// <param name="completionTokens">Of the part.</param>
+    /// <returns>
+    /// What the part pays, and whether another may go on. No charge: nothing is left for another, and the part is paid from the whole. A charge of nothing without going on: the database does not say whether the hold is
+    /// divided, so the hub bears what the part costs.
+    /// </returns>
+    public async Task<(Charge? Part, bool MayGoOn)> DivideAsync(long promptTokens, long completionTokens)
+    {
+        if (_held is not { } held) return (Charge.None, true);
+        var part = ChargeFor(promptTokens, completionTokens).Amount;
+        if (part.IsZero) return (Charge.None, true);
+        var rest = held.Amount - part;
+        while (!rest.IsZero && _tries + 1 < TriesMax)
+        {
+            var first = payments.HoldOf(jobId, ++_tries, payer, held.Receiver, part);
+            var second = payments.HoldOf(jobId, ++_tries, payer, held.Receiver, rest);
+            switch (await payments.DivideAsync(Payments.VoidOf(jobId, held.Try), first, second))
+            {
+                case TransferStatus.Created:
+                    _held = held with { Try = _tries, Id = second.Id.Value, Amount = rest, CompletionTokens = Math.Max(0, held.CompletionTokens - completionTokens) };
+                    return (new Charge(first.Id.Value, part), true);
+                case null:
+                    _held = null;
+                    return (Charge.None, false);
+                case >= TransferStatus.ExistsWithDifferentKind and <= TransferStatus.ExistsWithDifferentReference:
+                    break;
+                default:
+                    return (null, false);
+            }
+        }
+        return (null, false);
+    }
+
     /// <summary>The settlement ends the hold; it is not this one's to end any more.</summary>
     public void HandOver() => _held = null;
 
@@ -146,7 +183,7 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
             var hold = payments.HoldOf(jobId, ++_tries, payer, receiver, amount);
             var status = await payments.HoldAsync(hold, voided, cancellationToken);
             if (status is { } taken && IsTaken(taken) && _tries < TriesMax) continue;
-            if (status?.IsRecorded() is true) _held = new Held(_tries, hold.Id.Value, price, amount, completionTokens);
+            if (status?.IsRecorded() is true) _held = new Held(_tries, hold.Id.Value, receiver, price, amount, completionTokens);
             return status;
         }
     }
@@ -182,5 +219,5 @@ internal sealed class Payment(string jobId, LedgerAccountId payer, RequestTokens
 
     private static string Words(Microcredits amount) => amount.Credits.ToString("0.######", CultureInfo.InvariantCulture);
 
-    private sealed record Held(int Try, string Id, Price Price, Microcredits Amount, long CompletionTokens);
+    private sealed record Held(int Try, string Id, LedgerAccountId Receiver, Price Price, Microcredits Amount, long CompletionTokens);
 }

@@ -17,7 +17,7 @@ namespace Federation.Silo.Pricing;
 /// <code>
 ///   hold:{job}.{try}  account → receiver, the most it may cost     before a route is tried; a later one frees it in the commit that makes its own
 ///   settle:{job}      what it did cost, the rest is free           with the job's record, and the answer where it may be asked for again, in one commit
-///   void:{job}.{try}  nothing was delivered
+///   void:{job}.{try}  nothing was delivered; or another node goes on, and two holds are made of the one
 ///   late:{job}        what it did cost, of a hold that had expired meanwhile
 /// </code>
 /// A hub that dies in between leaves a hold that expires by itself (<see cref="PricingOptions.HoldMargin"/>).
@@ -64,6 +64,30 @@ internal sealed partial class Payments(
             _ = FreeAsync(submitting, hold);
             throw;
         }
+    }
+
+    /// <summary>Ends a hold and makes two of what it held, in one commit.</summary>
+    /// <returns><see cref="TransferStatus.Created"/>, or what stopped it; <see langword="null"/> when the database did not answer in time: what is held then, of the one or of the two, is freed or expires.</returns>
+    public async Task<TransferStatus?> DivideAsync(Transfer end, Transfer first, Transfer second)
+    {
+        var submitting = ledger.SubmitAsync(LedgerUnit.Of(end, first, second));
+        try
+        {
+            var result = await submitting.WaitAsync(options.Value.HoldPatience, time);
+            if (!result.IsRecorded) return result.Status;
+            if (result.Transfers.All(static transfer => transfer.Status is TransferStatus.Created)) return TransferStatus.Created;
+            // What the same job left behind when it ran before may have ended.
+        }
+        catch (Exception exception) when (exception is TimeoutException or StorageException { IsTransient: true })
+        {
+            LogNotDivided(first.Reference, exception);
+        }
+        _ = FreeAsync(end);
+        _ = FreeAsync(StatusAsync(submitting), first);
+        _ = FreeAsync(StatusAsync(submitting), second);
+        return null;
+
+        static async Task<TransferStatus?> StatusAsync(Task<LedgerUnitResult> submitting) => (await submitting).Status;
     }
 
     /// <summary>A hold of this job, if the client's credits and the hub's books allow it.</summary>
@@ -179,6 +203,9 @@ internal sealed partial class Payments(
 
     [LoggerMessage(4400, LogLevel.Warning, "Job {JobId}: its price could not be held, so it is not run")]
     private partial void LogNotHeld(string jobId, Exception exception);
+
+    [LoggerMessage(4405, LogLevel.Warning, "Job {JobId}: what is held for it could not be divided, so no other node goes on with it, and what came is not charged")]
+    private partial void LogNotDivided(string jobId, Exception exception);
 
     [LoggerMessage(4401, LogLevel.Warning, "Job {JobId}: what was held for it could not be freed ({Status})")]
     private partial void LogNotFreed(string jobId, TransferStatus status);

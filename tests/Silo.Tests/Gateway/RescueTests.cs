@@ -5,8 +5,14 @@ using Federation.Contracts.Jobs;
 using Federation.Contracts.Models;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
+using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Pricing;
 using Federation.Silo.Tests.Fakes;
+using Federation.Silo.Tests.Pricing;
+using Federation.Silo.Verification.Accrual;
+using Microsoft.Extensions.Logging.Abstractions;
 using static Federation.Protocol.V1.HubMessage;
+using static Microsoft.Extensions.Options.Options;
 
 namespace Federation.Silo.Tests.Gateway;
 
@@ -89,6 +95,70 @@ public sealed class RescueTests
         Assert.Equal("1 2", Federation.Silo.Verification.Audits.AnswerText.Read(scene.Audited.Find("job_1")!.Answer, default)!.Text);
         Assert.Equal([(Lease1, LeaseEnd.NodeLost), (Lease2, LeaseEnd.Finished)], scene.Pool.Released);
     }
+
+    [Theory]
+    [InlineData(9, 160_000)] // Two tokens of the first; twelve of the prompt and two of the second.
+    [InlineData(null, 160_000)]
+    public async Task A_stream_that_is_paid_for_goes_on_too_and_pays_each_part_out_of_what_was_held(int? limit, long paid)
+    {
+        await using var scene = new InferenceScene(body: limit is null ? Body.Replace("\"max_tokens\":9,", "", StringComparison.Ordinal) : Body);
+        var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, limit));
+        var held = payment.HeldMicrocredits;
+        var (first, second) = (scene.GrantNext("a"), scene.GrantNext("b"));
+        scene.Start();
+        var limits = new List<int> { LimitOf((await first.NextAsync(MessageOneofCase.Assign)).Assign) };
+        first.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Role + Chunk("1") + Chunk(" 2")));
+        await scene.ReceivesAsync(Chunk(" 2"));
+        first.Break();
+        limits.Add(LimitOf((await second.NextAsync(MessageOneofCase.Assign)).Assign));
+        // As much is held as before, but for what the first part has been paid.
+        Assert.Equal(held, 10_000_000 - books.State.Accounts[purse].Available.Value);
+        second.Say(Says.Head(Lease2), Says.Chunk(Lease2, 0, OtherRole + Chunk(" 3", "c2") + Chunk(" 4", "c2") + Finish("stop", "c2") + Usage(14, 2) + End), Says.Done(Lease2, 14, 2));
+        await scene.EndAsync();
+        await scene.Settled.WithinPatienceAsync();
+        await payment.ReleaseAsync();
+
+        Assert.Equal("1 2 3 4", TextOf(scene.Received));
+        // Nobody is asked for more tokens than are held for.
+        Assert.Equal(limits[0] - 2, limits[1]);
+        Assert.Equal((10_000_000 - paid, 0), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
+        Assert.Equal((20_000, paid - 20_000), (books.Jobs["job_1"].Price, books.Jobs["job_1~2"].Price));
+    }
+
+    [Fact]
+    public async Task A_paid_stream_that_nobody_can_go_on_with_costs_what_came()
+    {
+        await using var scene = new InferenceScene(configure: options => options.MaxNodes = 1, body: Body);
+        var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, 9));
+        var first = scene.GrantNext("a");
+        scene.Start();
+        await first.NextAsync(MessageOneofCase.Assign);
+        first.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Role + Chunk("1") + Chunk(" 2")));
+        await scene.ReceivesAsync(Chunk(" 2"));
+        first.Break();
+        await scene.EndAsync();
+        await scene.Settled.WithinPatienceAsync();
+        await payment.ReleaseAsync();
+
+        Assert.Contains("stream_interrupted", scene.Received, StringComparison.Ordinal);
+        Assert.Equal((10_000_000 - 20_000, 0), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
+    }
+
+    /// <summary>Has the request cost a hundredth of a credit a token, which its account can pay.</summary>
+    private static async Task<(BookLedger Books, LedgerAccountId Purse, Payment Payment)> PayAsync(InferenceScene scene, RequestTokens tokens)
+    {
+        var books = new BookLedger(scene.Clock);
+        var payments = new Payments(books, Create(new PricingOptions()), Create(scene.Options), Create(new AccrualOptions()), scene.Clock, NullLogger<Payments>.Instance);
+        var purse = LedgerAccountId.Available("acct_ann");
+        await books.SubmitAsync(new LedgerUnit { Open = [purse], Transfers = [Transfer.Post(TransferId.Of("give"), LedgerAccountId.Treasury, purse, new Microcredits(10_000_000), TransferReason.Grant)] });
+        var payment = payments.Begin(InferenceScene.JobId, "acct_ann", tokens, PaymentTerms.Usual);
+        Assert.Null(await payment.HoldAsync(Price.FromCredits(10, 10), LedgerAccountId.Treasury, default));
+        scene.Request = scene.Request with { Payment = payment };
+        scene.Grains.Jobs.BeforeSettling = async outcome => Assert.True(await payments.SettleAsync(outcome));
+        return (books, purse, payment);
+    }
+
+    private static int LimitOf(Assign assign) => JsonNode.Parse(assign.Body.Span)!["max_tokens"]!.GetValue<int>();
 
     [Fact]
     public async Task Wherever_a_stream_is_cut_its_client_reads_the_same_text()

@@ -70,6 +70,56 @@ public sealed class PaymentTests
     }
 
     [Fact]
+    public async Task A_hold_that_is_divided_pays_for_each_part_and_never_for_more_than_was_held()
+    {
+        await GiveAsync(1_500_000);
+        var payment = Begin(promptTokens: 10, limit: 90);
+        Assert.Null(await payment.HoldAsync(Ten, Cloud, default));
+
+        var (first, mayGoOn) = await payment.DivideAsync(0, 20);
+        Assert.Equal((200_000L, true), (first!.Value.Amount.Value, mayGoOn));
+        // Nobody else could have had it in between.
+        Assert.Equal((500_000, 1_000_000), (Available, Held));
+        Assert.Equal((800_000, 70L), (payment.HeldMicrocredits, payment.HeldLimit!.Value));
+        var (second, _) = await payment.DivideAsync(0, 30);
+        var third = payment.ChargeFor(1_000, 1_000);
+        Assert.Equal((300_000, 500_000), (second!.Value.Amount.Value, third.Amount.Value));
+
+        foreach (var (charge, number) in ((Charge[])[first.Value, second.Value, third]).Select((charge, index) => (charge, index + 1)))
+            Assert.True(await _payments.SettleAsync(Outcome(charge) with { JobId = $"job_1~{number}" }));
+        Assert.Equal((500_000, 0), (Available, Held));
+        Assert.Equal(1_000_000, Of(Cloud).Balance.Value);
+    }
+
+    [Fact]
+    public async Task A_hold_of_which_nothing_is_left_is_not_divided_nor_one_of_which_nothing_is_taken()
+    {
+        await GiveAsync(1_000_000);
+        var payment = Begin(10, 90);
+        await payment.HoldAsync(Price.FromCredits(0, 10), Cloud, default);
+        Assert.Equal((Charge.None, true), await payment.DivideAsync(9, 0));
+        Assert.Equal((null, false), await payment.DivideAsync(0, 90));
+        Assert.Equal(900_000, payment.ChargeFor(0, 90).Amount.Value);
+        Assert.Equal((Charge.None, true), await Begin(10, 90, null, "job_2").DivideAsync(5, 5));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Where_nobody_knows_whether_a_hold_is_divided_the_client_pays_nothing_and_all_is_free_in_the_end(bool isDivided)
+    {
+        await GiveAsync(1_000_000);
+        var payment = Begin(10, 90);
+        await payment.HoldAsync(Ten, Cloud, default);
+        _ledger.Faults = _ => isDivided ? Fault.After : Fault.Before;
+        Assert.Equal((Charge.None, false), await payment.DivideAsync(0, 20));
+        Assert.True(payment.ChargeFor(0, 20).Amount.IsZero);
+        _ledger.Faults = _ => Fault.None;
+        await AllHoldsEndAsync();
+        Assert.Equal((1_000_000, 0), (Available, Held));
+    }
+
+    [Fact]
     public async Task What_delivered_nothing_costs_nothing()
     {
         await GiveAsync(1_000_000);
@@ -336,8 +386,16 @@ public sealed class PaymentTests
             scene._ledger.Faults = _ => random.Next(8) switch { 0 => Fault.Before, 1 => Fault.After, _ => Fault.None };
             var slot = random.Next(jobs.Length);
             var receiver = random.Next(2) == 0 ? Cloud : Other;
-            switch (random.Next(7))
+            switch (random.Next(8))
             {
+                case 7 when jobs[slot] is { } broken:
+                    var (prompt, completion) = (random.Next(60), random.Next(60));
+                    var (part, mayGoOn) = await broken.DivideAsync(prompt, completion);
+                    var share = Outcome(part ?? broken.ChargeFor(prompt, completion)) with { JobId = $"{broken.JobId}~{number++}" };
+                    if (part is null) broken.HandOver();
+                    if (share.HoldId.Length > 0 && !await TrySettleAsync(scene, share)) lost.Add(share);
+                    if (part is null || !mayGoOn) jobs[slot] = null;
+                    break;
                 case 0 or 1 when jobs[slot] is null:
                     jobs[slot] = scene.Begin(random.Next(100), random.Next(2) == 0 ? null : random.Next(1, 200), null, $"job_{slot}_{number++}");
                     if (await jobs[slot]!.HoldAsync(Ten, receiver, default) is not null) jobs[slot] = null;
