@@ -12,8 +12,8 @@ internal sealed class SqliteDialect : SqlDialect
     private readonly string _connectionString;
     private readonly string _pragmas;
 
-    // Connections of the pool that have been told the pragmas: told anew each time, they cost more than most queries.
-    private readonly ConditionalWeakTable<sqlite3, object> _told = [];
+    // What is kept with a connection of the pool, which has been told the pragmas: told anew each time, they cost more than most queries.
+    private readonly ConditionalWeakTable<sqlite3, SqliteWrites> _told = [];
 
     // SQLite has one writer at a time. Our own writers queue here, in order, instead of spinning on SQLITE_BUSY.
     private readonly SemaphoreSlim _writer = new(1, 1);
@@ -60,7 +60,7 @@ internal sealed class SqliteDialect : SqlDialect
                 using var command = connection.CreateCommand();
                 command.CommandText = _pragmas;
                 await command.ExecuteNonQueryAsync(cancellationToken);
-                _told.AddOrUpdate(connection.Handle!, _told);
+                _told.AddOrUpdate(connection.Handle!, new SqliteWrites(connection.Handle!));
             }
             return connection;
         }
@@ -94,38 +94,17 @@ internal sealed class SqliteDialect : SqlDialect
     internal override Task LockMigrationsAsync(DbConnection connection, DbTransaction transaction, CancellationToken cancellationToken) =>
         Task.CompletedTask;
 
-    internal override async Task ExecuteAsync(
+    internal override Task ExecuteAsync(
         DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken)
     {
-        // Each distinct text is prepared once and then only bound anew.
-        Dictionary<string, SqliteCommand> prepared = [];
-        try
+        // The driver's own commands would be prepared anew for each commit, and look up each parameter by its name for each row.
+        if (!_told.TryGetValue(((SqliteConnection)connection).Handle!, out var writes)) throw new InvalidOperationException("The connection is none of this pool's.");
+        foreach (var statement in statements)
         {
-            foreach (var statement in statements)
-            {
-                if (!prepared.TryGetValue(statement.Text, out var command))
-                {
-                    command = ((SqliteConnection)connection).CreateCommand();
-                    command.CommandText = statement.Text;
-                    command.Transaction = (SqliteTransaction)transaction;
-                    foreach (var (name, value) in statement.Parameters)
-                        command.Parameters.AddWithValue("@" + name, value);
-                    prepared.Add(statement.Text, command);
-                }
-                else
-                {
-                    foreach (var (name, value) in statement.Parameters)
-                        command.Parameters["@" + name].Value = value;
-                }
-
-                await command.ExecuteNonQueryAsync(cancellationToken);
-            }
+            cancellationToken.ThrowIfCancellationRequested();
+            writes.Execute(statement);
         }
-        finally
-        {
-            foreach (var command in prepared.Values)
-                await command.DisposeAsync();
-        }
+        return Task.CompletedTask;
     }
 
     // There is no way to go that could be saved.
@@ -144,6 +123,8 @@ internal sealed class SqliteDialect : SqlDialect
 
     public override ValueTask DisposeAsync()
     {
+        // A connection is closed when nothing is prepared on it any more.
+        foreach (var (_, writes) in _told) writes.Dispose();
         using SqliteConnection pool = new(_connectionString);
         SqliteConnection.ClearPool(pool);
         _writer.Dispose();

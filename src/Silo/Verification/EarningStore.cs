@@ -214,7 +214,7 @@ internal sealed class EarningStore(HubDatabase database)
 
     /// <summary>Where the audit of a receipt's earning stands.</summary>
     public static SqlStatement SetAudit(string receiptId, AuditState state) => new(
-        "UPDATE earnings SET audit = @State WHERE receipt_id = @Id", new { Id = receiptId, State = (long)state });
+        "UPDATE earnings SET audit = @State WHERE id = @Id", new { Id = receiptId, State = (long)state });
 
     /// <summary>What the node is to be paid for in that hour, µs of reference work.</summary>
     public Task<long> CreditedInHourAsync(string nodeId, long hour, CancellationToken cancellationToken) => database.ReadAsync(
@@ -253,7 +253,7 @@ internal sealed class EarningStore(HubDatabase database)
 
     /// <summary>The earning of a receipt; null when there is none.</summary>
     public async Task<EarningRow?> FindAsync(string receiptId, CancellationToken cancellationToken)
-        => (await ListAsync("e.receipt_id = @receiptId", new { receiptId }, cancellationToken)).SingleOrDefault();
+        => (await ListAsync("e.id = @receiptId AND e.receipt_id IS NOT NULL", new { receiptId }, cancellationToken)).SingleOrDefault();
 
     /// <summary>What a node's earnings add up to.</summary>
     public Task<EarningSums> SumAsync(string nodeId, CancellationToken cancellationToken) => database.ReadAsync(

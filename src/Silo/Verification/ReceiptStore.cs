@@ -134,7 +134,7 @@ internal sealed class ReceiptStore(HubDatabase database)
     private sealed class Stored
     {
         public const string Columns =
-            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, r.created_at, r.objection, COALESCE(e.dc, '') AS dc FROM receipts r LEFT JOIN earnings e ON e.receipt_id = r.id";
+            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, r.created_at, r.objection, COALESCE(e.dc, '') AS dc FROM receipts r LEFT JOIN earnings e ON e.id = r.id";
 
         public required string Id { get; init; }
 

@@ -84,7 +84,7 @@ internal sealed class EpochStore(HubDatabase database)
 
     /// <summary>The epoch that a receipt is rooted in; null when in none yet.</summary>
     public Task<long?> FindEpochOfAsync(string receiptId, CancellationToken cancellationToken) => database.ReadAsync(
-        connection => connection.QuerySingleOrDefaultAsync<long?>("SELECT epoch FROM earnings WHERE receipt_id = @receiptId", new { receiptId }), cancellationToken);
+        connection => connection.QuerySingleOrDefaultAsync<long?>("SELECT epoch FROM earnings WHERE id = @receiptId", new { receiptId }), cancellationToken);
 
     /// <summary>Puts receipts that were issued before the epoch's end and are in no root into this one.</summary>
     /// <returns>How many; null when the epoch is not open any more.</returns>
