@@ -196,6 +196,16 @@ public sealed class AbuseTests(BriskHub shared, ITestOutputHelper output) : Shar
     }
 
     [Fact]
+    public async Task What_a_client_says_steers_no_terminal_and_begins_no_line_of_the_log()
+    {
+        using var client = Hub.Client();
+        var before = Hub.Process.Lines.Count;
+        (await client.PostAsync("/mcp", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\\u001b[2Jodd\\r\\nX fail: forged\\u0000\"}")).Expect(HttpStatusCode.OK);
+        await Patience.UntilAsync(() => Task.FromResult(Hub.Process.Lines.Skip(before).Any(line => line.Contains("odd", StringComparison.Ordinal))), "the hub to log what it was asked");
+        Assert.DoesNotContain(Hub.Process.Lines.Skip(before), line => line.Any(char.IsControl) || line.StartsWith("X fail", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_client_s_request_id_is_not_taken_for_the_hub_s()
     {
         using var http = new HttpClient { BaseAddress = Hub.Api };

@@ -55,6 +55,7 @@ public sealed class NumberTests(SharedHub shared, ITestOutputHelper output) : Sh
         ("/v1/contributor/register", ["vram"], """{"hardware":{"gpu":"x","FIELD":*}}"""),
         ("/v1/contributor/register", ["hours_per_day"], """{"availability":{"FIELD":*}}"""),
         ("/mcp", ["id"], """{"jsonrpc":"2.0","method":"tools/list","FIELD":*}"""),
+        ("/mcp", ["protocolVersion", "capabilities", "clientInfo"], """{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"FIELD":*}}"""),
         ("/mcp", ["max_tokens"], """{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"chat","arguments":{"model":"steady","prompt":"hi","FIELD":*}}}"""),
     ];
 

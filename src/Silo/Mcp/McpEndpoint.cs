@@ -28,7 +28,7 @@ internal static class McpEndpoint
     {
         if (await RequestBody.ReadAsync(http, gateway.Value.MaxBodyBytes) is not { } body) return Answers.Error(OpenAiError.BodyTooLarge(gateway.Value.MaxBodyBytes));
         if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) return Answers.Error(unknown);
-        if (Read(body.Span) is not { } message) return Answers.Error(OpenAiError.BadRequest("The body must be one JSON-RPC message."));
+        if (Read(body.Span) is not { } message || !IsReadable(message)) return Answers.Error(OpenAiError.BadRequest("The body must be one JSON-RPC message."));
         await using var transport = new StreamableHttpServerTransport(loggers) { Stateless = true };
         await using var server = McpServer.Create(transport, Options(tools, http.Caller(), terms), loggers, http.RequestServices);
         using var answered = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
@@ -76,6 +76,21 @@ internal static class McpEndpoint
         catch (Exception exception) when (exception is StorageException { IsTransient: true } or OrleansException or TimeoutException)
         {
             return McpAnswer.Of(OpenAiError.Busy("The hub cannot do this right now. Try again.", TimeSpan.FromSeconds(2)));
+        }
+    }
+
+    /// <summary>Whether a client says of itself what it should: the library reads that before there is a server to answer for it.</summary>
+    private static bool IsReadable(JsonRpcMessage message)
+    {
+        if (message is not JsonRpcRequest { Method: RequestMethods.Initialize, Params: { } parameters }) return true;
+        try
+        {
+            return parameters.Deserialize<InitializeRequestParams>(McpJsonUtilities.DefaultOptions) is not null;
+        }
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        {
+            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
+            return false;
         }
     }
 

@@ -113,7 +113,7 @@ internal sealed class McpTools(BackgroundInference inference, AsyncJobs jobs, As
 
     private static McpAnswer JobOf(AsyncJob? job) => job is not null ? McpAnswer.Of(AsyncJobJson.Of(job)) : McpAnswer.Of(OpenAiError.NotFound("There is no such job."));
 
-    private static string IdOf(IReadOnlyDictionary<string, JsonElement> arguments) => arguments.TryGetValue("id", out var id) && id.ValueKind is JsonValueKind.String ? id.GetString()! : string.Empty;
+    private static string IdOf(IReadOnlyDictionary<string, JsonElement> arguments) => arguments.TryGetValue("id", out var id) && id.ValueKind is JsonValueKind.String && id.GetString() is { } text && !text.Contains('\0', StringComparison.Ordinal) ? text : string.Empty;
 
     private static byte[] BodyOf(IReadOnlyDictionary<string, JsonElement> arguments) => JsonSerializer.SerializeToUtf8Bytes(arguments, Answers.Options);
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
@@ -15,6 +16,8 @@ internal sealed class GatheredConsole : ILoggerProvider
     private const int WriteBytes = 16 << 10;
 
     private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(20);
+
+    private static readonly SearchValues<char> Controls = SearchValues.Create([.. Enumerable.Range(0, 256).Select(static code => (char)code).Where(char.IsControl), '\u2028', '\u2029']);
 
     private readonly ConcurrentDictionary<string, ILogger> _loggers = new(StringComparer.Ordinal);
     private readonly Lock _writing = new();
@@ -68,10 +71,12 @@ internal sealed class GatheredConsole : ILoggerProvider
         }
     }
 
+    /// <summary>One event, one line: what a client, a node or a library says can neither begin a line of its own nor steer a terminal.</summary>
     private void AppendOnOneLine(string text)
     {
-        if (text.AsSpan().ContainsAny('\r', '\n')) _pending.Append(text.ReplaceLineEndings(" "));
-        else _pending.Append(text);
+        if (text.AsSpan().ContainsAny(Controls)) text = text.ReplaceLineEndings(" ");
+        if (text.AsSpan().ContainsAny(Controls)) text = string.Create(text.Length, text, static (line, said) => said.AsSpan().ReplaceAny(line, Controls, ' '));
+        _pending.Append(text);
     }
 
     private void WriteAll()

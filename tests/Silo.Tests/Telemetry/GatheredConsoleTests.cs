@@ -14,11 +14,11 @@ public sealed class GatheredConsoleTests
         using var console = new MemoryStream();
         using (var log = new GatheredConsole(console, new TestClock()))
         {
-            log.CreateLogger("Link").LogWarning(7, "The hub is {How}", "gone\r\nfail: 😀");
+            log.CreateLogger("Link").LogWarning(7, "The hub is {How}", "gone\r\nfail:\u001b\u0000😀");
             log.CreateLogger("Link").LogError(new IOException("disk\nfull"), "It failed");
         }
         Assert.Equal(
-            ["2026-11-20T12:00:00.000Z warn: Link[7] The hub is gone fail: 😀", "2026-11-20T12:00:00.000Z fail: Link[0] It failed System.IO.IOException: disk full"],
+            ["2026-11-20T12:00:00.000Z warn: Link[7] The hub is gone fail:  😀", "2026-11-20T12:00:00.000Z fail: Link[0] It failed System.IO.IOException: disk full"],
             Encoding.UTF8.GetString(console.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 
