@@ -266,8 +266,8 @@ internal sealed partial class InferenceRun(
         }
         await using (lease)
         {
-            using var overdue = new CancellationTokenSource(options.AnswerTimeout, time);
-            using var limit = CancellationTokenSource.CreateLinkedTokenSource(ClientGone, overdue.Token);
+            using var limit = new CancellationTokenSource(options.AnswerTimeout, time);
+            using var leaving = ClientGone.UnsafeRegister(static limit => ((CancellationTokenSource)limit!).Cancel(), limit);
             using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), dispatchedAt, limit.Token)
             {
                 // Whoever audits an answer reads the request: another's machine, be it a trusted one.
@@ -293,7 +293,7 @@ internal sealed partial class InferenceRun(
                 // until then. Whoever only holds a job is paid neither for it nor for standby meanwhile. An answer that is still coming when its time is up is only long.
                 if (exception is TimeoutException && answer.FirstAt is not null) abandonments.Tell(member.NodeId, member.Model, request.JobId, "it fell silent");
                 // Nor has another node any time left for it.
-                if (overdue.IsCancellationRequested) answer.MayBeRescued = false;
+                if (limit.IsCancellationRequested) answer.MayBeRescued = false;
                 return await BrokenAsync(answer, LeaseEnd.Finished, "it took too long");
             }
         }

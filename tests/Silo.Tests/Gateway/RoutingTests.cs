@@ -89,8 +89,8 @@ public sealed class RoutingTests
         await scene.EndAsync();
         var trace = scene.Traces.Find(InferenceScene.JobId)!;
         Assert.Equal(("completed", 9L, 1L, "acct_ann"), (trace.Status, trace.PromptTokens, trace.CompletionTokens, trace.AccountId));
-        Assert.Equal([("nd_a", "model loaded", "its engine answered 500"), ("nd_b", "the only one", "answered")], trace.Attempts.Select(attempt => (attempt.Grant.Member!.NodeId, attempt.Grant.Why, attempt.Outcome)));
-        Assert.Equal(["chosen", "not the best"], trace.Attempts[0].Grant.Candidates.Select(candidate => candidate.Verdict));
+        Assert.Equal([("nd_a", "model loaded", "its engine answered 500"), ("nd_b", "the only one", "answered")], trace.Attempts.Select(attempt => (attempt.NodeId, attempt.Why, attempt.Outcome)));
+        Assert.Equal(["chosen", "not the best"], trace.Attempts[0].Candidates.Select(candidate => candidate.Verdict));
     }
 
     [Fact]

@@ -84,11 +84,11 @@ internal static class RequestEndpoints
             trace.Id, trace.Kind.Word(), trace.Model, trace.Privacy.Word(), trace.At, trace.Status, new UsageJson(trace.PromptTokens, trace.CompletionTokens), trace.PriceMicrocredits,
             [.. trace.Attempts.Select(attempt => new AttemptJson(
                 attempt.Number,
-                attempt.Grant.Member?.NodeId,
-                attempt.Grant.Why.Length > 0 ? attempt.Grant.Why : null,
+                attempt.NodeId,
+                attempt.Why.Length > 0 ? attempt.Why : null,
                 (long)attempt.Queued.TotalMilliseconds,
                 attempt.Outcome,
-                [.. attempt.Grant.Candidates.Select(candidate => new CandidateJson(
+                [.. attempt.Candidates.Select(candidate => new CandidateJson(
                     candidate.NodeId, candidate.Verdict, candidate.Loaded, candidate.Running, candidate.Slots, candidate.TokensPerSecond > 0 ? candidate.TokensPerSecond : null,
                     candidate.RoundTrip > TimeSpan.Zero ? Math.Round(candidate.RoundTrip.TotalMilliseconds, 1) : null))]))]);
 

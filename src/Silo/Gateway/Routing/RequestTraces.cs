@@ -12,7 +12,7 @@ internal sealed class RequestTraceOptions
 {
     public const string SectionName = "Requests";
 
-    /// <summary>Requests that a silo remembers, the oldest first to go; about 1 kB each. Default 20 000; 0: none.</summary>
+    /// <summary>Requests that a silo remembers, the oldest first to go; about 0.5 kB each. Default 20 000; 0: none.</summary>
     [Range(0, 10_000_000)]
     public int MaxKept { get; set; } = 20_000;
 
@@ -65,7 +65,7 @@ internal sealed class RequestTrace(InferenceRequest request, DateTimeOffset at)
     /// <summary>The state of a request that no node answered and a cloud was asked; what became of it is on record.</summary>
     public const string ToClouds = "clouds";
 
-    private ImmutableList<TracedAttempt> _attempts = [];
+    private ImmutableArray<TracedAttempt> _attempts = [];
 
     public string Id { get; } = request.JobId;
 
@@ -88,15 +88,15 @@ internal sealed class RequestTrace(InferenceRequest request, DateTimeOffset at)
 
     public long PriceMicrocredits { get; private set; }
 
-    public ImmutableList<TracedAttempt> Attempts => _attempts;
+    public ImmutableArray<TracedAttempt> Attempts => _attempts;
 
     /// <summary>The pool has answered.</summary>
-    public void Tried(int attempt, LeaseGrant grant, TimeSpan queued) => _attempts = _attempts.Add(new TracedAttempt(attempt, grant, queued, "running"));
+    public void Tried(int attempt, LeaseGrant grant, TimeSpan queued) => _attempts = _attempts.Add(new TracedAttempt(attempt, grant.Member?.NodeId, grant.Why, grant.Candidates, queued));
 
     /// <summary>An attempt came to its end.</summary>
     public void Ended(string outcome)
     {
-        if (!_attempts.IsEmpty) _attempts = _attempts.SetItem(_attempts.Count - 1, _attempts[^1] with { Outcome = outcome });
+        if (!_attempts.IsEmpty) _attempts[^1].Outcome = outcome;
     }
 
     /// <summary>Part of the answer is settled, or all of it.</summary>
@@ -111,9 +111,14 @@ internal sealed class RequestTrace(InferenceRequest request, DateTimeOffset at)
     public void Over(string status) => Status = status;
 }
 
-/// <summary>One node that was asked, or the word that there was none.</summary>
+/// <summary>One node that was asked, or the word that there was none. Of what the pool said no more than is told: many are kept.</summary>
 /// <param name="Number">1 for the first.</param>
-/// <param name="Grant">What the pool said.</param>
+/// <param name="NodeId">Who was asked; <see langword="null"/> where there was none.</param>
+/// <param name="Why">Why this one was taken.</param>
+/// <param name="Candidates">Some of those that were considered.</param>
 /// <param name="Queued">How long the request had waited by then, in all.</param>
-/// <param name="Outcome">How it ended, in words.</param>
-internal sealed record TracedAttempt(int Number, LeaseGrant Grant, TimeSpan Queued, string Outcome);
+internal sealed record TracedAttempt(int Number, string? NodeId, string Why, ImmutableArray<RouteCandidate> Candidates, TimeSpan Queued)
+{
+    /// <summary>How it ended, in words.</summary>
+    public string Outcome { get; set; } = "running";
+}
