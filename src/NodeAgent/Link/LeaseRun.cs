@@ -120,11 +120,12 @@ internal sealed partial class LeaseRun(Assign assign, JobKind kind, IEngine engi
     /// <summary>Sends what the engine writes. What it has written already goes in one message; nothing waits for more.</summary>
     private async Task RelayBodyAsync(Stream body, CancellationToken cancellationToken)
     {
-        var buffer = new byte[(int)Math.Min(BufferBytes, limits.MaxChunkBytes)];
+        // A message that the window never has room for would wait for ever.
+        var buffer = new byte[(int)Math.Clamp(limits.InitialWindowBytes / 4, 1, Math.Min(BufferBytes, limits.MaxChunkBytes))];
         var (sent, filled) = (0, 0);
         while (true)
         {
-            if (sent < filled && buffer.Length - filled < buffer.Length / 4)
+            if (sent < filled && buffer.Length - filled <= buffer.Length / 4)
             {
                 await SendChunkAsync(buffer.AsMemory(sent, filled - sent), cancellationToken).ConfigureAwait(false);
                 sent = filled;
