@@ -16,18 +16,49 @@ public sealed class AsyncJobTests(ITestOutputHelper output) : EndToEndTest(outpu
     [InlineData("/v1/jobs")]
     [InlineData("/v1/batches")]
     [InlineData("/mcp")]
-    public async Task What_would_be_forgotten_until_the_answer_is_refused(string path)
+    public async Task A_demand_that_makes_no_sense_is_refused_by_name(string path)
     {
         var hub = await StartHubAsync();
         using var client = hub.Client();
-        foreach (var (name, value) in new[] { ("x-federation-privacy", "own"), ("x-federation-max-credits", "1") })
+        var valid = path switch
         {
-            using var body = new StringContent("{}", Encoding.UTF8, "application/json");
-            body.Headers.Add(name, value);
-            var answer = await client.SendAsync(HttpMethod.Post, path, body);
+            "/v1/jobs" => Job("m"),
+            "/v1/batches" => """{"input_file_id":"file-1","endpoint":"/v1/chat/completions","completion_window":"24h"}""",
+            _ => """{"jsonrpc":"2.0","id":1,"method":"tools/list"}""",
+        };
+        foreach (var (name, value) in new[] { ("x-federation-privacy", "nobody"), ("x-federation-max-credits", "-1") })
+        {
+            var answer = await DemandAsync(client, path, valid, name, value);
             Assert.Equal(HttpStatusCode.BadRequest, answer.Status);
             Assert.Contains(name, answer.Text, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public async Task A_job_goes_to_no_node_that_its_account_did_not_want()
+    {
+        var hub = await StartHubAsync(Quick);
+        await StartAgentAsync(hub, AgentEngines.Demo());
+        using var operators = hub.Client();
+        using var client = hub.Client((await operators.CreateAccountAsync("mine")).Key);
+        var job = (await DemandAsync(client, "/v1/jobs", Job(AgentProcess.Model), "x-federation-privacy", "own")).Expect(HttpStatusCode.Accepted).Json;
+        Assert.Equal("own", job["privacy"]!.ToString());
+        await Patience.UntilAsync(
+            async () => (await client.GetAsync($"/v1/jobs/{job["id"]}")).Expect(HttpStatusCode.OK).Json is { } seen && seen["attempts"]!.GetValue<int>() == 1 && seen["status"]!.ToString() == "queued", "the job to be tried in vain");
+        // Whose node it is, it may be.
+        Assert.Equal("completed", (await EndedAsync(operators, (await DemandAsync(operators, "/v1/jobs", Job(AgentProcess.Model), "x-federation-privacy", "own")).Expect(HttpStatusCode.Accepted).Json))["status"]!.ToString());
+        Assert.Equal("queued", (await client.GetAsync($"/v1/jobs/{job["id"]}")).Expect(HttpStatusCode.OK).Json["status"]!.ToString());
+    }
+
+    [Fact]
+    public async Task A_job_costs_no_more_than_it_may()
+    {
+        var hub = await StartHubAsync(new Dictionary<string, string>(Quick) { ["Pricing__Rules__0__Source"] = "nodes", ["Pricing__Rules__0__Input"] = "10", ["Pricing__Rules__0__Output"] = "10" });
+        await StartAgentAsync(hub, AgentEngines.Demo());
+        using var client = hub.Client();
+        var ended = await EndedAsync(client, (await DemandAsync(client, "/v1/jobs", Job(AgentProcess.Model), "x-federation-max-credits", "0.001")).Expect(HttpStatusCode.Accepted).Json);
+        Assert.Equal(("failed", 400, "max_credits_exceeded"), (ended["status"]!.ToString(), ended["result"]!["status_code"]!.GetValue<int>(), ended["result"]!["body"]!["error"]!["code"]!.ToString()));
+        Assert.Equal(0.001m, ended["max_credits"]!.GetValue<decimal>());
     }
 
     [Fact]
@@ -131,8 +162,17 @@ public sealed class AsyncJobTests(ITestOutputHelper output) : EndToEndTest(outpu
         (await client.GetAsync("/v1/jobs/%0d%0aset-cookie:x")).ExpectError(HttpStatusCode.NotFound, "not_found", "There is no job");
     }
 
-    private static async Task<JsonNode> SubmitAsync(HubClient client, string model)
-        => (await client.PostAsync("/v1/jobs", new JsonObject { ["type"] = "chat", ["request"] = JsonNode.Parse(Chats.Question(model, "17+25=", stream: false)), ["metadata"] = new JsonObject { ["a"] = "b" } })).Expect(HttpStatusCode.Accepted).Json;
+    private static async Task<HubAnswer> DemandAsync(HubClient client, string path, string json, string header, string value)
+    {
+        using var body = new StringContent(json, Encoding.UTF8, "application/json");
+        body.Headers.Add(header, value);
+        return await client.SendAsync(HttpMethod.Post, path, body);
+    }
+
+    private static string Job(string model)
+        => new JsonObject { ["type"] = "chat", ["request"] = JsonNode.Parse(Chats.Question(model, "17+25=", stream: false)), ["metadata"] = new JsonObject { ["a"] = "b" } }.ToJsonString();
+
+    private static async Task<JsonNode> SubmitAsync(HubClient client, string model) => (await client.PostAsync("/v1/jobs", Job(model))).Expect(HttpStatusCode.Accepted).Json;
 
     private static async Task<JsonNode> EndedAsync(HubClient client, JsonNode job)
     {
