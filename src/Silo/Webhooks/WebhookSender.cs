@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using Federation.Silo.Hubs;
+using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Webhooks;
@@ -80,7 +81,7 @@ internal sealed class WebhookSender : IDisposable
     public IEnumerable<string> SecretsOf(Webhook webhook)
     {
         yield return _identity.WebhookSecret(webhook.Id, webhook.SecretVersion);
-        if (webhook.OldSecretUntil > _time.GetUtcNow().ToUnixTimeMilliseconds()) yield return _identity.WebhookSecret(webhook.Id, webhook.SecretVersion - 1);
+        if (webhook.OldSecretUntil > UnixTime.Ms(_time.GetUtcNow())) yield return _identity.WebhookSecret(webhook.Id, webhook.SecretVersion - 1);
     }
 
     private HttpRequestMessage Request(Webhook webhook, WebhookDelivery delivery)

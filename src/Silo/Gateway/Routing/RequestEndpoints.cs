@@ -93,7 +93,7 @@ internal static class RequestEndpoints
                     candidate.RoundTrip > TimeSpan.Zero ? Math.Round(candidate.RoundTrip.TotalMilliseconds, 1) : null))]))]);
 
         public static RequestJson Of(string id, ImmutableArray<JobPart> parts) => new(
-            id, parts[0].Kind, parts[0].Model, null, DateTimeOffset.FromUnixTimeMilliseconds(parts[0].CreatedAt), parts[^1].Status, new UsageJson(parts.Sum(part => part.PromptTokens), parts.Sum(part => part.CompletionTokens)),
+            id, parts[0].Kind, parts[0].Model, null, UnixTime.At(parts[0].CreatedAt), parts[^1].Status, new UsageJson(parts.Sum(part => part.PromptTokens), parts.Sum(part => part.CompletionTokens)),
             parts.Sum(part => part.Price),
             [.. parts.Select(part => new AttemptJson((int)part.Attempt, part.NodeId.Length > 0 ? part.NodeId : null, null, part.DispatchedAt - part.CreatedAt, part.Status, []) { Route = part.Provider.Length > 0 ? $"cloud:{part.Provider}" : "nodes" })]);
     }

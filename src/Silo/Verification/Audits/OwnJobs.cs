@@ -8,6 +8,7 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Nodes;
 using Microsoft.Extensions.Options;
+using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Verification.Audits;
 
@@ -94,10 +95,10 @@ internal sealed class OwnJobs(DirectLeases leases, Settlements settlements, Aban
         meter.CompletionTokens,
         [.. SHA256.HashData(job.Body.Span)],
         meter.Hash(),
-        dispatchedAt.ToUnixTimeMilliseconds(),
-        dispatchedAt.ToUnixTimeMilliseconds(),
-        firstAt.ToUnixTimeMilliseconds(),
-        lastAt.ToUnixTimeMilliseconds(),
+        Ms(dispatchedAt),
+        Ms(dispatchedAt),
+        Ms(firstAt),
+        Ms(lastAt),
         DeterminismClass.ForKind(job.Model.DeterminismClass, job.Kind))
     {
         RequestBytes = job.Body.Length,
