@@ -70,7 +70,7 @@ internal sealed partial class BatchRunner(
         {
             if (!held.TryGetValue(id, out var claim) || claim.Attempt != run.Batch.Attempt) await run.Lost.CancelAsync();
             else if (claim.State == BatchStates.Cancelling || IsLate(run.Batch)) await run.Over.CancelAsync();
-            else if (run.Waiting > 0 && Time.GetElapsedTime(run.AnsweredAt) >= _options.StallAfter) await run.Stalled.CancelAsync();
+            else if (run is { Waiting: > 0, Asking: 0 } && Time.GetElapsedTime(run.AnsweredAt) >= _options.StallAfter) await run.Stalled.CancelAsync();
         }
     }
 
@@ -233,7 +233,7 @@ internal sealed partial class BatchRunner(
         var failures = 0;
         for (var attempt = 1L; ; attempt++)
         {
-            var (answer, output) = await TryAsync(batch, request, line, gone);
+            var (answer, output) = await TryAsync(run, request, line, gone);
             switch (answer.Verdict)
             {
                 case AttemptVerdict.Answered or AttemptVerdict.Refused:
@@ -264,8 +264,10 @@ internal sealed partial class BatchRunner(
     }
 
     /// <summary>Asks once. Whatever goes wrong with one line is a failure of that line's, not of the batch's; but a database that is away is away for all of them.</summary>
-    private async Task<(BackgroundAnswer Answer, byte[] Output)> TryAsync(Batch batch, BatchLine request, long line, CancellationToken gone)
+    private async Task<(BackgroundAnswer Answer, byte[] Output)> TryAsync(Run run, BatchLine request, long line, CancellationToken gone)
     {
+        var batch = run.Batch;
+        run.OnAsking(1);
         try
         {
             var answer = await inference.TryAsync(batch.Kind, request.Body, batch.KeyId, CallOrigin.Batch, batch.Terms, gone) ?? throw new OperationCanceledException(gone);
@@ -275,6 +277,10 @@ internal sealed partial class BatchRunner(
         {
             LogLineFailed(batch.Id, line, exception);
             return Refused(request, OpenAiError.Internal());
+        }
+        finally
+        {
+            run.OnAsking(-1);
         }
     }
 
@@ -344,6 +350,7 @@ internal sealed partial class BatchRunner(
     {
         private long _answeredAt;
         private int _waiting;
+        private int _asking;
 
         public Batch Batch => batch;
 
@@ -357,6 +364,9 @@ internal sealed partial class BatchRunner(
         /// <summary>Lines that wait for their next attempt.</summary>
         public int Waiting => Volatile.Read(ref _waiting);
 
+        /// <summary>Lines that are being answered.</summary>
+        public int Asking => Volatile.Read(ref _asking);
+
         /// <summary>The batch is another's, or the hub stops: nothing more is written.</summary>
         public CancellationTokenSource Lost { get; } = new();
 
@@ -369,6 +379,8 @@ internal sealed partial class BatchRunner(
         public Task Task { get; set; } = Task.CompletedTask;
 
         public void OnWaiting(int lines) => Interlocked.Add(ref _waiting, lines);
+
+        public void OnAsking(int lines) => Interlocked.Add(ref _asking, lines);
     }
 
     [LoggerMessage(4420, LogLevel.Information, "Batch {BatchId} has ended: {State}")]

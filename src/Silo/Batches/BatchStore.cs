@@ -65,7 +65,10 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             "UPDATE batches SET state = 'cancelling', cancelling_at = @now, not_before = NULL WHERE id = @id AND account_id = @accountId AND state IN ('validating', 'in_progress')", new { id, accountId, now = Ms(time.GetUtcNow()) }, transaction),
         cancellationToken);
 
-    /// <summary>Claims batches that nobody has, the oldest of each account first; at most <paramref name="max"/>. Throws only where it has claimed nothing.</summary>
+    /// <summary>
+    /// Claims batches that nobody has, the oldest of each account first; at most <paramref name="max"/>. What is cancelled has only its files to be written, and waits for no other of its account. Throws only where it has
+    /// claimed nothing.
+    /// </summary>
     public async Task<ImmutableArray<Batch>> ClaimAsync(string owner, int max, CancellationToken cancellationToken)
     {
         var perAccount = (long)options.Value.MaxRunningPerAccount;
@@ -73,9 +76,10 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             async connection => (await connection.QueryAsync<(string Id, string AccountId)>(
                 """
                 SELECT id, account_id FROM
-                  (SELECT id, account_id, owner, lease_until, COALESCE(not_before, created_at) AS since, row_number() OVER (PARTITION BY account_id ORDER BY COALESCE(not_before, created_at), id) AS place
+                  (SELECT id, account_id, state, owner, lease_until, COALESCE(not_before, created_at) AS since, row_number() OVER (PARTITION BY account_id ORDER BY COALESCE(not_before, created_at), id) AS place,
+                     sum(CASE WHEN lease_until >= @now THEN 1 ELSE 0 END) OVER (PARTITION BY account_id) AS running
                    FROM batches WHERE finished_at IS NULL AND (not_before IS NULL OR not_before <= @now)) waiting
-                WHERE place <= @perAccount AND (owner IS NULL OR lease_until < @now) ORDER BY place, since LIMIT @max
+                WHERE (state = 'cancelling' OR (place <= @perAccount AND running < @perAccount)) AND (owner IS NULL OR lease_until < @now) ORDER BY place, since LIMIT @max
                 """,
                 new { perAccount, now = Ms(time.GetUtcNow()), max = (long)max })).ToImmutableArray(),
             cancellationToken);
@@ -236,10 +240,12 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             await AccountStore.LockAsync(database.Dialect, connection, transaction, accountId);
             var now = time.GetUtcNow();
             var running = await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM batches WHERE account_id = @accountId AND finished_at IS NULL AND lease_until >= @now", new { accountId, now = Ms(now) }, transaction);
-            if (running >= options.Value.MaxRunningPerAccount) return null;
             var claimed = await connection.ExecuteAsync(
-                "UPDATE batches SET owner = @owner, attempt = attempt + 1, lease_until = @until WHERE id = @id AND finished_at IS NULL AND (not_before IS NULL OR not_before <= @now) AND (owner IS NULL OR lease_until < @now)",
-                new { id, owner, now = Ms(now), until = Ms(now + options.Value.LeaseDuration) },
+                """
+                UPDATE batches SET owner = @owner, attempt = attempt + 1, lease_until = @until
+                WHERE id = @id AND finished_at IS NULL AND (not_before IS NULL OR not_before <= @now) AND (owner IS NULL OR lease_until < @now) AND (state = 'cancelling' OR @running < @max)
+                """,
+                new { id, owner, now = Ms(now), until = Ms(now + options.Value.LeaseDuration), running, max = (long)options.Value.MaxRunningPerAccount },
                 transaction);
             return claimed == 1 ? await FindAsync(connection, transaction, id) : null;
         },

@@ -472,8 +472,10 @@ internal sealed partial class InferenceRun(
             (share, var mayGoOn) = await payment.DivideAsync(Math.Max(0, answer.Meter.PromptTokens - _part.CarriedTokens), answer.Meter.CompletionTokens);
             if (!mayGoOn) rest = null;
         }
+        // The engine was done, and only the node's own last word is missing; or all was said but that it was all.
+        var ending = answer.Held.WrittenCount > 0 ? answer.Held.WrittenMemory : isAllSaid ? EndOf(said!, rest!) : (ReadOnlyMemory<byte>?)null;
         // A node that had not said a word is not paid, as everywhere.
-        if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed, share: share);
+        if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed, ending is { } kept ? () => sink.KeepEnd(HeadOf(answer), kept) : null, share);
         if (rest is not null && !isAllSaid)
         {
             _parts++;
@@ -483,15 +485,10 @@ internal sealed partial class InferenceRun(
             return AttemptEnd.Elsewhere(end, why);
         }
         await _paid;
-        if (answer.Held.WrittenCount > 0)
+        if (ending is { } last)
         {
-            // The engine was done, and only the node's own last word is missing.
             _answered = true;
-            await sink.CompleteAsync(answer.Held.WrittenMemory);
-        }
-        else if (isAllSaid)
-        {
-            await ConcludeAsync(said!.FinishReason is null ? AnswerStitch.Ending(rest!.Head, request.Kind, "length") : default);
+            await sink.CompleteAsync(last);
         }
         else
         {
@@ -506,12 +503,9 @@ internal sealed partial class InferenceRun(
 
     private RescueTerms Terms => _terms ??= RescueTerms.Of(request.Kind, Asked.Body);
 
-    /// <summary>All was said but that it was all.</summary>
-    private ValueTask ConcludeAsync(ReadOnlyMemory<byte> ending)
-    {
-        _answered = true;
-        return sink.CompleteAsync((byte[])[.. ending.Span, .. "data: [DONE]\n\n"u8]);
-    }
+    /// <summary>The end of a stream of which all was said.</summary>
+    private ReadOnlyMemory<byte> EndOf(SaidSoFar said, AnswerPart rest)
+        => (byte[])[.. (said.FinishReason is null ? AnswerStitch.Ending(rest.Head, request.Kind, "length") : default).Span, .. "data: [DONE]\n\n"u8];
 
     private void WriteStitched(AnswerStitch stitch, in SseEvent item)
     {

@@ -153,9 +153,8 @@ public sealed class HubDatabase : IAsyncDisposable
         }
         catch (Exception e) when (Dialect.Classify(e) is { } failure)
         {
-            // A refusal (a deferred constraint, a deadlock) is an answer; a lost connection is none.
-            var known = failure is StorageFailure.Rejected or StorageFailure.Conflict;
-            throw new StorageException(known ? failure : StorageFailure.OutcomeUnknown, $"The commit failed: {e.Message}", e);
+            // What the database says, it knows; a lost connection says nothing.
+            throw new StorageException(Dialect.IsRefusal(e) ? failure : StorageFailure.OutcomeUnknown, $"The commit failed: {e.Message}", e);
         }
     }
 

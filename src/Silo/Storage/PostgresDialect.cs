@@ -108,6 +108,11 @@ internal sealed class PostgresDialect : SqlDialect
         _ => null,
     };
 
+    /// <inheritdoc/>
+    /// <remarks>Whoever is told that the server ends, or that the line does, is not told whether the commit came before that.</remarks>
+    internal override bool IsRefusal(Exception exception)
+        => exception is PostgresException { SqlState: not (PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown) } refusal && !refusal.SqlState.StartsWith("08", StringComparison.Ordinal);
+
     public override ValueTask DisposeAsync() => _source.DisposeAsync();
 
     // https://www.postgresql.org/docs/current/errcodes-appendix.html: a class (two characters) or a whole code.

@@ -105,7 +105,8 @@ internal sealed partial class SchemaMigrator(HubDatabase database, TimeProvider 
         DbConnection connection, DbTransaction transaction, SchemaMigration migration, CancellationToken cancellationToken)
     {
         var sql = migration.Sql.Replace("{identity}", database.Dialect.Identity, StringComparison.Ordinal);
-        await connection.ExecuteAsync(new CommandDefinition(sql, transaction: transaction, cancellationToken: cancellationToken));
+        // What copies a large table takes its time; a limit would only have the next start try again.
+        await connection.ExecuteAsync(new CommandDefinition(sql, transaction: transaction, commandTimeout: 0, cancellationToken: cancellationToken));
         await connection.ExecuteAsync(new CommandDefinition(
             "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES (@Version, @Name, @Sha256, @AppliedAt)",
             new { migration.Version, migration.Name, migration.Sha256, AppliedAt = time.GetUtcNow().ToUnixTimeMilliseconds() },

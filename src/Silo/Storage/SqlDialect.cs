@@ -69,6 +69,9 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <summary>What a failure before the commit means; null when it did not come from the database.</summary>
     internal abstract StorageFailure? Classify(Exception exception);
 
+    /// <summary>Whether a commit that failed so has certainly not been done: the database itself says no.</summary>
+    internal virtual bool IsRefusal(Exception exception) => Classify(exception) is StorageFailure.Rejected or StorageFailure.Conflict;
+
     /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();
 }

@@ -45,7 +45,8 @@ internal sealed class SqliteWrites(sqlite3 connection) : IDisposable
         public Prepared(sqlite3 connection, string text)
         {
             _connection = connection;
-            SqliteException.ThrowExceptionForRC(raw.sqlite3_prepare_v2(connection, text, out _statement), connection);
+            SqliteException.ThrowExceptionForRC(raw.sqlite3_prepare_v2(connection, text, out _statement, out var rest), connection);
+            if (!string.IsNullOrWhiteSpace(rest)) throw new ArgumentException("One statement at a time.", nameof(text));
             _names = new string[raw.sqlite3_bind_parameter_count(_statement)];
             _found = new int[_names.Length];
             for (var i = 0; i < _names.Length; i++) _names[i] = raw.sqlite3_bind_parameter_name(_statement, i + 1).utf8_to_string()[1..];

@@ -9,13 +9,16 @@ namespace Federation.Silo.Telemetry;
 /// The log on the console: a line for each entry, and one write for all lines of a moment. A line for each request would else wake a thread and call the kernel for each request.
 /// Safe for use by several threads.
 /// </summary>
-/// <remarks>Lines are out within <see cref="Gather"/>, and all of them when the process ends by itself. Whoever logs faster than the console takes it waits, as long as <see cref="PendingMax"/> characters do.</remarks>
+/// <remarks>Lines are out within <see cref="Gather"/>, and all of them when the process ends by itself. Whoever logs faster than the console takes it waits, as long as <see cref="PendingMax"/> characters do. What cannot be written, on a full disk or a terminal that is gone, is lost, and the log says how much once it can.</remarks>
 internal sealed class GatheredConsole : ILoggerProvider
 {
     private const int PendingMax = 1 << 20;
     private const int WriteBytes = 16 << 10;
 
     private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(20);
+
+    // Whoever reads the log may have stopped reading: that keeps no process from ending.
+    private static readonly TimeSpan LastWrite = TimeSpan.FromSeconds(2);
 
     private static readonly SearchValues<char> Controls = SearchValues.Create([.. Enumerable.Range(0, 256).Select(static code => (char)code).Where(char.IsControl), '\u2028', '\u2029']);
 
@@ -27,6 +30,7 @@ internal sealed class GatheredConsole : ILoggerProvider
     private readonly Thread _thread;
     private StringBuilder _pending = new();
     private StringBuilder _spare = new();
+    private long _lost;
     private bool _isOver;
 
     /// <param name="console">Where it is written. Not disposed.</param>
@@ -52,8 +56,7 @@ internal sealed class GatheredConsole : ILoggerProvider
             _isOver = true;
             Monitor.PulseAll(_gate);
         }
-        _thread.Join();
-        WritePending();
+        if (_thread.Join(LastWrite)) WritePending();
     }
 
     private void OnProcessEnds(object? sender, EventArgs e) => WritePending();
@@ -96,7 +99,8 @@ internal sealed class GatheredConsole : ILoggerProvider
 
     private void WritePending()
     {
-        lock (_writing)
+        if (!_writing.TryEnter(LastWrite)) return;
+        try
         {
             StringBuilder lines;
             lock (_gate)
@@ -104,9 +108,28 @@ internal sealed class GatheredConsole : ILoggerProvider
                 (lines, _pending) = (_pending, _spare);
                 Monitor.PulseAll(_gate);
             }
+            Write(lines);
+            _spare = lines.Clear();
+        }
+        finally
+        {
+            _writing.Exit();
+        }
+    }
+
+    private void Write(StringBuilder lines)
+    {
+        try
+        {
+            if (_lost > 0) _console.Write(string.Create(CultureInfo.InvariantCulture, $"{_time.GetUtcNow():yyyy-MM-ddTHH:mm:ss.fffZ} {WordOf(LogLevel.Warning)}: {typeof(GatheredConsole).FullName}[0] {_lost} characters of the log could not be written\n"));
             _console.Write(lines);
             _console.Flush();
-            _spare = lines.Clear();
+            _lost = 0;
+        }
+        catch (IOException)
+        {
+            // There is nobody to tell but who reads the log later.
+            _lost += lines.Length;
         }
     }
 

@@ -196,6 +196,26 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_cancelled_batch_waits_for_no_other_of_its_account_and_nobody_waits_for_an_account_that_runs_enough()
+    {
+        _options.MaxRunningPerAccount = 1;
+        var silo = Silo();
+        async Task<IEnumerable<string>> ClaimedAsync() => (await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None)).Select(batch => batch.Id);
+        var parked = await SubmitAsync(silo, Lines(2));
+        await silo.Store.ReleaseAsync(Assert.Single(await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None)), TimeSpan.FromSeconds(20));
+        var runs = await SubmitAsync(silo, Lines(2), accountId: parked.AccountId);
+        Assert.Equal([runs.Id], await ClaimedAsync());
+        _clock.Advance(TimeSpan.FromSeconds(20));
+        await silo.Store.HoldAsync("silo_1", [(await FindAsync(silo, runs))], renew: true, CancellationToken.None);
+        // Of one account with more than it may run, another's comes next.
+        var others = await SubmitAsync(silo, Lines(2));
+        Assert.Equal([others.Id], await ClaimedAsync());
+        Assert.Empty(await ClaimedAsync());
+        await silo.Store.CancelAsync(parked.AccountId, parked.Id, CancellationToken.None);
+        Assert.Equal([parked.Id], await ClaimedAsync());
+    }
+
+    [Fact]
     public async Task Answers_of_any_size_are_in_the_output_in_order()
     {
         var silo = Silo();
@@ -351,14 +371,14 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         return [.. Encoding.UTF8.GetString(bytes.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)];
     }
 
-    private async Task<Batch> SubmitAsync(TestSilo silo, string lines, TimeSpan? lifetime = null, AnswerTerms? terms = null)
+    private async Task<Batch> SubmitAsync(TestSilo silo, string lines, TimeSpan? lifetime = null, AnswerTerms? terms = null, string? accountId = null)
     {
-        var account = await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None);
-        await using var file = (await silo.Files.BeginAsync(account.Id, isBounded: true, CancellationToken.None))!;
+        accountId ??= (await new AccountStore(database.Database, _clock).CreateAsync("someone", Tier.Free, CancellationToken.None)).Id;
+        await using var file = (await silo.Files.BeginAsync(accountId, isBounded: true, CancellationToken.None))!;
         Assert.True(await file.WriteAsync(Encoding.UTF8.GetBytes(lines), CancellationToken.None));
         Assert.True(await file.FlushAsync(CancellationToken.None));
         await file.FinishAsync(FilePurposes.Batch, "lines.jsonl", lifetime, CancellationToken.None);
-        return (await silo.Store.CreateAsync(account.Id, "key_1", "chat", file.Id, null, terms ?? AnswerTerms.None, CancellationToken.None))!;
+        return (await silo.Store.CreateAsync(accountId, "key_1", "chat", file.Id, null, terms ?? AnswerTerms.None, CancellationToken.None))!;
     }
 
     private TestSilo Silo()

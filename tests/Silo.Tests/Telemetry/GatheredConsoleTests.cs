@@ -46,6 +46,48 @@ public sealed class GatheredConsoleTests
         Assert.InRange(console.Writes, 1, threads * lines / 20);
     }
 
+    [Fact]
+    public void A_console_that_takes_nothing_ends_nobody_and_what_it_missed_is_told_when_it_does()
+    {
+        using var console = new FullDisk();
+        using (var log = new GatheredConsole(console, new TestClock()))
+        {
+            var logger = log.CreateLogger("Disk");
+            logger.LogInformation("lost");
+            Assert.True(console.Refused.Wait(TimeSpan.FromSeconds(30)));
+            console.HasRoom = true;
+            logger.LogInformation("kept");
+        }
+        var written = Encoding.UTF8.GetString(console.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.EndsWith($" {"2026-11-20T12:00:00.000Z info: Disk[0] lost\n".Length} characters of the log could not be written", written[0], StringComparison.Ordinal);
+        Assert.Equal("2026-11-20T12:00:00.000Z info: Disk[0] kept", Assert.Single(written[1..]));
+    }
+
+    private sealed class FullDisk : MemoryStream
+    {
+        public ManualResetEventSlim Refused { get; } = new();
+
+        public volatile bool HasRoom;
+
+        public override void Write(ReadOnlySpan<byte> buffer)
+        {
+            if (!HasRoom)
+            {
+                Refused.Set();
+                throw new IOException("No space left on device");
+            }
+            base.Write(buffer);
+        }
+
+        public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
+
+        protected override void Dispose(bool disposing)
+        {
+            Refused.Dispose();
+            base.Dispose(disposing);
+        }
+    }
+
     private sealed class CountedWrites : MemoryStream
     {
         public int Writes { get; private set; }

@@ -3,7 +3,10 @@
 DROP INDEX receipts_epoch;
 DROP INDEX jobs_node;
 
-CREATE TABLE earnings_anew (
+-- Nobody writes to it from here on: a silo that still serves would else write what is copied already.
+ALTER TABLE earnings RENAME TO earnings_before;
+
+CREATE TABLE earnings (
   -- The receipt's id, or sb_… for standby.
   id               text   NOT NULL PRIMARY KEY,
   -- The same id; NULL for standby.
@@ -50,14 +53,13 @@ CREATE TABLE earnings_anew (
   CHECK (receipt_id = id)
 );
 
-INSERT INTO earnings_anew (id, receipt_id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms, hardware_class, model_bytes,
+INSERT INTO earnings (id, receipt_id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms, hardware_class, model_bytes,
                            prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at, epoch, condemned_by, rerate_to, rerated_by, ended_at)
 SELECT id, receipt_id, node_id, account_id, reference, dc, weights, state, credited, amount, reference_us, payable_us, unpaid, hour, dispatch_ms, last_ms, hardware_class, model_bytes,
        prompt_tokens, completion_tokens, multiplier, audit_rate, audit, audits_before, audits_needed, credited_at, matures_at, epoch, condemned_by, rerate_to, rerated_by, ended_at
-FROM earnings;
+FROM earnings_before;
 
-DROP TABLE earnings;
-ALTER TABLE earnings_anew RENAME TO earnings;
+DROP TABLE earnings_before;
 
 CREATE INDEX earnings_node ON earnings (node_id, state, matures_at);
 CREATE INDEX earnings_hour ON earnings (node_id, hour);
