@@ -38,11 +38,13 @@ internal sealed partial class HubGrain(
         return Task.CompletedTask;
     }
 
-    public Task ReportNode(NodeView node)
+    public async Task ReportNode(NodeView node)
     {
         if (!_nodes.TryGetValue(node.NodeId, out var known) || !SaysTheSame(known.View, node)) _directory = null;
         _nodes[node.NodeId] = (node, time.GetTimestamp());
-        return Task.CompletedTask;
+        // At once, and not at the next sweep: clients use it from now on, and this silo may die from now on.
+        var hasNews = (node.Report?.Engines ?? []).SelectMany(engine => engine.Models).Any(model => !_models.ContainsKey(model.Name));
+        if (hasNews) await RememberAsync(CancellationToken.None);
     }
 
     public Task RemoveNode(string nodeId)
