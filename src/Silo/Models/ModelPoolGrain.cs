@@ -86,6 +86,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
             switch (end)
             {
                 case LeaseEnd.Finished:
+                    // One request that no engine can answer is no sickness of any: the next that is answered clears it.
+                    member.FailedAt = null;
                     break;
                 case LeaseEnd.NoSlot:
                     // The node is the authority on its slots: it is asked again when it announces a free one.
@@ -337,7 +339,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         public int SourceFor(LeaseRequest request) => Info.AccountId == OperatorAccount.AccountId ? request.Sources.Own : request.Sources.Contributors;
 
         public NodeFacts FactsFor(LeaseRequest request, string? sticky, double usualSpeed, bool rests)
-            => new(rests, SourceFor(request), Info.SessionId == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
+            => new(SourceFor(request), rests, Info.SessionId == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
 
         public RouteCandidate Tell(string verdict) => new(Info.NodeId, verdict, Info.Model.Loaded, Granted, Info.Slots, Math.Round(TokensPerSecond, 1), Info.RoundTrip);
     }

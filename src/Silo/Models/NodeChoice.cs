@@ -3,8 +3,8 @@ using Federation.Contracts.Nodes;
 namespace Federation.Silo.Models;
 
 /// <summary>What speaks for a node that could serve a request now.</summary>
-/// <param name="Rests">Its engine failed a moment ago.</param>
 /// <param name="Source">Its place in the model's order of sources; the lower the better.</param>
+/// <param name="Rests">Its engine failed a moment ago.</param>
 /// <param name="IsSticky">It has read the beginning of this conversation.</param>
 /// <param name="IsLoaded">The model is in its memory.</param>
 /// <param name="Running">Leases it has from this pool.</param>
@@ -13,10 +13,10 @@ namespace Federation.Silo.Models;
 /// <param name="Standing">What the hub thinks of it.</param>
 /// <param name="RoundTrip">How long it takes to take a lease; zero: not known yet.</param>
 /// <param name="LastGrant">The number of its last lease: the lower, the longer it has rested.</param>
-internal readonly record struct NodeFacts(bool Rests, int Source, bool IsSticky, bool IsLoaded, int Running, int Slots, double TokensPerSecond, Standing Standing, TimeSpan RoundTrip, long LastGrant);
+internal readonly record struct NodeFacts(int Source, bool Rests, bool IsSticky, bool IsLoaded, int Running, int Slots, double TokensPerSecond, Standing Standing, TimeSpan RoundTrip, long LastGrant);
 
 /// <summary>
-/// Which of two nodes is the better one. In this order: no failure lately, the model's order of sources, the model loaded, the conversation's beginning read, the speed that one more answer would find there, free slots, standing, nearness, rest.
+/// Which of two nodes is the better one. In this order: the model's order of sources, no failure lately, the model loaded, the conversation's beginning read, the speed that one more answer would find there, free slots, standing, nearness, rest.
 /// A strict order: of any number of nodes the same one is the best, whichever are compared first.
 /// </summary>
 internal static class NodeChoice
@@ -35,8 +35,8 @@ internal static class NodeChoice
 
     private static (int Order, string Words) Difference(in NodeFacts one, in NodeFacts other)
     {
-        if (one.Rests != other.Rests) return (one.Rests ? 1 : -1, "no failure lately");
         if (one.Source != other.Source) return (one.Source.CompareTo(other.Source), "source");
+        if (one.Rests != other.Rests) return (one.Rests ? 1 : -1, "no failure lately");
         if (one.IsLoaded != other.IsLoaded) return (one.IsLoaded ? -1 : 1, "model loaded");
         if (one.IsSticky != other.IsSticky) return (one.IsSticky ? -1 : 1, "same conversation");
         if (Pace(one).CompareTo(Pace(other)) is not 0 and var pace) return (pace, "speed");

@@ -388,6 +388,7 @@ internal sealed partial class NodeGrain(
 
     private async Task BookBatchAsync(List<(JobOutcome Outcome, TaskCompletionSource Done)> batch)
     {
+        var knewHead = _head is not null;
         try
         {
             var multiplier = await EarningMultiplierAsync();
@@ -429,6 +430,13 @@ internal sealed partial class NodeGrain(
                 if (_unanswered.Count < options.Value.MaxOfferedReceipts) _unanswered[Name(receipt.Id)] = new Offer(receipt.Payload, receipt, OfferedAt: null);
             }
             OfferUnanswered();
+        }
+        catch (StorageException exception) when (knewHead && exception.Failure is StorageFailure.Rejected)
+        {
+            // Another activation, made while this one's silo counted as dead, has booked behind the head that this one knew.
+            LogAnotherBooked(Id, exception);
+            _accrual?.Forget();
+            await BookBatchAsync(batch);
         }
         catch (Exception exception)
         {
@@ -573,6 +581,9 @@ internal sealed partial class NodeGrain(
 
     [LoggerMessage(3200, LogLevel.Warning, "Node {NodeId} objects to receipt {ReceiptId}: {Objection}; nothing is credited for it")]
     private partial void LogDisputed(string nodeId, string receiptId, string objection);
+
+    [LoggerMessage(3206, LogLevel.Warning, "Node {NodeId}: another activation has booked receipts; these are chained anew")]
+    private partial void LogAnotherBooked(string nodeId, Exception exception);
 
     [LoggerMessage(3204, LogLevel.Information, "Node {NodeId}, receipt {ReceiptId}: {Why}")]
     private partial void LogTooLate(string nodeId, string receiptId, string why);

@@ -5,7 +5,7 @@ namespace Federation.Silo.Tests.Models;
 
 public sealed class NodeChoiceTests
 {
-    private static readonly NodeFacts Usual = new(Rests: false, Source: 1, IsSticky: false, IsLoaded: false, Running: 1, Slots: 2, TokensPerSecond: 50, Standing.Probation, TimeSpan.FromMilliseconds(120), LastGrant: 5);
+    private static readonly NodeFacts Usual = new(Source: 1, Rests: false, IsSticky: false, IsLoaded: false, Running: 1, Slots: 2, TokensPerSecond: 50, Standing.Probation, TimeSpan.FromMilliseconds(120), LastGrant: 5);
 
     [Fact]
     public void Of_two_nodes_that_differ_in_one_thing_the_better_one_is_taken_and_it_is_said_why()
@@ -35,12 +35,14 @@ public sealed class NodeChoiceTests
         NodeFacts[] ranked =
         [
             Usual with { Source = 0 },
+            Usual with { Source = 0, Rests = true },
             Usual with { IsLoaded = true },
             Usual with { IsSticky = true, TokensPerSecond = 1, Running = 2 },
             Usual with { TokensPerSecond = 500 },
             Usual with { Standing = Standing.Trusted, RoundTrip = TimeSpan.FromSeconds(1), LastGrant = 9 },
             Usual with { RoundTrip = TimeSpan.Zero, LastGrant = 9 },
             Usual,
+            Usual with { Rests = true, IsLoaded = true },
         ];
         for (var at = 1; at < ranked.Length; at++) Assert.True(NodeChoice.Compare(ranked[at - 1], ranked[at]) < 0, $"{ranked[at - 1]} before {ranked[at]}");
     }
@@ -60,7 +62,7 @@ public sealed class NodeChoiceTests
         for (var round = 0; round < 2_000; round++)
         {
             var nodes = Enumerable.Range(0, 6).Select(number => new NodeFacts(
-                random.Next(4) == 0, random.Next(2), random.Next(3) == 0, random.Next(2) == 0, random.Next(4), random.Next(1, 5), Math.Exp(random.NextDouble() * 3), (Standing)random.Next(2), TimeSpan.FromMilliseconds(random.Next(200)), number)).ToArray();
+                random.Next(2), random.Next(4) == 0, random.Next(3) == 0, random.Next(2) == 0, random.Next(4), random.Next(1, 5), Math.Exp(random.NextDouble() * 3), (Standing)random.Next(2), TimeSpan.FromMilliseconds(random.Next(200)), number)).ToArray();
             var best = Best(nodes);
             random.Shuffle(nodes);
             Assert.Equal(best, Best(nodes));

@@ -106,6 +106,19 @@ public abstract class NodeGrainTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task Of_two_activations_that_both_live_neither_loses_what_it_books()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var node = await hub.EnrolAsync();
+        await node.Grain.Book(OutcomeOf(node, "two_first"));
+        await using var other = await TestHub.StartAsync(database);
+        await other.Grains.GetGrain<INodeGrain>(node.Id).Book(OutcomeOf(node, "two_second"));
+        await Task.WhenAll(node.Grain.Book(OutcomeOf(node, "two_third_1")), node.Grain.Book(OutcomeOf(node, "two_third_2")));
+        await other.Grains.GetGrain<INodeGrain>(node.Id).Book(OutcomeOf(node, "two_fourth"));
+        Assert.Equal(["two_first", "two_fourth", "two_second", "two_third_1", "two_third_2"], (await AssertChainAsync(hub, node, hubChanges: true)).Select(receipt => receipt.JobId).Order());
+    }
+
+    [Fact]
     public async Task A_commit_that_failed_leaves_no_gap()
     {
         await using var hub = await TestHub.StartAsync(database);

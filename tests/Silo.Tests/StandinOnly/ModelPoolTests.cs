@@ -226,6 +226,15 @@ public sealed class ModelPoolTests
     });
 
     [Fact]
+    public void An_answer_clears_the_failure_before_it() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("a", slots: 1);
+        foreach (var end in (LeaseEnd[])[LeaseEnd.EngineFailed, LeaseEnd.Finished]) await pool.Grain.Release((await pool.AcquireAsync()).LeaseId, end);
+        await pool.AnnounceAsync("b", slots: 1, loaded: false);
+        Assert.Equal(["a", "b"], await SessionsAsync(pool, 2));
+    });
+
+    [Fact]
     public void After_a_while_it_is_asked_as_the_others_and_a_client_that_left_is_no_failure() => Simulate(async pool =>
     {
         await pool.AnnounceAsync("a", slots: 1);
