@@ -40,7 +40,7 @@ internal sealed class LineWatch(TimeSpan askAfter, TimeSpan patience, TimeProvid
 
     /// <summary>Looks at the line.</summary>
     /// <param name="heardAt">When the node said something last: timestamp.</param>
-    /// <param name="owes">Whether a lease runs on the node.</param>
+    /// <param name="owes">Whether work runs on the node.</param>
     /// <param name="listens">Whether the hub reads the line; a hub that is at something else hears nothing.</param>
     public LineState Look(long heardAt, bool owes, bool listens)
     {

@@ -20,7 +20,7 @@ internal sealed class NodeLinkOptions
     [Range(2, 100)]
     public int SilentHeartbeats { get; set; } = 3;
 
-    /// <summary>A node that runs a lease and is silent for so long is asked whether it is there. Default 1 s.</summary>
+    /// <summary>A node that works for somebody and is silent for so long is asked whether it is there. Default 1 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan PingAfter { get; set; } = TimeSpan.FromSeconds(1);
 

@@ -350,11 +350,11 @@ internal sealed partial class NodeSession : INodeSession
         }
     }
 
-    /// <summary>Looks whether a node that owes an answer is still there: one that is silent is asked, one that does not answer has lost its leases.</summary>
+    /// <summary>Looks whether a node that owes an answer is still there: one that is silent is asked, one that does not answer has lost its leases. Nobody waits for a probe: whether that is missed is for the prober to say.</summary>
     public void Watch()
     {
         if (_ended.IsCancellationRequested) return;
-        switch (_watch.Look(Interlocked.Read(ref _lastHeard), !_leases.IsEmpty, _listens))
+        switch (_watch.Look(Interlocked.Read(ref _lastHeard), Volatile.Read(ref _working) > 0, _listens))
         {
             case LineState.Fine:
                 return;

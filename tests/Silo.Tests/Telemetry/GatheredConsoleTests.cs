@@ -69,17 +69,17 @@ public sealed class GatheredConsoleTests
 
         public volatile bool HasRoom;
 
-        public override void Write(ReadOnlySpan<byte> buffer)
+        public override void Write(ReadOnlySpan<byte> buffer) => Write(buffer.ToArray(), 0, buffer.Length);
+
+        public override void Write(byte[] buffer, int offset, int count)
         {
             if (!HasRoom)
             {
                 Refused.Set();
                 throw new IOException("No space left on device");
             }
-            base.Write(buffer);
+            base.Write(buffer, offset, count);
         }
-
-        public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
 
         protected override void Dispose(bool disposing)
         {
