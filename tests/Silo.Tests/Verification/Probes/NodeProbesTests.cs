@@ -42,6 +42,8 @@ public sealed class NodeProbesTests
         // A role is not a token.
         scene.Node.Say(Says.Head(failed.LeaseId), Says.Chunk(failed.LeaseId, 0, Role));
         scene.Node.Grains.Node.Probing = report => new ProbeFollowUp(report.SentAt.AddSeconds(10), 0);
+        // Taken: what is waited for from here on is the token.
+        await scene.Node.NextAsync(HubMessage.MessageOneofCase.Window);
         await scene.Clock.UntilWaitedForAsync(TimeSpan.FromSeconds(2));
         scene.Clock.Advance(TimeSpan.FromSeconds(2));
         var first = await scene.ReportAsync(1);
