@@ -105,10 +105,13 @@ internal sealed record TierTerms(Tier Tier, double Weight, int EarningMultiplier
         [.. options.Models.GetValueOrDefault(tier) ?? []],
         [.. JobKinds.ForClients.Where(kind => options.Capabilities.GetValueOrDefault(tier)?.Contains(kind.Word()) == true)]);
 
+    /// <summary>Whether its accounts may ask the model.</summary>
+    public bool MayUse(string model) => Models.IsEmpty || ModelPatterns.Match(Models, model);
+
     /// <summary>Which of the two stands against a job; <see langword="null"/> when neither does.</summary>
     public RefusalReason? WhyNot(string model, JobKind kind)
     {
-        if (Models.Length > 0 && !ModelPatterns.Match(Models, model)) return RefusalReason.Model;
+        if (!MayUse(model)) return RefusalReason.Model;
         return Capabilities.Length > 0 && !Capabilities.Contains(kind) ? RefusalReason.Capability : null;
     }
 }

@@ -44,11 +44,8 @@ internal sealed record InferenceCall(string RequestId, JobKind Kind, ReadOnlyMem
     /// <summary>What the request is part of; a client that waits for its answer by default.</summary>
     public CallOrigin Origin { get; init; }
 
-    /// <summary>What the answer may cost; <see langword="null"/> where the caller's credits are the only limit.</summary>
-    public Microcredits? MaxCost { get; init; }
-
-    /// <summary>Whose nodes may read it; anybody's by default.</summary>
-    public Privacy Privacy { get; init; }
+    /// <summary>What was demanded with it.</summary>
+    public AnswerTerms Terms { get; init; } = AnswerTerms.None;
 
     /// <summary>The client's name for the request, under which it may send it again and have it answered once; <see langword="null"/> for none.</summary>
     public string? IdempotencyKey { get; init; }
@@ -103,7 +100,7 @@ internal sealed class InferenceGate(
     {
         if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) await sink.RefuseAsync(unknown);
         else if (RepeatableRequest.TryReadKey(http.Request.Headers[RepeatableRequest.Header], out var key) is { } unreadable) await sink.RefuseAsync(unreadable);
-        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { MaxCost = terms.MaxCost, Privacy = terms.Privacy, IdempotencyKey = key }, sink);
+        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { Terms = terms, IdempotencyKey = key }, sink);
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
@@ -169,7 +166,7 @@ internal sealed class InferenceGate(
         }
         // Where nothing is counted, nothing stands between the run and its client.
         var counted = reservation.IsOver ? null : new CountedSink(sink, reservation);
-        var request = new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Privacy, Sources = asked.Sources };
+        var request = new InferenceRequest(call.RequestId, call.Kind, head, call.Body, call.Caller, InTurn(admission, call.Origin)) { Origin = call.Origin, Privacy = call.Terms.Privacy, Sources = asked.Sources };
         try
         {
             var client = repeatable is null ? counted ?? sink : await OnceAsync(call.RequestId, repeatable, counted ?? sink);
@@ -274,9 +271,9 @@ internal sealed class InferenceGate(
         if (model is not null && !clouds.Overflow) routes = [];
         var order = sources.For(name);
         // No cloud is anybody's own, nor has the hub checked any.
-        if (order.Cloud < 0 || call.Privacy is not Privacy.Any) routes = [];
+        if (order.Cloud < 0 || call.Terms.Privacy is not Privacy.Any) routes = [];
         if (!order.HasNodes || (order.IsCloudFirst && !routes.IsEmpty)) model = null;
-        if (model is null && routes.IsEmpty) return (null, call.Privacy is Privacy.Any ? OpenAiError.UnknownModel(head.Model) : OpenAiError.NotPrivate(head.Model, call.Privacy.Word()));
+        if (model is null && routes.IsEmpty) return (null, call.Terms.Privacy is Privacy.Any ? OpenAiError.UnknownModel(head.Model) : OpenAiError.NotPrivate(head.Model, call.Terms.Privacy.Word()));
         if (model is not null && !options.Value.NodesFetchMedia && RemoteMedia.IsNamedIn(call.Body.Span))
         {
             if (routes.IsEmpty) return (null, OpenAiError.BadRequest("Nodes fetch nothing that a request only names by its address. Send pictures, sounds and films with the request, as data: URLs.", "messages", "remote_media_not_supported"));

@@ -466,20 +466,17 @@ internal sealed partial class InferenceRun(
         var said = answer is { MayBeRescued: true, Pieces: { } pieces } ? SaidSoFar.Read(pieces.ToImmutable(), options.MaxEventBytes) : null;
         var rest = answer.Held.WrittenCount == 0 && said is not null ? RestBehind(answer, said) : null;
         var isAllSaid = rest is not null && (said!.FinishReason is not null || rest.CarriedTokens >= Terms.TokensMax);
+        var goesOn = rest is not null && !isAllSaid;
         Charge? share = null;
-        if (rest is not null && !isAllSaid && !said!.IsNothing && request.Payment is { } payment)
-        {
-            (share, var mayGoOn) = await payment.DivideAsync(Math.Max(0, answer.Meter.PromptTokens - _part.CarriedTokens), answer.Meter.CompletionTokens);
-            if (!mayGoOn) rest = null;
-        }
+        if (goesOn && !said!.IsNothing && request.Payment is { } payment) (share, goesOn) = await payment.DivideAsync(OwnPromptTokens(answer), answer.Meter.CompletionTokens);
         // The engine was done, and only the node's own last word is missing; or all was said but that it was all.
         var ending = answer.Held.WrittenCount > 0 ? answer.Held.WrittenMemory : isAllSaid ? EndOf(said!, rest!) : (ReadOnlyMemory<byte>?)null;
         // A node that had not said a word is not paid, as everywhere.
         if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed, ending is { } kept ? () => sink.KeepEnd(HeadOf(answer), kept) : null, share);
-        if (rest is not null && !isAllSaid)
+        if (goesOn)
         {
             _parts++;
-            _part = rest;
+            _part = rest!;
             _settled = false;
             _brokeAt = time.GetTimestamp();
             return AttemptEnd.Elsewhere(end, why);
@@ -562,8 +559,7 @@ internal sealed partial class InferenceRun(
         };
         if (request.Payment is { } payment)
         {
-            // What the node read of others' words is not the client's prompt.
-            var charge = share ?? payment.ChargeFor(Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens), outcome.CompletionTokens);
+            var charge = share ?? payment.ChargeFor(OwnPromptTokens(answer), outcome.CompletionTokens);
             if (share is null) payment.HandOver();
             outcome = outcome with { Price = charge.Amount.Value, HoldId = charge.HoldId };
             PaidMicrocredits += outcome.Price;
@@ -571,8 +567,7 @@ internal sealed partial class InferenceRun(
         // Whatever is paid may be audited: breaking off is no way out.
         if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
         _trace.Settled(outcome);
-        // As the record counts it: what was carried over is part of the prompt, and was answered once.
-        DeliveredTokens += Math.Max(0, outcome.PromptTokens - outcome.CarriedTokens) + outcome.CompletionTokens;
+        DeliveredTokens += OwnPromptTokens(answer) + outcome.CompletionTokens;
         if (outcome.HoldId.Length == 0)
         {
             Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
@@ -583,6 +578,9 @@ internal sealed partial class InferenceRun(
     }
 
     // --------------------------------------------------------------------------------------------------------- details
+
+    /// <summary>The client's prompt. What was carried over from other nodes is part of what this one read, and was answered once.</summary>
+    private long OwnPromptTokens(Answer answer) => Math.Max(0, answer.Meter.PromptTokens - _part.CarriedTokens);
 
     /// <summary>A model that is not in its node's memory may take a minute to get there, of which its client is told.</summary>
     private ValueTask<LeaseEvent> ReadFirstAsync(Answer answer)

@@ -36,9 +36,6 @@ internal sealed partial class GivenAnswers(HubDatabase database, ILedger ledger,
         cancellationToken);
 
     /// <summary>Keeps an answer; when this returns it is on disk, or the log says why not: the client's answer is not to blame.</summary>
-    public Task KeepAsync(RepeatableRequest request, GivenAnswer answer) => KeepAsync(request.AccountId, answer.JobId, Record(request, answer));
-
-    /// <inheritdoc cref="KeepAsync(RepeatableRequest, GivenAnswer)"/>
     public async Task KeepAsync(string accountId, string jobId, AnswerOnRecord answer)
     {
         try

@@ -66,7 +66,7 @@ internal sealed class BackgroundInference(InferenceGate gate, ApiKeys keys) : IB
     public async Task<BackgroundAnswer?> TryAsync(JobKind kind, ReadOnlyMemory<byte> body, ApiCaller caller, CallOrigin origin, AnswerTerms terms, CancellationToken gone)
     {
         var sink = new WholeAnswerSink(NewRequestId(), gone);
-        await gate.RunAsync(new InferenceCall(sink.RequestId, kind, body, caller) { Origin = origin, Privacy = terms.Privacy, MaxCost = terms.MaxCost }, sink);
+        await gate.RunAsync(new InferenceCall(sink.RequestId, kind, body, caller) { Origin = origin, Terms = terms }, sink);
         return gone.IsCancellationRequested ? null : sink.Answer ?? throw new InvalidOperationException($"Request {sink.RequestId} ended without an answer.");
     }
 

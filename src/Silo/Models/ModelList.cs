@@ -44,5 +44,5 @@ internal sealed class ModelList(HubDirectoryView directory, CloudRoutes clouds, 
 
     private async Task<TierTerms> TermsAsync(ApiCaller caller) => TierTerms.Of(tiers.Value, (await grains.GetGrain<IAccountGrain>(caller.AccountId).GetTerms()).Tier);
 
-    private static bool MayUse(ApiCaller caller, TierTerms terms, string model) => caller.MayUse(model) && (terms.Models.IsEmpty || ModelPatterns.Match(terms.Models, model));
+    private static bool MayUse(ApiCaller caller, TierTerms terms, string model) => caller.MayUse(model) && terms.MayUse(model);
 }

@@ -42,7 +42,7 @@ internal sealed partial class Payments(
     /// <param name="call">Of whom, and as part of what: a line of a batch costs less.</param>
     /// <param name="tokens">What it may come to.</param>
     public Payment Begin(InferenceCall call, RequestTokens tokens)
-        => Begin(call.RequestId, call.Caller.AccountId, tokens, new PaymentTerms(call.MaxCost, call.Origin is CallOrigin.Batch ? options.Value.BatchMillionths : Price.Whole));
+        => Begin(call.RequestId, call.Caller.AccountId, tokens, new PaymentTerms(call.Terms.MaxCost, call.Origin is CallOrigin.Batch ? options.Value.BatchMillionths : Price.Whole));
 
     /// <summary>Holds, and frees what was held before in the same commit.</summary>
     /// <returns>What became of it: <see cref="TransferStatus.HoldExpired"/> where a hold of this id has ended before; <see langword="null"/> when the database did not answer in time.</returns>

@@ -64,18 +64,7 @@ public sealed class HubDatabase : IAsyncDisposable
     public Task<T> WriteAsync<T>(Func<DbConnection, DbTransaction, Task<T>> write, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(write);
-        return GuardAsync(async () =>
-        {
-            using var turn = await Dialect.WaitForTurnAsync(cancellationToken);
-            await using var connection = await Dialect.OpenAsync(cancellationToken);
-            await using var transaction = await Dialect.BeginWriteAsync(connection, cancellationToken);
-            return await UndoingAsync(connection, async () =>
-            {
-                var result = await write(connection, transaction);
-                await CommitAsync(transaction);
-                return result;
-            });
-        });
+        return WriteLastAsync<T>(async (connection, transaction) => (await write(connection, transaction), []), cancellationToken);
     }
 
     /// <summary>

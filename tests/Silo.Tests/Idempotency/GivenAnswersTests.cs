@@ -44,7 +44,7 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
         var request = Request("one");
         Assert.Null(await Answers.FindAsync(request, CancellationToken.None));
         var answer = Answer(request, "data: {}\n\n"u8.ToArray()) with { IsStream = true, Head = new AnswerHead("nd_a", 3, TimeSpan.FromMilliseconds(17)) { Route = "cloud:x" }, Status = 201, ContentType = "x/y" };
-        await Answers.KeepAsync(request, answer);
+        await KeepAsync(Answers, request, answer);
         var found = await Answers.FindAsync(request, CancellationToken.None);
         Assert.Equal(answer.Bytes!.Value.ToArray(), found!.Bytes!.Value.ToArray());
         Assert.Equal(answer.RequestHash.ToArray(), found.RequestHash.ToArray());
@@ -55,8 +55,8 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
     public async Task The_first_answer_of_a_name_stays_and_one_of_another_account_is_another()
     {
         var request = Request("one");
-        await Answers.KeepAsync(request, Answer(request, "first"u8.ToArray()));
-        await Answers.KeepAsync(request, Answer(request, "second"u8.ToArray()));
+        await KeepAsync(Answers, request, Answer(request, "first"u8.ToArray()));
+        await KeepAsync(Answers, request, Answer(request, "second"u8.ToArray()));
         Assert.Equal("first"u8.ToArray(), (await Answers.FindAsync(request, CancellationToken.None))!.Bytes!.Value.ToArray());
         Assert.Null(await Answers.FindAsync(request with { AccountId = "acct_other" }, CancellationToken.None));
     }
@@ -65,13 +65,13 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
     public async Task An_answer_is_given_again_for_a_day_and_thrown_away_after()
     {
         var request = Request("one");
-        await Answers.KeepAsync(request, Answer(request, "first"u8.ToArray()));
+        await KeepAsync(Answers, request, Answer(request, "first"u8.ToArray()));
         _clock.Advance(_options.Lifetime - TimeSpan.FromMilliseconds(1));
         Assert.NotNull(await Answers.FindAsync(request, CancellationToken.None));
         _clock.Advance(TimeSpan.FromMilliseconds(1));
         Assert.Null(await Answers.FindAsync(request, CancellationToken.None));
         // The name is free again even before the old answer is gone.
-        await Answers.KeepAsync(request, Answer(request, "second"u8.ToArray()));
+        await KeepAsync(Answers, request, Answer(request, "second"u8.ToArray()));
         Assert.Equal("second"u8.ToArray(), (await Answers.FindAsync(request, CancellationToken.None))!.Bytes!.Value.ToArray());
         _clock.Advance(_options.Lifetime);
         Assert.True(await Answers.PurgeAsync(CancellationToken.None) >= 1);
@@ -81,9 +81,9 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
     [Fact]
     public async Task What_is_over_is_thrown_away_however_much_it_is_and_nothing_else()
     {
-        for (var i = 0; i < 30; i++) await Answers.KeepAsync(Request($"{i}"), Answer(Request($"{i}"), "x"u8.ToArray()));
+        for (var i = 0; i < 30; i++) await KeepAsync(Answers, Request($"{i}"), Answer(Request($"{i}"), "x"u8.ToArray()));
         _clock.Advance(TimeSpan.FromHours(1));
-        await Answers.KeepAsync(Request("later"), Answer(Request("later"), "x"u8.ToArray()));
+        await KeepAsync(Answers, Request("later"), Answer(Request("later"), "x"u8.ToArray()));
         _clock.Advance(TimeSpan.FromHours(23));
         Assert.True(await Answers.PurgeAsync(CancellationToken.None) >= 30);
         Assert.NotNull(await Answers.FindAsync(Request("later"), CancellationToken.None));
@@ -94,11 +94,11 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
     {
         (_options.MaxAnswerBytes, _options.MaxBytesPerAccount, _options.MaxKeysPerAccount) = (2_000, 3_000, 3);
         Assert.Equal(2_000, await RoomAsync());
-        await Answers.KeepAsync(Request("a"), Answer(Request("a"), new byte[1_500]));
+        await KeepAsync(Answers, Request("a"), Answer(Request("a"), new byte[1_500]));
         Assert.Equal(1_500, await RoomAsync());
-        await Answers.KeepAsync(Request("b"), Answer(Request("b"), new byte[1_600]));
+        await KeepAsync(Answers, Request("b"), Answer(Request("b"), new byte[1_600]));
         Assert.Equal(0, await RoomAsync());
-        await Answers.KeepAsync(Request("c"), Answer(Request("c"), null));
+        await KeepAsync(Answers, Request("c"), Answer(Request("c"), null));
         Assert.Null(await RoomAsync());
         Assert.Equal(2_000, await Answers.RoomAsync("acct_other", CancellationToken.None));
         _clock.Advance(_options.Lifetime);
@@ -111,7 +111,7 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
         var log = new KeptLog<GivenAnswers>();
         var away = new FaultyLedger(_ledger) { Faults = _ => Fault.Before };
         var answers = new GivenAnswers(database.Database, away, Microsoft.Extensions.Options.Options.Create(_options), _clock, log);
-        await answers.KeepAsync(Request("one"), Answer(Request("one"), []));
+        await KeepAsync(answers, Request("one"), Answer(Request("one"), []));
         Assert.Contains("could not be kept", Assert.Single(log.Lines).Words, StringComparison.Ordinal);
         Assert.Null(await Answers.FindAsync(Request("one"), CancellationToken.None));
     }
@@ -160,6 +160,8 @@ public abstract class GivenAnswersTests(TestDatabase database) : IAsyncLifetime
     }
 
     private Task<long?> RoomAsync() => Answers.RoomAsync(_account, CancellationToken.None);
+
+    private static Task KeepAsync(GivenAnswers answers, RepeatableRequest request, GivenAnswer answer) => answers.KeepAsync(request.AccountId, answer.JobId, answers.Record(request, answer));
 
     private RepeatableRequest Request(string key) => RepeatableRequest.Of(new InferenceCall("job_1", JobKind.Chat, "{}"u8.ToArray(), new ApiCaller(_account, "key_1", [])) { IdempotencyKey = key })!;
 
