@@ -97,7 +97,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
                     member.FailedAt = time.GetTimestamp();
                     break;
                 case LeaseEnd.NodeLost:
-                    _members.Remove(member.Info.SessionId);
+                    foreach (var (id, _) in _members.Where(entry => entry.Value.Info.SessionId == member.Info.SessionId).ToImmutableArray()) _members.Remove(id);
                     RefuseTheHopeless();
                     break;
                 default:
@@ -110,14 +110,14 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
     public Task Announce(PoolMember member)
     {
-        if (_members.TryGetValue(member.SessionId, out var known))
+        if (_members.TryGetValue(member.Id, out var known))
         {
             if (known.Info.Version >= member.Version) return Task.CompletedTask;
             known.Info = member;
         }
         else
         {
-            _members.Add(member.SessionId, known = new Member(member) { Granted = _leases.Values.Count(lease => lease.SessionId == member.SessionId) });
+            _members.Add(member.Id, known = new Member(member) { Granted = _leases.Values.Count(lease => lease.MemberId == member.Id) });
             LogJoined(this.GetPrimaryKeyString(), member.NodeId, member.Slots);
         }
         known.LastHeard = time.GetTimestamp();
@@ -126,9 +126,9 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         return Task.CompletedTask;
     }
 
-    public Task Withdraw(string sessionId)
+    public Task Withdraw(string sessionId, string engine)
     {
-        if (_members.Remove(sessionId, out var member))
+        if (_members.Remove(PoolMember.IdOf(sessionId, engine), out var member))
         {
             LogLeft(this.GetPrimaryKeyString(), member.Info.NodeId);
             RefuseTheHopeless();
@@ -166,7 +166,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     private bool Rests(Member member) => member.FailedAt is { } at && time.GetElapsedTime(at) < _options.FailureRest;
 
     private string? StickyFor(Waiter waiter) => _members.Count < 2 || waiter.Request.Prefixes.IsEmpty ? null
-        : _sticky.Find(waiter.Request.Prefixes, sessionId => _members.TryGetValue(sessionId, out var member) && member.HasFreeSlot && MayServe(waiter, member));
+        : _sticky.Find(waiter.Request.Prefixes, id => _members.TryGetValue(id, out var member) && member.HasFreeSlot && MayServe(waiter, member));
 
     private static bool MayServe(Waiter waiter, Member member) => WhyNot(waiter.Request, member) is null;
 
@@ -207,8 +207,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         TakeBack(leaseId);
         member.Granted++;
         member.LastGrant = ++_grants;
-        _leases[leaseId] = new Lease(member.Info.SessionId, time.GetTimestamp());
-        if (_options.MaxSticky > 0 && !waiter.Request.Prefixes.IsEmpty) _sticky.Note(waiter.Request.Prefixes, member.Info.SessionId);
+        _leases[leaseId] = new Lease(member.Id, time.GetTimestamp());
+        if (_options.MaxSticky > 0 && !waiter.Request.Prefixes.IsEmpty) _sticky.Note(waiter.Request.Prefixes, member.Id);
         return grant;
     }
 
@@ -254,7 +254,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     /// <summary>Ends a lease; the member whose slot it was, if that is still here.</summary>
     private Member? TakeBack(string leaseId)
     {
-        if (!_leases.Remove(leaseId, out var lease) || !_members.TryGetValue(lease.SessionId, out var member)) return null;
+        if (!_leases.Remove(leaseId, out var lease) || !_members.TryGetValue(lease.MemberId, out var member)) return null;
         member.Granted--;
         return member;
     }
@@ -272,9 +272,9 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     private Task Sweep(CancellationToken cancellationToken)
     {
         var silence = _options.AnnouncePeriod * _options.SilentPeriods;
-        foreach (var (sessionId, member) in _members.Where(entry => time.GetElapsedTime(entry.Value.LastHeard) > silence).ToImmutableArray())
+        foreach (var (id, member) in _members.Where(entry => time.GetElapsedTime(entry.Value.LastHeard) > silence).ToImmutableArray())
         {
-            _members.Remove(sessionId);
+            _members.Remove(id);
             LogSilent(this.GetPrimaryKeyString(), member.Info.NodeId, silence);
         }
         foreach (var (leaseId, _) in _leases.Where(entry => time.GetElapsedTime(entry.Value.GrantedAt) > _options.LeaseLifetime).ToImmutableArray())
@@ -313,6 +313,9 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
 
     private sealed class Member(PoolMember info)
     {
+        /// <summary>Whichever is announced, it stays this one's.</summary>
+        public string Id { get; } = info.Id;
+
         public PoolMember Info { get; set; } = info;
 
         public int Granted { get; set; }
@@ -339,10 +342,10 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         public int SourceFor(LeaseRequest request) => Info.AccountId == OperatorAccount.AccountId ? request.Sources.Own : request.Sources.Contributors;
 
         public NodeFacts FactsFor(LeaseRequest request, string? sticky, double usualSpeed, bool rests)
-            => new(SourceFor(request), rests, Info.SessionId == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
+            => new(SourceFor(request), rests, Id == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
 
         public RouteCandidate Tell(string verdict) => new(Info.NodeId, verdict, Info.Model.Loaded, Granted, Info.Slots, Math.Round(TokensPerSecond, 1), Info.RoundTrip);
     }
 
-    private readonly record struct Lease(string SessionId, long GrantedAt);
+    private readonly record struct Lease(string MemberId, long GrantedAt);
 }

@@ -561,10 +561,9 @@ internal sealed partial class NodeSession : INodeSession
     private async Task TakeInventoryAsync(Inventory inventory)
     {
         if (Reports.WhyInvalid(inventory, _options) is { } problem) throw Violation(StatusCode.InvalidArgument, problem);
-        var before = _report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).ToHashSet(StringComparer.Ordinal);
+        var before = Offers();
         _report = _report with { Engines = Reports.Engines(inventory) };
-        before.ExceptWith(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name));
-        await WithdrawAsync(before);
+        await WithdrawAsync(before.Except(Offers()));
         await AnnounceOnceAsync();
     }
 
@@ -831,15 +830,18 @@ internal sealed partial class NodeSession : INodeSession
         RoundTrip = TimeSpan.FromTicks(Interlocked.Read(ref _roundTripTicks)),
     });
 
-    private Task WithdrawAsync() => WithdrawAsync(_report.Engines.SelectMany(engine => engine.Models).Select(model => model.Name).Distinct(StringComparer.Ordinal));
+    /// <summary>Which engine has which model.</summary>
+    private ImmutableArray<(string Engine, string Model)> Offers() => [.. _report.Engines.SelectMany(static engine => engine.Models.Select(model => (engine.Name, model.Name)))];
 
-    private async Task WithdrawAsync(IEnumerable<string> models)
+    private Task WithdrawAsync() => WithdrawAsync(Offers());
+
+    private async Task WithdrawAsync(IEnumerable<(string Engine, string Model)> offers)
     {
-        foreach (var model in models)
+        foreach (var (engine, model) in offers)
         {
             try
             {
-                await _grains.WithdrawAsync(model, SessionId);
+                await _grains.WithdrawAsync(model, SessionId, engine);
             }
             catch (Exception exception) when (IsPassing(exception))
             {

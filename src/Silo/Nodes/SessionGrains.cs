@@ -19,7 +19,7 @@ internal sealed class SessionGrains(IGrainFactory grains, IOptions<PoolOptions> 
 
     public Task AnnounceAsync(string model, PoolMember member) => grains.GetGrain<IModelPoolGrain>(model).Announce(member);
 
-    public Task WithdrawAsync(string model, string sessionId) => grains.GetGrain<IModelPoolGrain>(model).Withdraw(sessionId);
+    public Task WithdrawAsync(string model, string sessionId, string engine) => grains.GetGrain<IModelPoolGrain>(model).Withdraw(sessionId, engine);
 
     public Task<NodeIdentity?> GetIdentityAsync(string nodeId) => Node(nodeId).GetIdentity();
 

@@ -69,6 +69,7 @@ internal sealed class FakePool : IModelPoolGrain
 
     public ConcurrentQueue<PoolMember> Announced { get; } = new();
 
+    /// <summary>By <see cref="PoolMember.Id"/>.</summary>
     public ConcurrentQueue<string> Withdrawn { get; } = new();
 
     /// <summary>Thrown at whoever announces or withdraws.</summary>
@@ -115,10 +116,10 @@ internal sealed class FakePool : IModelPoolGrain
         return Task.CompletedTask;
     }
 
-    public Task Withdraw(string sessionId)
+    public Task Withdraw(string sessionId, string engine)
     {
         if (Failure is not null) throw Failure;
-        Withdrawn.Enqueue(sessionId);
+        Withdrawn.Enqueue(PoolMember.IdOf(sessionId, engine));
         return Task.CompletedTask;
     }
 }

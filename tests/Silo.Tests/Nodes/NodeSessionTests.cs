@@ -1,4 +1,5 @@
 using Federation.Contracts.Jobs;
+using Federation.Contracts.Models;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.V1;
 using Federation.Silo.Models;
@@ -65,7 +66,7 @@ public sealed class NodeSessionTests
         // Whoever waits for the node hears at once, and nobody is sent to it any more.
         Assert.Equal(LeaseFailure.NodeLost, Assert.IsType<LeaseEvent.Failed>(await LastAsync(lease)).Reason);
         Assert.Equal(LeaseFailure.NodeLost, Assert.IsType<LeaseEvent.Failed>(await LastAsync(other)).Reason);
-        Assert.Equal([node.Session.SessionId], node.Grains.Pool(ScriptedSession.Model).Withdrawn);
+        Assert.Equal([PoolMember.IdOf(node.Session.SessionId, ScriptedSession.Engine)], node.Grains.Pool(ScriptedSession.Model).Withdrawn);
         Assert.Equal(AssignStatus.Gone, node.Session.TryAssign(ScriptedSession.Assignment("job_3.1"), out _));
         Assert.Equal(0, node.Session.RunningLeases);
     }
@@ -306,12 +307,30 @@ public sealed class NodeSessionTests
     }
 
     [Fact]
+    public async Task Each_engine_that_has_a_model_is_announced_and_the_one_that_lost_it_is_withdrawn()
+    {
+        await using var node = new ScriptedSession();
+        var pool = node.Grains.Pool("mistral");
+        node.Start().Say(Says.Inventory(Has("one"), Has("two"), Has("three")));
+        await node.HeardAsync();
+        Assert.Equal([("one", 1), ("two", 1), ("three", 1)], pool.Announced.TakeLast(3).Select(member => (member.Engine, member.FreeSlots)));
+        Assert.Equal(3, pool.Announced.TakeLast(3).Select(member => member.Id).Distinct().Count());
+
+        node.Say(Says.Inventory(Has("one"), new Engine { Name = "two", Kind = "openai", Slots = 1 }, Has("three")));
+        await node.HeardAsync();
+        Assert.Equal([PoolMember.IdOf(node.Session.SessionId, "two")], pool.Withdrawn);
+        Assert.Equal(["one", "three"], pool.Announced.TakeLast(2).Select(member => member.Engine));
+
+        static Engine Has(string name) => new() { Name = name, Kind = "openai", Slots = 1, Models = { new Model { Name = "mistral", Loaded = true } } };
+    }
+
+    [Fact]
     public async Task A_model_that_went_is_withdrawn_and_a_new_one_is_announced()
     {
         await using var node = new ScriptedSession();
         node.Start().Say(Says.Inventory(3, "mistral"));
         await node.HeardAsync();
-        Assert.Equal([node.Session.SessionId], node.Grains.Pool(ScriptedSession.Model).Withdrawn);
+        Assert.Equal([PoolMember.IdOf(node.Session.SessionId, ScriptedSession.Engine)], node.Grains.Pool(ScriptedSession.Model).Withdrawn);
         Assert.Equal((3, "mistral"), (node.Grains.Pool("mistral").Announced.Last().Slots, node.Grains.Pool("mistral").Announced.Last().Model.Name));
         Assert.Equal("mistral", Assert.Single(Assert.Single(node.Session.Report.Engines).Models).Name);
     }

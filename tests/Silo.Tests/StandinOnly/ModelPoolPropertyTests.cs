@@ -138,7 +138,7 @@ public sealed class ModelPoolPropertyTests(ITestOutputHelper output)
             var session = Pick(Sessions);
             Tell($"{session} withdraws");
             _members.Remove(session);
-            await pool.Grain.Withdraw(session);
+            await pool.WithdrawAsync(session);
         }
 
         private Task LeaveAsync()

@@ -258,7 +258,7 @@ public sealed class ModelPoolTests
         var hopeful = pool.AcquireAsync();
         await pool.SettleAsync();
 
-        await pool.Grain.Withdraw("a");
+        await pool.WithdrawAsync("a");
 
         Assert.Equal(LeaseGrantStatus.NoNode, (await hopeless).Status);
         await pool.SettleAsync();
@@ -271,7 +271,7 @@ public sealed class ModelPoolTests
         await pool.AnnounceAsync("a", slots: 1, free: 0);
         var waiting = pool.AcquireAsync();
         await pool.SettleAsync();
-        await pool.Grain.Withdraw("a");
+        await pool.WithdrawAsync("a");
         await pool.PassAsync(10 * Second);
         Assert.False(waiting.IsCompleted);
         await pool.AnnounceAsync("b");
@@ -346,11 +346,42 @@ public sealed class ModelPoolTests
     });
 
     [Fact]
+    public void All_engines_of_a_node_that_have_the_model_are_used() => Simulate(async pool =>
+    {
+        string[] engines = ["gpu0", "gpu1", "gpu2", "gpu3", "gpu4", "gpu5"];
+        foreach (var engine in engines) await pool.AnnounceAsync("a", slots: 2, with: member => member with { Engine = engine });
+        await AssertFreeAsync(pool, 12);
+        var grants = new List<LeaseGrant>();
+        for (var slot = 0; slot < 12; slot++) grants.Add(await pool.AcquireAsync());
+        Assert.All(engines, engine => Assert.Equal(2, grants.Count(grant => grant.Member!.Engine == engine)));
+
+        // What one says of itself is not the others': full, gone, back.
+        foreach (var grant in grants) await pool.Grain.Release(grant.LeaseId, LeaseEnd.Finished);
+        await pool.AnnounceAsync("a", slots: 2, free: 0, with: member => member with { Engine = "gpu0" });
+        await AssertFreeAsync(pool, 10);
+        await pool.WithdrawAsync("a", "gpu1");
+        await AssertFreeAsync(pool, 8);
+        await pool.AnnounceAsync("a", slots: 2, with: member => member with { Engine = "gpu1" });
+        await AssertFreeAsync(pool, 10);
+    });
+
+    [Fact]
+    public void A_node_that_is_lost_is_lost_with_all_its_engines() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("b");
+        var other = await pool.AcquireAsync();
+        foreach (var engine in (string[])["gpu0", "gpu1"]) await pool.AnnounceAsync("a", with: member => member with { Engine = engine });
+        await pool.Grain.Release((await pool.AcquireAsync()).LeaseId, LeaseEnd.NodeLost);
+        await pool.Grain.Release(other.LeaseId, LeaseEnd.Finished);
+        await AssertFreeAsync(pool, 1);
+    });
+
+    [Fact]
     public void A_session_that_comes_back_still_holds_what_it_was_given() => Simulate(async pool =>
     {
         await pool.AnnounceAsync("a", slots: 3);
         var kept = await pool.AcquireAsync();
-        await pool.Grain.Withdraw("a");
+        await pool.WithdrawAsync("a");
         await pool.AnnounceAsync("a", slots: 3);
         await AssertFreeAsync(pool, 2);
         await pool.Grain.Release(kept.LeaseId, LeaseEnd.Finished);

@@ -74,7 +74,7 @@ public sealed class PoolRoutingTests
         await pool.AcquireAsync(with: Mine);
         var waiting = pool.AcquireAsync(with: Mine);
         await pool.SettleAsync();
-        await pool.Grain.Withdraw("mine");
+        await pool.WithdrawAsync("mine");
         Assert.Equal(LeaseGrantStatus.NotAllowed, (await waiting).Status);
 
         static LeaseRequest Mine(LeaseRequest request) => request with { Privacy = Privacy.Own, Caller = "acct_me" };
@@ -137,7 +137,7 @@ public sealed class PoolRoutingTests
         var etas = new List<int>();
         for (var number = 1; number <= 3; number++) etas.Add((int)Math.Round((await pool.Grain.Locate($"w{number}.1"))!.Eta!.Value.TotalSeconds));
         Assert.Equal([6, 6, 12], etas);
-        await pool.Grain.Withdraw("a");
+        await pool.WithdrawAsync("a");
         Assert.Equal(new QueuePlace(1, null, "a node with the model"), await pool.Grain.Locate("w1.1"));
     });
 

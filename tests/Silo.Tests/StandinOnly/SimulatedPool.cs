@@ -14,6 +14,8 @@ namespace Federation.Silo.Tests.StandinOnly;
 /// <summary>One model's pool on a deterministic scheduler and virtual time.</summary>
 internal sealed class SimulatedPool : IDisposable
 {
+    private const string Engine = "ollama";
+
     private readonly IHost _host;
     private readonly SilentSession _session = new();
     private readonly CancellationTokenSource _over = new();
@@ -63,6 +65,8 @@ internal sealed class SimulatedPool : IDisposable
     public Task AnnounceAsync(string session, int slots = 1, int? free = null, bool loaded = true, long? version = null, Func<PoolMember, PoolMember>? with = null)
         => Grain.Announce((with ?? (static member => member))(MemberOf(session, slots, free ?? slots, loaded, version ?? ++_version)));
 
+    public Task WithdrawAsync(string session, string engine = Engine) => Grain.Withdraw(session, engine);
+
     /// <summary>Asks for a slot, as a new job unless <paramref name="job"/> names one.</summary>
     public Task<LeaseGrant> AcquireAsync(
         string account = "ann", double weight = 1, TimeSpan? patience = null, string[]? excluded = null, string? job = null, Func<LeaseRequest, LeaseRequest>? with = null, CancellationToken cancellationToken = default)
@@ -88,7 +92,7 @@ internal sealed class SimulatedPool : IDisposable
     public static string NodeOf(string session) => $"node of {session}";
 
     private PoolMember MemberOf(string session, int slots, int free, bool loaded, long version)
-        => new(session, version, NodeOf(session), "ollama", slots, free, new ModelReport("llama", "", 0, loaded, 0, ImmutableArray<string>.Empty, ""), _reference);
+        => new(session, version, NodeOf(session), Engine, slots, free, new ModelReport("llama", "", 0, loaded, 0, ImmutableArray<string>.Empty, ""), _reference);
 
     /// <summary>The pool passes sessions on and calls none.</summary>
     private sealed class SilentSession : INodeSession

@@ -26,16 +26,16 @@ public interface IModelPoolGrain : IGrainWithStringKey
     [Alias("Release")]
     Task Release(string leaseId, LeaseEnd end, double tokensPerSecond = 0);
 
-    /// <summary>A session can serve this model; replaces what it said before.</summary>
+    /// <summary>An engine of a session can serve this model; replaces what was said of it before.</summary>
     [Alias("Announce")]
     Task Announce(PoolMember member);
 
-    /// <summary>A session no longer serves this model.</summary>
+    /// <summary>An engine of a session no longer serves this model.</summary>
     [Alias("Withdraw")]
-    Task Withdraw(string sessionId);
+    Task Withdraw(string sessionId, string engine);
 }
 
-/// <summary>A session that can serve a model.</summary>
+/// <summary>An engine that can serve a model, and the session it is reached by: of a node with several that have the model, each is a member.</summary>
 
 [GenerateSerializer, Immutable, Alias("Federation.PoolMember")]
 public sealed record PoolMember(
@@ -48,6 +48,9 @@ public sealed record PoolMember(
     [property: Id(6)] ModelReport Model,
     [property: Id(7)] INodeSession Session)
 {
+    /// <summary>Which engine of which session. A session's id has no slash, whatever a node calls its engines.</summary>
+    public string Id => IdOf(SessionId, Engine);
+
     /// <summary>Whose the node is.</summary>
     [Id(8)] public string AccountId { get; init; } = string.Empty;
 
@@ -56,6 +59,9 @@ public sealed record PoolMember(
 
     /// <summary>How long the node takes to take a lease, the way there and back with it; zero: not known yet.</summary>
     [Id(10)] public TimeSpan RoundTrip { get; init; }
+
+    /// <inheritdoc cref="Id"/>
+    public static string IdOf(string sessionId, string engine) => $"{sessionId}/{engine}";
 }
 
 /// <summary>A job that wants a node.</summary>
