@@ -15,12 +15,16 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
     // An account whose silo has died is asked in vain for half a minute; others' jobs must not count as lost meanwhile.
     private const int AccountsAtOnce = 32;
 
+    // No activation's number, all of which are odd: whoever is asked with it has itself told first of all that runs here.
+    private const long Nobody = 2;
+
     private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(200);
 
     private readonly ConcurrentDictionary<string, Reservation> _running = new(StringComparer.Ordinal);
 
-    // Of accounts with jobs here the activation that knows of all of them.
+    // Of accounts with jobs here the activation that knows of all of them. Written under the gate, together with what runs, so that it holds for just these.
     private readonly ConcurrentDictionary<string, long> _knownBy = new(StringComparer.Ordinal);
+    private readonly Lock _gate = new();
 
     /// <summary>Asks the account's grain, and again while it moves from a silo that died to another: it counts a job once, however often it is asked.</summary>
     /// <returns>The answer, and what must be ended when the job is over: it does nothing where the job was refused or nothing is counted.</returns>
@@ -43,8 +47,7 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
                 if (admission.IsCounted)
                 {
                     reservation.CountedBy = admission.Activation;
-                    _running[request.JobId] = reservation;
-                    if (knownBy != admission.Activation) _knownBy[accountId] = admission.Activation;
+                    Add(reservation);
                 }
                 else reservation.Forget();
                 return (admission, reservation);
@@ -61,8 +64,11 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
     /// <inheritdoc/>
     public override async Task LookAsync(CancellationToken cancellationToken)
     {
-        var busy = _running.Values.Select(reservation => reservation.AccountId).ToHashSet(StringComparer.Ordinal);
-        foreach (var idle in _knownBy.Where(known => !busy.Contains(known.Key))) _knownBy.TryRemove(idle);
+        lock (_gate)
+        {
+            var busy = _running.Values.Select(reservation => reservation.AccountId).ToHashSet(StringComparer.Ordinal);
+            foreach (var idle in _knownBy.Where(known => !busy.Contains(known.Key))) _knownBy.TryRemove(idle);
+        }
         // What was admitted since the last look is fresh, and most of it will be over by the next.
         var due = _running.Values.Where(reservation => reservation.IsDue()).GroupBy(reservation => reservation.AccountId, StringComparer.Ordinal);
         await Parallel.ForEachAsync(due, new ParallelOptions { MaxDegreeOfParallelism = AccountsAtOnce, CancellationToken = cancellationToken }, async (account, _) =>
@@ -74,12 +80,33 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
     /// <summary>Tells an account that has moved of all that runs here for it, before it judges anything by what it knows.</summary>
     internal async Task IntroduceAsync(IAccountGrain account, string accountId)
     {
-        if (_running.Values.Where(reservation => reservation.AccountId == accountId).ToArray() is not { Length: > 0 } running) _knownBy.TryRemove(accountId, out _);
-        else
+        var knownBy = 0L;
+        // Again for what another activation counted meanwhile, or was told before the account moved once more.
+        while (StrangersTo(knownBy, accountId) is { Length: > 0 } strangers)
         {
-            var knownBy = 0L;
-            foreach (var some in running.Chunk(RenewedAtOnce)) knownBy = await AskAsync(() => TellAsync(account, some), CancellationToken.None);
-            _knownBy[accountId] = knownBy;
+            foreach (var some in strangers.Chunk(RenewedAtOnce)) knownBy = await AskAsync(() => TellAsync(account, some), CancellationToken.None);
+        }
+    }
+
+    /// <summary>Jobs of an account that this activation does not count. Where there are none, the account is known by it from now on; by nobody, where none runs.</summary>
+    private Reservation[] StrangersTo(long activation, string accountId)
+    {
+        lock (_gate)
+        {
+            var strangers = _running.Values.Where(reservation => reservation.AccountId == accountId && reservation.CountedBy != activation).ToArray();
+            if (strangers.Length == 0 && activation == 0) _knownBy.TryRemove(accountId, out _);
+            else if (strangers.Length == 0) _knownBy[accountId] = activation;
+            return strangers;
+        }
+    }
+
+    /// <summary>A job runs from now on. While it was asked for, others may have been counted, or told, elsewhere: then nobody knows them all.</summary>
+    private void Add(Reservation reservation)
+    {
+        lock (_gate)
+        {
+            _running[reservation.JobId] = reservation;
+            if (!_knownBy.TryAdd(reservation.AccountId, reservation.CountedBy) && _knownBy[reservation.AccountId] != reservation.CountedBy) _knownBy[reservation.AccountId] = Nobody;
         }
     }
 
@@ -101,7 +128,7 @@ internal sealed partial class Reservations(IGrainFactory grains, IOptions<LimitO
         {
             var account = grains.GetGrain<IAccountGrain>(accountId);
             var countedBy = await TellAsync(account, some);
-            if (_knownBy.TryGetValue(accountId, out var knownBy) && knownBy != countedBy) await IntroduceAsync(account, accountId);
+            if (_knownBy.GetValueOrDefault(accountId) != countedBy) await IntroduceAsync(account, accountId);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Reflection;
 using Federation.Contracts.Accounts;
 using Federation.Protocol.OpenAi;
@@ -51,6 +52,140 @@ public sealed class ReservationTests
             },
             "all accounts to be asked");
         await reservations.StopAsync(new CancellationToken(canceled: true));
+    }
+
+    [Fact]
+    public async Task A_job_that_the_account_counted_before_it_moved_and_that_is_heard_of_after_is_told_to_where_it_moved()
+    {
+        var (reservations, account) = Moving();
+        using var _ = reservations;
+        await AdmitAsync("job_1");
+        account.HoldNextAnswer = true;
+        var late = AdmitAsync("job_2");
+        account.Move();
+        await AdmitAsync("job_3");
+        account.GoOn();
+        await late;
+        await AdmitAsync("job_4");
+        Assert.Equal(["job_1", "job_2", "job_3", "job_4"], account.Known.Order(StringComparer.Ordinal));
+
+        Task AdmitAsync(string job) => reservations.AdmitAsync("acct_ann", new AdmissionRequest(job, "key_1", JobKind.Chat, "m", 0, null), default);
+    }
+
+    [Fact]
+    public async Task Of_two_first_jobs_that_an_account_counts_before_and_after_it_moves_it_is_told_of_both()
+    {
+        var (reservations, account) = Moving();
+        using var _ = reservations;
+        account.HoldNextQuestion = true;
+        var late = AdmitAsync("job_1");
+        await AdmitAsync("job_2");
+        account.Move();
+        account.GoOn();
+        await late;
+        await AdmitAsync("job_3");
+        Assert.Equal(["job_1", "job_2", "job_3"], account.Known.Order(StringComparer.Ordinal));
+
+        Task AdmitAsync(string job) => reservations.AdmitAsync("acct_ann", new AdmissionRequest(job, "key_1", JobKind.Chat, "m", 0, null), default);
+    }
+
+    [Fact]
+    public async Task Whatever_is_forgotten_of_idle_accounts_who_has_a_job_here_is_never_asked_as_if_there_were_none()
+    {
+        var (reservations, account) = Moving();
+        using var _ = reservations;
+        using var over = new CancellationTokenSource();
+        var looking = Task.Run(async () =>
+        {
+            while (!over.IsCancellationRequested) await reservations.LookAsync(default);
+        });
+        for (var round = 0; round < 20_000; round++)
+        {
+            var first = (await AdmitAsync($"job_{round}a")).Reservation;
+            var second = (await AdmitAsync($"job_{round}b")).Reservation;
+            Assert.Equal(account.Activation, account.AskedWith);
+            first.End(0, 0, 0);
+            second.End(0, 0, 0);
+        }
+        await over.CancelAsync();
+        await looking;
+
+        Task<(Admission Admission, Reservation Reservation)> AdmitAsync(string job) => reservations.AdmitAsync("acct_ann", new AdmissionRequest(job, "key_1", JobKind.Chat, "m", 0, null), default);
+    }
+
+    private static (Reservations Reservations, CountingAccount Account) Moving()
+    {
+        var account = DispatchProxy.Create<IAccountGrain, CountingAccount>();
+        var grains = DispatchProxy.Create<IGrainFactory, GrainFactoryProxy>();
+        ((GrainFactoryProxy)grains).Find = (_, _) => account;
+        return (new Reservations(grains, Create(new LimitOptions()), Create(new PoolOptions()), new TestClock(), NullLogger<Reservations>.Instance), (CountingAccount)account);
+    }
+
+    /// <summary>An account that counts what it admits and is told, each of its activations anew; a question or an answer may be long under way.</summary>
+    public class CountingAccount : DispatchProxy
+    {
+        private readonly TaskCompletionSource _goOn = new();
+
+        /// <summary>Which activation answers; odd.</summary>
+        public long Activation { get; private set; } = 1;
+
+        /// <summary>Jobs that this activation counts.</summary>
+        public HashSet<string> Known { get; } = new(StringComparer.Ordinal);
+
+        /// <summary>Which activation the last who asked believed to know all.</summary>
+        public long AskedWith { get; private set; }
+
+        /// <summary>The next job is counted, and who asked hears of it with <see cref="GoOn"/>.</summary>
+        public bool HoldNextAnswer { get; set; }
+
+        /// <summary>The next job is asked for with <see cref="GoOn"/>.</summary>
+        public bool HoldNextQuestion { get; set; }
+
+        /// <summary>Another activation takes over, and knows nothing.</summary>
+        public void Move()
+        {
+            Activation += 2;
+            Known.Clear();
+        }
+
+        public void GoOn() => _goOn.SetResult();
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod!.Name switch
+        {
+            nameof(IAccountGrain.Admit) => AdmitAsync((AdmissionRequest)args![0]!, (long)args[1]!),
+            nameof(IAccountGrain.Renew) => Renew((ImmutableArray<RunningJob>)args![0]!),
+            nameof(IAccountGrain.Release) => Release((JobUsage)args![0]!),
+            var other => throw new NotSupportedException($"{other} is not faked."),
+        };
+
+        private async Task<Admission> AdmitAsync(AdmissionRequest request, long activation)
+        {
+            AskedWith = activation;
+            if (HoldNextQuestion)
+            {
+                HoldNextQuestion = false;
+                await _goOn.Task;
+            }
+            var admission = new Admission(true, Tier.Free, 1, 1) { IsCounted = true, Activation = Activation };
+            if (activation != 0 && activation != Activation) return admission with { Admitted = false, IsCounted = false, Refusal = new AdmissionRefusal(RefusalReason.Moved, false, 0, 0, 0, TimeSpan.Zero) };
+            lock (Known) Known.Add(request.JobId);
+            if (!HoldNextAnswer) return admission;
+            HoldNextAnswer = false;
+            await _goOn.Task;
+            return admission;
+        }
+
+        private Task<long> Renew(ImmutableArray<RunningJob> jobs)
+        {
+            lock (Known) Known.UnionWith(jobs.Select(job => job.Request.JobId));
+            return Task.FromResult(Activation);
+        }
+
+        private Task Release(JobUsage usage)
+        {
+            lock (Known) Known.Remove(usage.JobId);
+            return Task.CompletedTask;
+        }
     }
 
     /// <summary>An account that admits, and may take its time to hear that a job goes on.</summary>
