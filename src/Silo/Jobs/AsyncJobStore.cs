@@ -150,7 +150,7 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
                 """,
                 new { id, attempt, state, end.RequestId, end.NodeId, StatusCode = (long)end.StatusCode, body = end.Body.ToArray(), bytes = (long)end.Body.Length, now = Ms(time.GetUtcNow()) },
                 transaction);
-            if (ended == 1) await TellEndAsync(connection, transaction, id, state);
+            if (ended == 1) await TellEndAsync(connection, transaction, id, state, end.Body.Length);
             return ended == 1;
         },
         cancellationToken);
@@ -215,9 +215,16 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
     public Task<int> ForgetAsync(CancellationToken cancellationToken) => database.WriteAsync(
         async (connection, transaction) =>
         {
-            var old = await connection.QueryAsync<string>(
-                $"SELECT id FROM async_jobs WHERE finished_at < @before LIMIT {RoundMax}", new { before = Ms(time.GetUtcNow() - options.Value.Retention) }, transaction);
-            return await DeleteAsync(connection, transaction, old);
+            var old = await connection.QueryAsync<(string Id, string AccountId)>(
+                $"SELECT id, account_id FROM async_jobs WHERE finished_at < @before LIMIT {RoundMax}", new { before = Ms(time.GetUtcNow() - options.Value.Retention) }, transaction);
+            var deleted = 0;
+            // In one order everywhere, and each account's total before its jobs, so that silos and ends of jobs never wait for each other.
+            foreach (var account in old.GroupBy(job => job.AccountId, job => job.Id).OrderBy(account => account.Key, StringComparer.Ordinal))
+            {
+                await connection.ExecuteScalarAsync<long>($"SELECT jobs FROM kept_jobs WHERE account_id = @Key {database.Dialect.ForUpdate}", new { account.Key }, transaction);
+                deleted += await DeleteAsync(connection, transaction, account.Key, account);
+            }
+            return deleted;
         },
         cancellationToken);
 
@@ -252,32 +259,51 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
         parameters.Add("now", Ms(time.GetUtcNow()));
         var ended = await connection.ExecuteAsync(
             $"UPDATE async_jobs SET state = @state, request = NULL, bytes = 0, owner = NULL, lease_until = NULL, finished_at = @now WHERE id = @id AND state IN ('queued', 'running') {condition}", parameters, transaction);
-        if (ended == 1) await TellEndAsync(connection, transaction, id, state);
+        if (ended == 1) await TellEndAsync(connection, transaction, id, state, bytes: 0);
         return ended == 1;
     }
 
     /// <summary>Whoever follows the job hears of its end, and every endpoint that wants to; what its account then has too much of goes.</summary>
-    private async Task TellEndAsync(DbConnection connection, DbTransaction transaction, string id, string state)
+    private async Task TellEndAsync(DbConnection connection, DbTransaction transaction, string id, string state, long bytes)
     {
         await TellAsync(connection, transaction, id, state, null);
         var job = await connection.QuerySingleAsync<AsyncJob>($"SELECT {AsyncJob.Columns} FROM async_jobs WHERE id = @id", new { id }, transaction);
         await webhooks.TellAsync(connection, transaction, job.AccountId, $"job.{state}", job.WebhookId, AsyncJobJson.Of(job));
-        var tooMuch = await connection.QueryAsync<string>(
-            $"""
-            SELECT id FROM (SELECT id, row_number() OVER (ORDER BY finished_at DESC, id DESC) AS place, sum(bytes) OVER (ORDER BY finished_at DESC, id DESC) AS held
-                            FROM async_jobs WHERE account_id = @AccountId AND finished_at IS NOT NULL) kept
-            WHERE place > @max OR (place > 1 AND held > @maxBytes) ORDER BY place DESC LIMIT {RoundMax}
-            """,
-            new { job.AccountId, max = (long)options.Value.MaxKeptPerAccount, maxBytes = options.Value.MaxBytesPerAccount },
-            transaction);
-        await DeleteAsync(connection, transaction, tooMuch);
+        await KeepAsync(connection, transaction, job.AccountId, bytes);
     }
 
-    private async Task<int> DeleteAsync(DbConnection connection, DbTransaction transaction, IEnumerable<string> jobs)
+    /// <summary>Counts one more job that has ended; of what its account then has too much of the oldest go, never the latest. By a total, since an account may keep very many.</summary>
+    private async Task KeepAsync(DbConnection connection, DbTransaction transaction, string accountId, long bytes)
+    {
+        var (jobs, held) = await connection.QuerySingleAsync<(long Jobs, long Bytes)>(
+            """
+            INSERT INTO kept_jobs (account_id, jobs, bytes) VALUES (@accountId, 1, @bytes)
+            ON CONFLICT (account_id) DO UPDATE SET jobs = kept_jobs.jobs + 1, bytes = kept_jobs.bytes + excluded.bytes RETURNING jobs, bytes
+            """,
+            new { accountId, bytes },
+            transaction);
+        if (IsRoom()) return;
+        var oldest = await connection.QueryAsync<(string Id, long Bytes)>(
+            $"SELECT id, bytes FROM async_jobs WHERE account_id = @accountId AND finished_at IS NOT NULL ORDER BY finished_at, id LIMIT {RoundMax}", new { accountId }, transaction);
+        var tooMuch = new List<string>();
+        foreach (var old in oldest.SkipLast(1).TakeWhile(_ => !IsRoom()))
+        {
+            tooMuch.Add(old.Id);
+            (jobs, held) = (jobs - 1, held - old.Bytes);
+        }
+        await DeleteAsync(connection, transaction, accountId, tooMuch);
+
+        bool IsRoom() => jobs <= options.Value.MaxKeptPerAccount && held <= options.Value.MaxBytesPerAccount;
+    }
+
+    /// <summary>Deletes jobs of one account that have ended, whose total the transaction has locked.</summary>
+    private async Task<int> DeleteAsync(DbConnection connection, DbTransaction transaction, string accountId, IEnumerable<string> jobs)
     {
         var ids = database.Dialect.Set(jobs);
         await connection.ExecuteAsync($"DELETE FROM async_job_events WHERE {database.Dialect.In("job_id", "ids")}", new { ids }, transaction);
-        return await connection.ExecuteAsync($"DELETE FROM async_jobs WHERE {database.Dialect.In("id", "ids")}", new { ids }, transaction);
+        var deleted = (await connection.QueryAsync<long>($"DELETE FROM async_jobs WHERE {database.Dialect.In("id", "ids")} RETURNING bytes", new { ids }, transaction)).AsList();
+        await connection.ExecuteAsync("UPDATE kept_jobs SET jobs = jobs - @jobs, bytes = bytes - @bytes WHERE account_id = @accountId", new { accountId, jobs = (long)deleted.Count, bytes = deleted.Sum() }, transaction);
+        return deleted.Count;
     }
 
     /// <summary>Writes an event, unless there are as many as are kept; a job's last one always.</summary>

@@ -26,7 +26,7 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
     public Task InitializeAsync() => Task.CompletedTask;
 
     /// <summary>What a test leaves undone is not the next one's to run.</summary>
-    public Task DisposeAsync() => database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync("DELETE FROM async_job_events; DELETE FROM async_jobs", transaction: transaction), CancellationToken.None);
+    public Task DisposeAsync() => database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync("DELETE FROM async_job_events; DELETE FROM async_jobs; DELETE FROM kept_jobs", transaction: transaction), CancellationToken.None);
 
     [Fact]
     public async Task A_job_is_answered_and_its_prompt_is_forgotten()
@@ -265,6 +265,27 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
         jobs.Add(await EndedAsync(account, 2_000));
         Assert.Equal([true, false, false, false, false, false, true], await KeptAsync());
         Assert.Equal(AsyncJobState.Running, (await FindAsync(running)).State);
+        // However they end or go, the totals are what there is.
+        await AssertTotalsAsync(2);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.True(await silo.Store.CancelAsync(running.AccountId, running.Id, CancellationToken.None));
+        await AssertTotalsAsync(2);
+        _clock.Advance(_options.Retention + TimeSpan.FromSeconds(1));
+        Assert.Equal(2, await silo.Store.ForgetAsync(CancellationToken.None));
+        await AssertTotalsAsync(0);
+        await EndedAsync(other, 30);
+        await AssertTotalsAsync(1);
+
+        async Task AssertTotalsAsync(long all)
+        {
+            var (total, there) = await database.Database.ReadAsync(
+                async connection => (
+                    (await connection.QueryAsync<(string, long, long)>("SELECT account_id, jobs, bytes FROM kept_jobs WHERE jobs <> 0 OR bytes <> 0 ORDER BY account_id")).ToList(),
+                    (await connection.QueryAsync<(string, long, long)>("SELECT account_id, count(*), CAST(sum(bytes) AS bigint) FROM async_jobs WHERE finished_at IS NOT NULL GROUP BY account_id ORDER BY account_id")).ToList()),
+                CancellationToken.None);
+            Assert.Equal(there, total);
+            Assert.Equal(all, there.Sum(account => account.Item2));
+        }
 
         async Task<AsyncJob> EndedAsync(ApiCaller of, int bytes)
         {
