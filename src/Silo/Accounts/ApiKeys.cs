@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.ComponentModel.DataAnnotations;
+using System.Net;
 using System.Text.Json;
 using Dapper;
 using Federation.Contracts.Accounts;
@@ -74,7 +75,7 @@ internal sealed record NewKey(string AccountId, string Name, ImmutableArray<stri
     public ImmutableArray<string> Models { get; init; } = [];
 }
 
-/// <summary>How keys are cached.</summary>
+/// <summary>How keys are cached, and how many wrong ones are too many.</summary>
 internal sealed class ApiKeyOptions
 {
     public const string SectionName = "ApiKeys";
@@ -86,7 +87,7 @@ internal sealed class ApiKeyOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:05:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan CacheAge { get; set; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Keys remembered at once. Default 10 000.</summary>
+    /// <summary>Keys remembered at once, and as many texts that are none. Default 10 000.</summary>
     [Range(1, 10_000_000)]
     public int CacheMax { get; set; } = 10_000;
 
@@ -97,13 +98,24 @@ internal sealed class ApiKeyOptions
     /// <summary>How often it is written down which keys were used: what a list of keys shows is at most so old. Default 1 min.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan UsePeriod { get; set; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>
+    /// Keys that open nothing which one address, of IPv6 one network of 64 bits, may send in a minute before it hears 429, and has what it sends looked up one at a time; a key that is right opens all the same. Behind a
+    /// proxy the address is the proxy's. Default 3 000; 0: no limit. [uncalibrated]
+    /// </summary>
+    [Range(0, 1_000_000)]
+    public int WrongPerMinute { get; set; } = 3_000;
+
+    /// <summary>Addresses with wrong keys that are counted at once; with one more they all begin anew. Default 10 000.</summary>
+    [Range(1, 10_000_000)]
+    public int MaxWrongAddresses { get; set; } = 10_000;
 }
 
 [OptionsValidator]
 internal sealed partial class ApiKeyOptionsValidator : IValidateOptions<ApiKeyOptions>;
 
 /// <summary>API keys: <c>fk_…</c>, stored as SHA-256, shown once, revocable, and rotated: a new secret for the same key.</summary>
-internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> options, TimeProvider time)
+internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> options, TimeProvider time) : IDisposable
 {
     public const string KeyPrefix = "fk_";
 
@@ -112,21 +124,33 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
     private const int ShownCharacters = 8;
 
     private readonly ConcurrentDictionary<string, Cached> _cache = new(StringComparer.Ordinal);
+    // What was looked up and is no key's. Secrets are made at random, so it does not become one's.
+    private readonly ConcurrentDictionary<string, long> _unknown = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, DateTimeOffset> _used = new(StringComparer.Ordinal);
+    private readonly SemaphoreSlim _suspects = new(1);
     private long _revocations;
 
+    /// <summary>Who sends keys that open nothing.</summary>
+    public WrongKeys Wrong { get; } = new(options.Value, time);
+
     /// <summary>Who holds this key; <see langword="null"/> when nobody does, or no longer.</summary>
-    public async ValueTask<ApiCaller?> AuthenticateAsync(string key, CancellationToken cancellationToken)
+    /// <param name="key">As it came.</param>
+    /// <param name="cancellationToken">Nobody waits any more.</param>
+    /// <param name="from">From which address, where that is known.</param>
+    public async ValueTask<ApiCaller?> AuthenticateAsync(string key, CancellationToken cancellationToken, IPAddress? from = null)
     {
         if (!Secrets.IsWellFormed(KeyPrefix, key)) return null;
         var hash = Secrets.Hash(key);
         var cacheKey = Convert.ToHexString(hash);
         if (_cache.TryGetValue(cacheKey, out var cached) && time.GetElapsedTime(cached.FetchedAt) < options.Value.CacheAge) return StillValid(cached);
+        if (_unknown.TryGetValue(cacheKey, out var lookedUpAt) && time.GetElapsedTime(lookedUpAt) < options.Value.CacheAge) return null;
         var revocations = Interlocked.Read(ref _revocations);
-        var found = await FindAsync(hash, cancellationToken);
+        var found = Wrong.IsSuspect(from) ? await FindInTurnAsync(hash, cancellationToken) : await FindAsync(hash, cancellationToken);
         if (found is null)
         {
             _cache.TryRemove(cacheKey, out _);
+            if (_unknown.Count >= options.Value.CacheMax) _unknown.Clear();
+            _unknown[cacheKey] = time.GetTimestamp();
             return null;
         }
         // Rather forget everything at once, and ask again, than keep an order of use on the hot path.
@@ -233,6 +257,8 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         return revoked > 0;
     }
 
+    public void Dispose() => _suspects.Dispose();
+
     private static string PrefixOf(string key) => key[..(KeyPrefix.Length + ShownCharacters)];
 
     /// <summary>Whatever is remembered of a key must be read again.</summary>
@@ -240,6 +266,20 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
     {
         Interlocked.Increment(ref _revocations);
         foreach (var (cacheKey, _) in _cache.Where(entry => entry.Value.Row.Id == keyId)) _cache.TryRemove(cacheKey, out _);
+    }
+
+    /// <summary>One after another, however many come at once: the database is others' too.</summary>
+    private async Task<Cached?> FindInTurnAsync(byte[] hash, CancellationToken cancellationToken)
+    {
+        await _suspects.WaitAsync(cancellationToken);
+        try
+        {
+            return await FindAsync(hash, cancellationToken);
+        }
+        finally
+        {
+            _suspects.Release();
+        }
     }
 
     private Task<Cached?> FindAsync(byte[] hash, CancellationToken cancellationToken) => database.ReadAsync(

@@ -34,7 +34,8 @@ internal static class Authentication
             return Results.Empty;
         });
 
-    private static async ValueTask<OpenAiError?> WhyRefusedAsync(HttpContext http, string scope)
+    /// <summary>Why whoever asks is not let in; <see langword="null"/> when they are.</summary>
+    internal static async ValueTask<OpenAiError?> WhyRefusedAsync(HttpContext http, string scope)
     {
         var header = http.Request.Headers.Authorization.ToString();
         // Anthropic's clients have a header of their own for it.
@@ -42,7 +43,8 @@ internal static class Authentication
         if (header.Length == 0) return OpenAiError.MissingKey();
         if (!header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)) return OpenAiError.InvalidKey();
         var keys = http.RequestServices.GetRequiredService<ApiKeys>();
-        if (await keys.AuthenticateAsync(header["Bearer ".Length..].Trim(), http.RequestAborted) is not { } caller) return OpenAiError.InvalidKey();
+        var from = http.Connection.RemoteIpAddress;
+        if (await keys.AuthenticateAsync(header["Bearer ".Length..].Trim(), http.RequestAborted, from) is not { } caller) return keys.Wrong.Note(from) is { } wait ? LimitErrors.TooManyWrongKeys(wait) : OpenAiError.InvalidKey();
         if (!caller.IsAdmin && !caller.Scopes.Contains(scope)) return OpenAiError.Forbidden($"The API key lacks the scope '{scope}'.");
         http.Items[CallerKey] = caller;
         return null;

@@ -35,6 +35,10 @@ internal static class LimitErrors
     /// <summary>As OpenAI refuses a project's model: who may not use it need not know whether it exists.</summary>
     public static OpenAiError ModelNotAllowed(string message) => new(403, "invalid_request_error", "model_not_found", message, "model");
 
+    /// <summary>The key is wrong, as were too many before it from the same address.</summary>
+    public static OpenAiError TooManyWrongKeys(TimeSpan wait)
+        => new(429, "requests", "rate_limit_exceeded", $"Incorrect API key provided, as too many before it that came from your address. Please try again in {RateLimits.Duration(wait)}.") { RetryAfterSeconds = Seconds(wait) };
+
     private static OpenAiError TooMany(string type, AdmissionRefusal refusal, string message) => new(429, type, "rate_limit_exceeded", $"{message} Please try again in {RateLimits.Duration(refusal.RetryAfter)}.")
     {
         RetryAfterSeconds = Seconds(refusal.RetryAfter),

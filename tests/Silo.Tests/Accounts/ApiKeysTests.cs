@@ -1,11 +1,15 @@
 using System.Collections.Immutable;
+using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using Dapper;
 using Federation.Contracts.Accounts;
 using Federation.Silo.Accounts;
+using Federation.Silo.Gateway;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Federation.Silo.Tests.Accounts;
 
@@ -136,6 +140,77 @@ public abstract class ApiKeysTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task A_wrong_key_is_looked_up_once_while_it_is_remembered()
+    {
+        var keys = Keys(age: TimeSpan.FromSeconds(10));
+        var (row, _) = await NewAsync(keys);
+        var wrong = Secrets.Create(ApiKeys.KeyPrefix);
+        Assert.Null(await AuthenticateAsync(keys, wrong));
+        // What no hub does shows who was asked.
+        await database.Database.WriteAsync(
+            (connection, transaction) => connection.ExecuteAsync("UPDATE api_keys SET sha256 = @hash WHERE id = @Id", new { row.Id, hash = Secrets.Hash(wrong) }, transaction), CancellationToken.None);
+        Assert.Null(await AuthenticateAsync(keys, wrong));
+        _clock.Advance(TimeSpan.FromSeconds(10));
+        Assert.NotNull(await AuthenticateAsync(keys, wrong));
+    }
+
+    [Fact]
+    public async Task Too_many_wrong_keys_of_one_address_are_told_so_and_a_right_one_opens_from_there_all_the_same()
+    {
+        var keys = Keys(wrongPerMinute: 3);
+        var (_, right) = await NewAsync(keys);
+        for (var tried = 0; tried < 3; tried++) Assert.Equal((401, "invalid_api_key"), await AskAsync("203.0.113.7", Secrets.Create(ApiKeys.KeyPrefix)));
+        _clock.Advance(TimeSpan.FromSeconds(20));
+        var refused = await RefusalAsync("::ffff:203.0.113.7", "not even one");
+        Assert.Equal((429, "rate_limit_exceeded", 40), (refused!.Status, refused.Code, refused.RetryAfterSeconds!.Value));
+        Assert.Equal((429, "rate_limit_exceeded"), await AskAsync("203.0.113.7", Secrets.Create(ApiKeys.KeyPrefix)));
+        // Those who come from there too, and others.
+        Assert.Null(await RefusalAsync("203.0.113.7", right));
+        Assert.Equal((401, "invalid_api_key"), await AskAsync("203.0.113.8", Secrets.Create(ApiKeys.KeyPrefix)));
+        Assert.Equal((401, "missing_api_key"), await AskAsync("203.0.113.7", null));
+        _clock.Advance(TimeSpan.FromSeconds(40));
+        Assert.Equal((401, "invalid_api_key"), await AskAsync("203.0.113.7", Secrets.Create(ApiKeys.KeyPrefix)));
+
+        async Task<(int, string?)> AskAsync(string from, string? key) => await RefusalAsync(from, key) is { } error ? (error.Status, error.Code) : (200, null);
+
+        async Task<OpenAiError?> RefusalAsync(string from, string? key)
+        {
+            using var services = new ServiceCollection().AddSingleton(keys).BuildServiceProvider();
+            var http = new DefaultHttpContext { RequestServices = services };
+            http.Connection.RemoteIpAddress = IPAddress.Parse(from);
+            if (key is not null) http.Request.Headers.Authorization = $"Bearer {key}";
+            return await Authentication.WhyRefusedAsync(http, Scopes.Inference);
+        }
+    }
+
+    [Fact]
+    public async Task Many_that_send_wrong_keys_at_once_all_hear_that_they_are_wrong()
+    {
+        var keys = Keys(wrongPerMinute: 1);
+        var (_, right) = await NewAsync(keys);
+        var from = IPAddress.Parse("2001:db8::7");
+        for (var tried = 0; tried < 2; tried++) keys.Wrong.Note(from);
+        Assert.True(keys.Wrong.IsSuspect(IPAddress.Parse("2001:db8::ffff")));
+        Assert.False(keys.Wrong.IsSuspect(IPAddress.Parse("2001:db8:0:1::7")));
+        var answers = await Task.WhenAll(Enumerable.Range(0, 100).Select(n => keys.AuthenticateAsync(n == 50 ? right : Secrets.Create(ApiKeys.KeyPrefix), CancellationToken.None, from).AsTask())).WithinPatienceAsync();
+        Assert.Equal([50], Enumerable.Range(0, 100).Where(n => answers[n] is not null));
+    }
+
+    [Fact]
+    public void Of_addresses_with_wrong_keys_only_so_many_are_counted()
+    {
+        var wrong = new WrongKeys(new ApiKeyOptions { WrongPerMinute = 1, MaxWrongAddresses = 100 }, _clock);
+        for (var address = 0; address < 1_000; address++)
+        {
+            wrong.Note(new IPAddress(address));
+            Assert.InRange(wrong.Addresses, 1, 100);
+        }
+        var off = new WrongKeys(new ApiKeyOptions { WrongPerMinute = 0 }, _clock);
+        for (var tried = 0; tried < 10; tried++) Assert.Null(off.Note(IPAddress.Loopback));
+        Assert.Equal(0, off.Addresses);
+    }
+
+    [Fact]
     public async Task Keys_are_listed_for_their_account_the_newest_first()
     {
         var keys = Keys();
@@ -230,8 +305,8 @@ public abstract class ApiKeysTests(TestDatabase database)
         Assert.Null(await AuthenticateAsync(keys, fresh));
     }
 
-    private ApiKeys Keys(TimeSpan? age = null, int max = 1_000)
-        => new(database.Database, Microsoft.Extensions.Options.Options.Create(new ApiKeyOptions { CacheAge = age ?? TimeSpan.FromSeconds(1), CacheMax = max }), _clock);
+    private ApiKeys Keys(TimeSpan? age = null, int max = 1_000, int wrongPerMinute = 0)
+        => new(database.Database, Microsoft.Extensions.Options.Options.Create(new ApiKeyOptions { CacheAge = age ?? TimeSpan.FromSeconds(1), CacheMax = max, WrongPerMinute = wrongPerMinute }), _clock);
 
     private async Task<(ApiKeyRow Row, string Key)> NewAsync(ApiKeys keys, ImmutableArray<string>? scopes = null, TimeSpan? lifetime = null)
     {
