@@ -35,6 +35,12 @@ internal sealed class TierOptions
     /// <summary>Of those, tokens from cloud providers, by the price list; 0: no limit but the account's credits. Default 10 000 for free, 250 000 for pro, else none.</summary>
     public Dictionary<Tier, long> CloudTokensPerDay { get; set; } = Each(10_000L, 0, 250_000, 0, 0);
 
+    /// <summary>
+    /// Prompt tokens of an account's batches that have not ended, as estimated when their lines are read, for each model; a batch with which there would be more fails. 0: no limit. Default 2, 100, 200 and 1 000
+    /// million, none. [uncalibrated]
+    /// </summary>
+    public Dictionary<Tier, long> EnqueuedTokens { get; set; } = Each(2_000_000L, 100_000_000, 200_000_000, 1_000_000_000, 0);
+
     /// <summary>Requests of an account in any 60 seconds; 0: no limit. Default 20, 600, 1 200, 3 000, none. [uncalibrated]</summary>
     public Dictionary<Tier, long> RequestsPerMinute { get; set; } = Each(20L, 600, 1_200, 3_000, 0);
 
@@ -56,6 +62,7 @@ internal sealed class TierOptions
             if (!EarningMultipliers.TryGetValue(tier, out var multiplier) || multiplier is < 1 or > 100) yield return $"Tiers:EarningMultipliers:{tier} must be 1 to 100.";
             if (WhyBad(nameof(TokensPerDay), TokensPerDay, tier, LimitMax) is { } tokens) yield return tokens;
             if (WhyBad(nameof(CloudTokensPerDay), CloudTokensPerDay, tier, LimitMax) is { } cloud) yield return cloud;
+            if (WhyBad(nameof(EnqueuedTokens), EnqueuedTokens, tier, LimitMax) is { } enqueued) yield return enqueued;
             if (WhyBad(nameof(RequestsPerMinute), RequestsPerMinute, tier, RequestsPerMinuteMax) is { } requests) yield return requests;
             if (WhyBad(nameof(ConcurrentStreams), ConcurrentStreams, tier, RequestsPerMinuteMax) is { } streams) yield return streams;
             var patterns = Models.GetValueOrDefault(tier) ?? [];

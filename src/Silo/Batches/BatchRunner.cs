@@ -1,10 +1,12 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using Federation.Protocol.OpenAi;
 using Federation.Silo.Files;
 using Federation.Silo.Gateway;
 using Federation.Silo.Hosting;
 using Federation.Silo.Hubs;
 using Federation.Silo.Jobs;
+using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Options;
@@ -20,7 +22,7 @@ namespace Federation.Silo.Batches;
 /// old claim are refused, so no line is in the output twice.
 /// </remarks>
 internal sealed partial class BatchRunner(
-    BatchStore store, FileStore files, IBackgroundInference inference, HubDirectoryView directory, CloudRoutes clouds, HubDrain drain, IOptions<BatchOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time, ILogger<BatchRunner> logger)
+    BatchStore store, FileStore files, IBackgroundInference inference, HubDirectoryView directory, CloudRoutes clouds, HubDrain drain, IOptions<BatchOptions> options, IOptions<GatewayOptions> gateway, IOptions<PricingOptions> pricing, TimeProvider time, ILogger<BatchRunner> logger)
     : WakingService(options.Value.LookPeriod, time, logger)
 {
     private const int ErrorsMax = 100;
@@ -139,7 +141,7 @@ internal sealed partial class BatchRunner(
     /// <summary>Reads all lines before the first is asked; the batch as it goes on, null when it does not.</summary>
     private async Task<Batch?> ValidateAsync(Run run)
     {
-        var (errors, names, models) = (new List<BatchError>(), new HashSet<string>(StringComparer.Ordinal), new HashSet<string>(StringComparer.Ordinal));
+        var (errors, names, models) = (new List<BatchError>(), new HashSet<string>(StringComparer.Ordinal), new Dictionary<string, long>(StringComparer.Ordinal));
         var total = 0L;
         await foreach (var line in LinesAsync(run.Batch, run.Lost.Token))
         {
@@ -156,25 +158,37 @@ internal sealed partial class BatchRunner(
             if (!await store.FailAsync(run.Batch, errors, CancellationToken.None)) await TryReleaseAsync(run.Batch);
             return null;
         }
-        var known = new List<string>();
-        foreach (var model in models)
+        var (known, tokens) = (new List<string>(), new Dictionary<string, long>(StringComparer.Ordinal));
+        foreach (var (model, count) in models)
         {
-            if (!clouds.Find(model, run.Batch.Kind).IsEmpty || await directory.FindModelAsync(model, run.Lost.Token) is not null) known.Add(model);
+            var onNodes = await directory.FindModelAsync(model, run.Lost.Token);
+            if (onNodes is not null || !clouds.Find(model, run.Batch.Kind).IsEmpty) known.Add(model);
+            // Under one name, however its lines call it.
+            var name = onNodes?.Name ?? model;
+            tokens[name] = tokens.GetValueOrDefault(name) + count;
         }
-        if (await store.BeginAsync(run.Batch, total, known, CancellationToken.None))
-            return run.Batch with { State = BatchStates.InProgress, Total = total, Models = System.Text.Json.JsonSerializer.Serialize(known) };
-        await TryReleaseAsync(run.Batch);
+        var (begun, refused) = await store.BeginAsync(run.Batch, total, known, tokens, CancellationToken.None);
+        if (begun) return run.Batch with { State = BatchStates.InProgress, Total = total, Models = System.Text.Json.JsonSerializer.Serialize(known) };
+        if (refused is null || !await store.FailAsync(run.Batch, [refused], CancellationToken.None)) await TryReleaseAsync(run.Batch);
         return null;
     }
 
-    private static BatchError? WhyWrong(Batch batch, FileLine line, HashSet<string> names, HashSet<string> models)
+    /// <param name="batch">Whose line it is.</param>
+    /// <param name="line">The line.</param>
+    /// <param name="names">Of the lines before, to which this one's is added.</param>
+    /// <param name="models">What the prompts of the lines before come to, by model, to which this one's is added.</param>
+    private BatchError? WhyWrong(Batch batch, FileLine line, HashSet<string> names, Dictionary<string, long> models)
     {
         if (line.IsTooLong) return new BatchError("request_too_large", "This line is longer than a request may be.", null, line.Number);
         var (request, problem) = BatchLine.Read(line.Bytes, line.Number, batch.Kind);
         if (request is null) return problem;
-        models.Add(request.Model);
+        models[request.Model] = models.GetValueOrDefault(request.Model) + PromptTokens(request, batch.Kind);
         return names.Add(request.CustomId) ? null : new BatchError("duplicate_custom_id", $"The 'custom_id' of this line was there before: {request.CustomId}", "custom_id", line.Number);
     }
+
+    /// <summary>As it is priced. What cannot be priced is counted in bytes: its own answer will say what is wrong with it.</summary>
+    private long PromptTokens(BatchLine request, JobKind kind)
+        => RequestTokens.TryRead(request.Body.Span, kind, out var tokens, out _) ? tokens.EstimatedPrompt(pricing.Value) : request.Body.Length / pricing.Value.BytesPerToken;
 
     private IAsyncEnumerable<FileLine> LinesAsync(Batch batch, CancellationToken cancellationToken) => FileLines.ReadAsync(files.ReadAsync(batch.InputFileId, cancellationToken), MaxLineBytes);
 

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Data.Common;
+using System.Globalization;
 using System.Text.Json;
 using Dapper;
 using Federation.Silo.Accounts;
@@ -14,7 +15,7 @@ using static Federation.Silo.Storage.UnixTime;
 namespace Federation.Silo.Batches;
 
 /// <summary>Batches and the answers of their lines on disk. Every step is a compare-and-set on the claim's number, so that of all silos exactly one writes.</summary>
-internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookStore webhooks, IOptions<BatchOptions> options, TimeProvider time, ILogger<BatchStore> logger) : IAsyncDisposable
+internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookStore webhooks, IOptions<BatchOptions> options, IOptions<TierOptions> tiers, TimeProvider time, ILogger<BatchStore> logger) : IAsyncDisposable
 {
     public const int ListMax = 100;
 
@@ -113,11 +114,27 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
             transaction),
         CancellationToken.None);
 
-    /// <summary>The lines are sound: the batch goes on. False when the claim is lost or the batch was cancelled.</summary>
-    public Task<bool> BeginAsync(Batch batch, long total, IEnumerable<string> models, CancellationToken cancellationToken) => StepAsync(
-        batch,
-        "state = 'in_progress', in_progress_at = @now, lines_total = @total, models = @models WHERE id = @id AND attempt = @attempt AND state = 'validating'",
-        new { total, models = JsonSerializer.Serialize(models) },
+    /// <summary>The lines are sound: the batch goes on.</summary>
+    /// <param name="batch">The claimed batch.</param>
+    /// <param name="total">Its lines.</param>
+    /// <param name="models">Models that the hub knows.</param>
+    /// <param name="tokens">What its prompts come to, by model.</param>
+    /// <param name="cancellationToken">Ends the wait for the database.</param>
+    /// <returns>False when the claim is lost or the batch was cancelled; an error where the account has too many tokens in batches that have not ended.</returns>
+    public Task<(bool Begun, BatchError? Refused)> BeginAsync(Batch batch, long total, IEnumerable<string> models, IReadOnlyDictionary<string, long> tokens, CancellationToken cancellationToken) => database.WriteAsync<(bool, BatchError?)>(
+        async (connection, transaction) =>
+        {
+            await AccountStore.LockAsync(database.Dialect, connection, transaction, batch.AccountId);
+            if (await WhyTooManyTokensAsync(connection, transaction, batch, tokens) is { } refused) return (false, refused);
+            var begun = await connection.ExecuteAsync(
+                """
+                UPDATE batches SET state = 'in_progress', in_progress_at = @now, lines_total = @total, models = @models, enqueued = @enqueued
+                WHERE id = @Id AND attempt = @Attempt AND state = 'validating'
+                """,
+                new { batch.Id, batch.Attempt, now = Ms(time.GetUtcNow()), total, models = JsonSerializer.Serialize(models), enqueued = JsonSerializer.Serialize(tokens) },
+                transaction);
+            return (begun == 1, null);
+        },
         cancellationToken);
 
     /// <summary>The lines are not sound: the batch has failed.</summary>
@@ -215,6 +232,24 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     }
 
     public ValueTask DisposeAsync() => _answers.DisposeAsync();
+
+    /// <summary>As OpenAI says it. What counts are batches of the account that have begun and not ended.</summary>
+    private async Task<BatchError?> WhyTooManyTokensAsync(DbConnection connection, DbTransaction transaction, Batch batch, IReadOnlyDictionary<string, long> tokens)
+    {
+        var tier = TierNames.Parse((await connection.ExecuteScalarAsync<string>("SELECT tier FROM accounts WHERE id = @AccountId", new { batch.AccountId }, transaction))!);
+        if (tiers.Value.EnqueuedTokens[tier] is not (> 0 and var limit)) return null;
+        var sums = new Dictionary<string, long>(tokens, StringComparer.Ordinal);
+        var others = await connection.QueryAsync<string>(
+            "SELECT enqueued FROM batches WHERE account_id = @AccountId AND finished_at IS NULL AND enqueued IS NOT NULL AND id <> @Id", new { batch.AccountId, batch.Id }, transaction);
+        foreach (var (model, count) in others.SelectMany(other => JsonSerializer.Deserialize<Dictionary<string, long>>(other)!))
+        {
+            if (sums.TryGetValue(model, out var sum)) sums[model] = sum + count;
+        }
+        if (sums.Where(sum => sum.Value > limit).Select(sum => sum.Key).Min(StringComparer.Ordinal) is not { } full) return null;
+        var message = string.Create(
+            CultureInfo.InvariantCulture, $"Enqueued token limit reached for {full} in organization {batch.AccountId}. Limit: {limit:N0} enqueued tokens. Please try again once some in_progress batches have been completed.");
+        return new BatchError("token_limit_exceeded", message, null, null);
+    }
 
     private async Task TellEndAsync(DbConnection connection, DbTransaction transaction, string id)
     {

@@ -30,6 +30,7 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
 {
     private readonly TestClock _clock = new();
     private readonly BatchOptions _options = new() { MaxLines = 500, Parallelism = 4, RetryDelay = TimeSpan.Zero, Window = TimeSpan.FromMinutes(2) };
+    private readonly TierOptions _tiers = new();
     private readonly List<TestSilo> _silos = [];
 
     public Task InitializeAsync() => Task.CompletedTask;
@@ -270,6 +271,53 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Tokens_of_batches_that_have_not_ended_are_bounded_for_each_model_of_an_account()
+    {
+        _options.MaxRunningPerAccount = 10;
+        var silo = Silo();
+        silo.Answer = (_, _) => null;
+        var first = await SubmitAsync(silo, Lines(5));
+        await silo.Runner.LookAsync(CancellationToken.None);
+        await Eventually.TrueAsync(async () => (await FindAsync(silo, first)).State == BatchStates.InProgress, "the first to begin");
+        var tokens = JsonElement.Parse((await database.Database.ReadAsync(connection => connection.QuerySingleAsync<string>("SELECT enqueued FROM batches WHERE id = @Id", new { first.Id }), CancellationToken.None)))
+            .GetProperty("llama").GetInt64();
+        Assert.InRange(tokens, 5 * 10, 5 * 100);
+        _tiers.EnqueuedTokens[Tier.Free] = (2 * tokens) - 1;
+
+        // The other silo asks at once what the first does not answer.
+        var other = Silo();
+        var (tooMuch, otherModel, otherAccount) = (
+            await SubmitAsync(other, Lines(5), accountId: first.AccountId), await SubmitAsync(other, Line("a", "mistral"), accountId: first.AccountId), await SubmitAsync(other, Lines(5)));
+        await other.WorkAsync();
+        tooMuch = await FindAsync(other, tooMuch);
+        Assert.Equal(BatchStates.Failed, tooMuch.State);
+        var error = JsonElement.Parse(tooMuch.Errors!)[0];
+        Assert.Equal(
+            ("token_limit_exceeded", $"Enqueued token limit reached for llama in organization {first.AccountId}. Limit: {(2 * tokens) - 1} enqueued tokens. Please try again once some in_progress batches have been completed."),
+            (error.GetProperty("code").GetString(), error.GetProperty("message").GetString()));
+        Assert.All([await FindAsync(other, otherModel), await FindAsync(other, otherAccount)], batch => Assert.Equal(BatchStates.Completed, batch.State));
+
+        silo.Release();
+        await silo.Runner.WhenIdleAsync().WithinPatienceAsync();
+        Assert.Equal(BatchStates.Completed, (await FindAsync(silo, first)).State);
+        var again = await SubmitAsync(other, Lines(5), accountId: first.AccountId);
+        await other.WorkAsync();
+        Assert.Equal(BatchStates.Completed, (await FindAsync(other, again)).State);
+    }
+
+    [Fact]
+    public async Task Of_batches_that_begin_on_two_silos_at_once_as_many_do_as_there_are_tokens_for()
+    {
+        (_options.MaxRunningPerAccount, _tiers.EnqueuedTokens[Tier.Free]) = (10, 100);
+        var silos = new[] { Silo(), Silo() };
+        var first = await SubmitAsync(silos[0], Lines(1));
+        for (var more = 0; more < 3; more++) await SubmitAsync(silos[0], Lines(1), accountId: first.AccountId);
+        Batch[] claimed = [.. await silos[0].Store.ClaimAsync("silo_0", 2, CancellationToken.None), .. await silos[1].Store.ClaimAsync("silo_1", 2, CancellationToken.None)];
+        var begun = await Task.WhenAll(claimed.Select((batch, n) => silos[n % 2].Store.BeginAsync(batch, 1, ["llama"], new Dictionary<string, long> { ["llama"] = 40 }, CancellationToken.None)));
+        Assert.Equal((2, 2), (begun.Count(one => one.Begun), begun.Count(one => one.Refused is not null)));
+    }
+
+    [Fact]
     public async Task Too_many_lines_fail_the_batch_and_as_many_as_there_may_be_do_not()
     {
         var silo = Silo();
@@ -383,7 +431,7 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
 
     private TestSilo Silo()
     {
-        var silo = new TestSilo(database.Open(_clock), _options, _clock);
+        var silo = new TestSilo(database.Open(_clock), _options, _tiers, _clock);
         _silos.Add(silo);
         return silo;
     }
@@ -395,15 +443,15 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
         private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private int _stuck;
 
-        public TestSilo(HubDatabase database, BatchOptions options, TestClock clock)
+        public TestSilo(HubDatabase database, BatchOptions options, TierOptions tiers, TestClock clock)
         {
             Files = new FileStore(database, Options.Create(new ClientFileOptions()), clock);
-            Store = new BatchStore(database, Files, new WebhookStore(database, Options.Create(new WebhookOptions()), clock), Options.Create(options), clock, NullLogger<BatchStore>.Instance);
+            Store = new BatchStore(database, Files, new WebhookStore(database, Options.Create(new WebhookOptions()), clock), Options.Create(options), Options.Create(tiers), clock, NullLogger<BatchStore>.Instance);
             var drain = new HubDrain(Options.Create(new HubOptions()), new NodeSessions(Options.Create(new NodeLinkOptions())), clock, NullLogger<HubDrain>.Instance);
             var grains = new FakeGrains { Hub = new FakeHub(new HubDirectory(1, [], [new KnownModel("llama", 1, 1, [], [], 0, clock.GetUtcNow())])) };
             var directory = new HubDirectoryView(grains.Grains, Options.Create(new HubOptions()), clock, NullLogger<HubDirectoryView>.Instance);
             var clouds = new CloudRoutes(Options.Create(new CloudOptions()), new PriceList(Options.Create(new PricingOptions())), clock, NullLogger<CloudRoutes>.Instance);
-            Runner = new BatchRunner(Store, Files, this, directory, clouds, drain, Options.Create(options), Options.Create(new GatewayOptions()), clock, NullLogger<BatchRunner>.Instance);
+            Runner = new BatchRunner(Store, Files, this, directory, clouds, drain, Options.Create(options), Options.Create(new GatewayOptions()), Options.Create(new PricingOptions()), clock, NullLogger<BatchRunner>.Instance);
         }
 
         public FileStore Files { get; }
