@@ -194,20 +194,33 @@ public abstract class WebhookRunnerTests(TestDatabase database) : IAsyncLifetime
     }
 
     [Theory]
+    [InlineData(300)]
     [InlineData(301)]
     [InlineData(302)]
+    [InlineData(303)]
+    [InlineData(304)]
     [InlineData(307)]
     [InlineData(308)]
-    public async Task A_redirect_is_not_followed(int status)
+    public async Task A_redirect_is_not_followed_and_is_a_failure_like_any_other(int status)
     {
+        await using var inwards = Receiver.Create();
+        await inwards.StartAsync();
         var (store, runner) = Silo();
         var account = await AccountAsync();
         var webhook = await NewAsync(store, account, "/x", [.. WebhookEvents.All]);
-        (_receiver.Status, _receiver.Location) = (status, _receiver.Url + "/elsewhere");
+        (_receiver.Status, _receiver.Location) = (status, inwards.Url + "/latest/meta-data");
         await TellAsync(store, account, "job.completed");
         await WorkAsync(runner);
         Assert.Equal("/x", Assert.Single(_receiver.Got).Path);
-        Assert.Contains("redirect", (await store.DeliveriesAsync(webhook.Id, null, null, 10, CancellationToken.None)).Single().LastError, StringComparison.Ordinal);
+        var delivery = (await store.DeliveriesAsync(webhook.Id, null, null, 10, CancellationToken.None)).Single();
+        Assert.Equal(("waiting", 1L), (delivery.State, delivery.Attempts));
+        Assert.Contains("redirect", delivery.LastError, StringComparison.Ordinal);
+
+        // It is tried again where it was registered.
+        _clock.Advance(_options.GiveUpAfter / 2);
+        await WorkAsync(runner);
+        Assert.Equal(["/x", "/x"], _receiver.Got.Select(got => got.Path));
+        Assert.Empty(inwards.Got);
     }
 
     [Fact]
