@@ -21,7 +21,7 @@ internal static class KeyCommand
         var models = new Option<string[]>("--model") { Description = "A model the key may use, or a pattern (llama*); may be given more than once. Default: all.", AllowMultipleArgumentsPerToken = true };
         var budget = new Option<decimal?>("--budget") { Description = "Credits the key may spend in each span of its budget." };
         var period = new Option<string?>("--budget-period") { Description = "day or month, UTC; default: month." };
-        var requests = new Option<long?>("--requests-per-minute") { Description = "Limit of the key's own, beside its account's." };
+        var requests = new Option<long?>("--requests-per-minute") { Description = "Limit of the key's own, beside its account's; jobs and batches do not count." };
         var tokens = new Option<long?>("--tokens-per-day") { Description = "Limit of the key's own, beside its account's." };
         var command = new Command("create", "Makes a key and shows it, once.") { name, account, scopes, expires, models, budget, period, requests, tokens };
         command.Sends(HttpMethod.Post, _ => "/v1/keys", parsed => new JsonObject
