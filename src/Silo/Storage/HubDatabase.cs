@@ -76,8 +76,8 @@ public sealed class HubDatabase : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(prepare);
         return GuardAsync(async () =>
         {
-            using var turn = await Dialect.WaitForTurnAsync(cancellationToken);
-            await using var connection = await Dialect.OpenAsync(cancellationToken);
+            await using var turn = await Dialect.TakeTurnAsync(cancellationToken);
+            var connection = turn.Connection;
             await using var transaction = await Dialect.BeginWriteAsync(connection, cancellationToken);
             return await UndoingAsync(connection, async () =>
             {

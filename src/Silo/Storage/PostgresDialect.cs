@@ -52,7 +52,8 @@ internal sealed class PostgresDialect : SqlDialect
     internal override async ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken) =>
         await _source.OpenConnectionAsync(cancellationToken);
 
-    internal override ValueTask<IDisposable?> WaitForTurnAsync(CancellationToken cancellationToken) => new((IDisposable?)null);
+    // The server has as many writers as connections.
+    internal override async ValueTask<WriteTurn> TakeTurnAsync(CancellationToken cancellationToken) => new Turn(await OpenAsync(cancellationToken));
 
     // Read committed: a statement after a lock sees what the lock waited for. The ledger depends on that.
     internal override async ValueTask<DbTransaction> BeginWriteAsync(DbConnection connection, CancellationToken cancellationToken) =>
@@ -120,4 +121,9 @@ internal sealed class PostgresDialect : SqlDialect
         sqlState[..2] is "08" or "53" or "58"
         || sqlState is PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow
             or PostgresErrorCodes.QueryCanceled or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.ReadOnlySqlTransaction;
+
+    private sealed class Turn(DbConnection connection) : WriteTurn(connection)
+    {
+        public override ValueTask DisposeAsync() => Connection.DisposeAsync();
+    }
 }

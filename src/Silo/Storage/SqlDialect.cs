@@ -39,8 +39,8 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <summary>Opens a connection from the pool, ready to use.</summary>
     internal abstract ValueTask<DbConnection> OpenAsync(CancellationToken cancellationToken);
 
-    /// <summary>Waits until this silo may write; dispose what is returned when the write has ended.</summary>
-    internal abstract ValueTask<IDisposable?> WaitForTurnAsync(CancellationToken cancellationToken);
+    /// <summary>Waits until this silo may write, on the turn's connection; dispose the turn when the write has ended, and its transaction.</summary>
+    internal abstract ValueTask<WriteTurn> TakeTurnAsync(CancellationToken cancellationToken);
 
     /// <summary>Begins a transaction that reads the latest commit and will write.</summary>
     internal abstract ValueTask<DbTransaction> BeginWriteAsync(DbConnection connection, CancellationToken cancellationToken);
@@ -56,7 +56,7 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <summary>Makes silos that start together migrate one after the other; held to the end of the transaction.</summary>
     internal abstract Task LockMigrationsAsync(DbConnection connection, DbTransaction transaction, CancellationToken cancellationToken);
 
-    /// <summary>Runs the statements in their order, in as few round trips as the driver can.</summary>
+    /// <summary>Runs the statements in their order, in as few round trips as the driver can. On a turn's connection.</summary>
     internal abstract Task ExecuteAsync(
         DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken);
 
@@ -73,5 +73,16 @@ public abstract class SqlDialect : IAsyncDisposable
     internal virtual bool IsRefusal(Exception exception) => Classify(exception) is StorageFailure.Rejected or StorageFailure.Conflict;
 
     /// <inheritdoc/>
+    public abstract ValueTask DisposeAsync();
+}
+
+/// <summary>The right to write, until it is disposed.</summary>
+/// <param name="connection">The connection to write on.</param>
+internal abstract class WriteTurn(DbConnection connection) : IAsyncDisposable
+{
+    /// <summary>The connection to write on; nobody else's until the turn has ended.</summary>
+    public DbConnection Connection => connection;
+
+    /// <summary>Ends the turn.</summary>
     public abstract ValueTask DisposeAsync();
 }

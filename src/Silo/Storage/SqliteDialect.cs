@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.Data.Sqlite;
@@ -11,12 +12,17 @@ internal sealed class SqliteDialect : SqlDialect
 {
     private readonly string _connectionString;
     private readonly string _pragmas;
+    private readonly string _writerPragmas;
 
-    // What is kept with a connection of the pool, which has been told the pragmas: told anew each time, they cost more than most queries.
-    private readonly ConditionalWeakTable<sqlite3, SqliteWrites> _told = [];
+    // What connections of the pool were told, the pragmas: told anew each time, they cost more than most queries.
+    private readonly ConditionalWeakTable<sqlite3, string> _told = [];
 
     // SQLite has one writer at a time. Our own writers queue here, in order, instead of spinning on SQLITE_BUSY.
-    private readonly SemaphoreSlim _writer = new(1, 1);
+    private readonly SemaphoreSlim _turn = new(1, 1);
+
+    // All of them write on one connection: what it keeps of the database stays true, since nobody else changes it, where a connection that hears of another's commit forgets every page it has read.
+    private Writer? _writer;
+    private bool _isDisposed;
 
     public SqliteDialect(StorageOptions options)
     {
@@ -31,6 +37,8 @@ internal sealed class SqliteDialect : SqlDialect
 
         // FULL: the write-ahead log is synced before a commit returns, so what was acknowledged survives a power cut.
         _pragmas = $"PRAGMA foreign_keys = ON; PRAGMA busy_timeout = {(long)options.CommandTimeout.TotalMilliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+        // Below zero it is KiB.
+        _writerPragmas = string.Create(CultureInfo.InvariantCulture, $"{_pragmas} PRAGMA cache_size = -{options.WriteCacheBytes / 1024};");
         SQLitePCL.Batteries_V2.Init();
     }
 
@@ -57,10 +65,8 @@ internal sealed class SqliteDialect : SqlDialect
             await connection.OpenAsync(cancellationToken);
             if (!_told.TryGetValue(connection.Handle!, out _))
             {
-                using var command = connection.CreateCommand();
-                command.CommandText = _pragmas;
-                await command.ExecuteNonQueryAsync(cancellationToken);
-                _told.AddOrUpdate(connection.Handle!, new SqliteWrites(connection.Handle!));
+                await TellAsync(connection, _pragmas, cancellationToken);
+                _told.AddOrUpdate(connection.Handle!, _pragmas);
             }
             return connection;
         }
@@ -71,10 +77,42 @@ internal sealed class SqliteDialect : SqlDialect
         }
     }
 
-    internal override async ValueTask<IDisposable?> WaitForTurnAsync(CancellationToken cancellationToken)
+    internal override async ValueTask<WriteTurn> TakeTurnAsync(CancellationToken cancellationToken)
     {
-        await _writer.WaitAsync(cancellationToken);
-        return new Turn(_writer);
+        await _turn.WaitAsync(cancellationToken);
+        try
+        {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            return new Turn(this, _writer ??= await OpenWriterAsync(cancellationToken));
+        }
+        catch
+        {
+            _turn.Release();
+            throw;
+        }
+    }
+
+    private async Task<Writer> OpenWriterAsync(CancellationToken cancellationToken)
+    {
+        SqliteConnection connection = new(new SqliteConnectionStringBuilder(_connectionString) { Pooling = false }.ToString());
+        try
+        {
+            await connection.OpenAsync(cancellationToken);
+            await TellAsync(connection, _writerPragmas, cancellationToken);
+            return new Writer(connection);
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
+        }
+    }
+
+    private static async Task TellAsync(SqliteConnection connection, string pragmas, CancellationToken cancellationToken)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = pragmas;
+        await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
     internal override ValueTask<DbTransaction> BeginWriteAsync(DbConnection connection, CancellationToken cancellationToken) =>
@@ -98,11 +136,11 @@ internal sealed class SqliteDialect : SqlDialect
         DbConnection connection, DbTransaction transaction, IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken)
     {
         // The driver's own commands would be prepared anew for each commit, and look up each parameter by its name for each row.
-        if (!_told.TryGetValue(((SqliteConnection)connection).Handle!, out var writes)) throw new InvalidOperationException("The connection is none of this pool's.");
+        if (_writer is not { } writer || writer.Connection != connection) throw new InvalidOperationException("Statements run on a turn's connection.");
         foreach (var statement in statements)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            writes.Execute(statement);
+            writer.Writes.Execute(statement);
         }
         return Task.CompletedTask;
     }
@@ -121,14 +159,22 @@ internal sealed class SqliteDialect : SqlDialect
         _ => null,
     };
 
-    public override ValueTask DisposeAsync()
+    public override async ValueTask DisposeAsync()
     {
-        // A connection is closed when nothing is prepared on it any more.
-        foreach (var (_, writes) in _told) writes.Dispose();
-        using SqliteConnection pool = new(_connectionString);
-        SqliteConnection.ClearPool(pool);
-        _writer.Dispose();
-        return ValueTask.CompletedTask;
+        // What is being written ends first.
+        await _turn.WaitAsync();
+        try
+        {
+            _isDisposed = true;
+            _writer?.Dispose();
+            _writer = null;
+            using SqliteConnection pool = new(_connectionString);
+            SqliteConnection.ClearPool(pool);
+        }
+        finally
+        {
+            _turn.Release();
+        }
     }
 
     // https://www.sqlite.org/rescode.html
@@ -139,8 +185,33 @@ internal sealed class SqliteDialect : SqlDialect
     private const int Full = 13;
     private const int CannotOpen = 14;
 
-    private sealed class Turn(SemaphoreSlim writer) : IDisposable
+    /// <summary>The one connection that writes, and what is prepared on it.</summary>
+    private sealed class Writer(SqliteConnection connection) : IDisposable
     {
-        public void Dispose() => writer.Release();
+        public SqliteConnection Connection => connection;
+
+        public SqliteWrites Writes { get; } = new(connection.Handle!);
+
+        public void Dispose()
+        {
+            // A connection is closed when nothing is prepared on it any more.
+            Writes.Dispose();
+            connection.Dispose();
+        }
+    }
+
+    private sealed class Turn(SqliteDialect dialect, Writer writer) : WriteTurn(writer.Connection)
+    {
+        public override ValueTask DisposeAsync()
+        {
+            // A transaction that could not be undone would be the next writer's.
+            if (raw.sqlite3_get_autocommit(writer.Connection.Handle!) == 0)
+            {
+                dialect._writer = null;
+                writer.Dispose();
+            }
+            dialect._turn.Release();
+            return ValueTask.CompletedTask;
+        }
     }
 }

@@ -18,6 +18,10 @@ public sealed class StorageOptions
     /// <value>"data" by default.</value>
     public string DataDirectory { get; set; } = "data";
 
+    /// <summary>Bytes of the embedded database that its writer keeps in memory at most: what it changes need not be read first. Ignored when <see cref="Postgres"/> is set.</summary>
+    /// <value>8 MiB by default; 64 KiB to 4 GiB. The inner pages of the indexes of some million answers, and the pages that the last of them are on.</value>
+    public long WriteCacheBytes { get; set; } = 8 * 1024 * 1024;
+
     /// <summary>How long one statement may run, and how long SQLite waits for another process's write.</summary>
     /// <value>10 seconds by default; 1 second to 10 minutes.</value>
     public TimeSpan CommandTimeout { get; set; } = TimeSpan.FromSeconds(10);
@@ -42,6 +46,8 @@ internal sealed class StorageOptionsValidator : IValidateOptions<StorageOptions>
             problems.Add($"Storage:Postgres is not a connection string Npgsql understands: {error}");
         if (!options.UsesPostgres && string.IsNullOrWhiteSpace(options.DataDirectory))
             problems.Add("Storage:DataDirectory is empty; name a folder, or set Storage:Postgres.");
+        if (options.WriteCacheBytes is < 64 * 1024 or > 4L * 1024 * 1024 * 1024)
+            problems.Add($"Storage:WriteCacheBytes is {options.WriteCacheBytes}; it must be from 64 KiB to 4 GiB.");
         if (options.CommandTimeout < TimeSpan.FromSeconds(1) || options.CommandTimeout > TimeSpan.FromMinutes(10))
             problems.Add($"Storage:CommandTimeout is {options.CommandTimeout}; it must be from 1 second to 10 minutes.");
         if (options.ConnectTimeout < TimeSpan.FromSeconds(1) || options.ConnectTimeout > TimeSpan.FromMinutes(1))

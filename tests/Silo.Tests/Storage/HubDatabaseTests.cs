@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Data.Common;
 using Dapper;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
@@ -193,6 +194,37 @@ public sealed class SqliteHubDatabaseTests(SqliteTestDatabase home) : HubDatabas
 
         Assert.Equal("wal", await connection.ExecuteScalarAsync<string>("PRAGMA journal_mode"));
         Assert.Equal(2, await connection.ExecuteScalarAsync<long>("PRAGMA synchronous"));
+    }
+
+    [Fact]
+    public async Task All_writes_go_over_one_connection_that_keeps_what_it_has_read_and_is_synced_too()
+    {
+        List<DbConnection> writers = [];
+        for (var write = 0; write < 3; write++)
+        {
+            // What reads in between takes connections of the pool, and gives them back.
+            await home.Database.ReadAsync(reader => reader.ExecuteScalarAsync<long>("SELECT count(*) FROM accounts"), CancellationToken.None);
+            await home.Database.WriteAsync(
+                async (connection, transaction) =>
+                {
+                    writers.Add(connection);
+                    Assert.Equal(-home.Options.WriteCacheBytes / 1024, await connection.ExecuteScalarAsync<long>("PRAGMA cache_size", transaction: transaction));
+                    Assert.Equal(2, await connection.ExecuteScalarAsync<long>("PRAGMA synchronous", transaction: transaction));
+                    Assert.Equal(1, await connection.ExecuteScalarAsync<long>("PRAGMA foreign_keys", transaction: transaction));
+                    Assert.True(await home.Database.ReadAsync(reader => Task.FromResult(reader != connection), CancellationToken.None));
+                },
+                CancellationToken.None);
+        }
+        Assert.Single(writers.Distinct());
+    }
+
+    [Fact]
+    public async Task A_database_that_was_closed_writes_nothing_and_says_so()
+    {
+        var database = home.Open();
+        await database.WriteAsync((connection, transaction) => connection.ExecuteAsync("DELETE FROM accounts WHERE id = 'nobody'", transaction: transaction), CancellationToken.None);
+        await database.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => database.WriteAsync((_, _) => Task.CompletedTask, CancellationToken.None));
     }
 
     [Fact]

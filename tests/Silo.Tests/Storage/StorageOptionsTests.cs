@@ -16,9 +16,10 @@ public sealed class StorageOptionsTests
             CommandTimeout = TimeSpan.Zero,
             ConnectTimeout = TimeSpan.FromHours(1),
             ConnectionsMax = 1,
+            WriteCacheBytes = 1,
         });
 
-        Assert.Equal(4, result.Failures!.Count());
+        Assert.Equal(5, result.Failures!.Count());
         Assert.DoesNotContain("s3cret", result.FailureMessage, StringComparison.Ordinal);
     }
 
