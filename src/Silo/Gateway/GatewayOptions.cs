@@ -91,6 +91,12 @@ internal sealed class GatewayOptions
     /// <summary>Settlements under way, and kept while the database is away. No more work is taken while so many wait. Default 10 000.</summary>
     [Range(1, 1_000_000)]
     public int MaxUnsettled { get; set; } = 10_000;
+
+    /// <summary>
+    /// Bytes of answers that wait with their settlements while the database is away, for clients that may ask for them again. Of further ones is remembered that they were given, and not what they said. Default 64 MiB.
+    /// </summary>
+    [Range(0, 1L << 40)]
+    public long MaxUnsettledBytes { get; set; } = 64 * 1024 * 1024;
 }
 
 [OptionsValidator]

@@ -17,6 +17,7 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
 
     private readonly Channel<KeptOutcome> _kept = Channel.CreateBounded<KeptOutcome>(new BoundedChannelOptions(options.Value.MaxUnsettled) { SingleReader = true });
     private int _unsettled;
+    private long _keptBytes;
 
     /// <summary>Whether so much waits for the database that no more work should be taken.</summary>
     public bool IsFull => Volatile.Read(ref _unsettled) >= options.Value.MaxUnsettled;
@@ -32,8 +33,9 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
         Interlocked.Increment(ref _unsettled);
         if (!await TrySettleAsync(outcome))
         {
-            var kept = new KeptOutcome(outcome, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            var kept = new KeptOutcome(WithinBounds(outcome), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
             if (_kept.Writer.TryWrite(kept)) return kept.Ended.Task;
+            Interlocked.Add(ref _keptBytes, -BytesOf(kept.Outcome));
             if (_kept.Reader.Completion.IsCompleted) LogUnrecorded(outcome.JobId, outcome.NodeId);
             else LogLost(outcome.JobId, options.Value.MaxUnsettled);
         }
@@ -66,8 +68,20 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
         }
     }
 
+    /// <summary>Takes room for what is to wait; of an answer for which there is none only what it cost.</summary>
+    private JobOutcome WithinBounds(JobOutcome outcome)
+    {
+        if (BytesOf(outcome) is not (> 0 and var bytes) || Interlocked.Add(ref _keptBytes, bytes) <= options.Value.MaxUnsettledBytes) return outcome;
+        Interlocked.Add(ref _keptBytes, -bytes);
+        LogAnswerForgotten(outcome.JobId, options.Value.MaxUnsettledBytes);
+        return outcome with { Answer = outcome.Answer! with { IsKept = false, Bytes = [] } };
+    }
+
+    private static long BytesOf(JobOutcome outcome) => outcome.Answer?.Bytes.Length ?? 0;
+
     private void End(KeptOutcome kept)
     {
+        Interlocked.Add(ref _keptBytes, -BytesOf(kept.Outcome));
         Interlocked.Decrement(ref _unsettled);
         kept.Ended.SetResult();
     }
@@ -102,6 +116,9 @@ internal sealed partial class Settlements(IGrainFactory grains, IOptions<Gateway
 
     [LoggerMessage(4202, LogLevel.Error, "Job {JobId} is not recorded: {Max} settlements wait for the database already")]
     private partial void LogLost(string jobId, int max);
+
+    [LoggerMessage(4205, LogLevel.Warning, "Job {JobId}: its answer is not kept for whoever asks again, what it cost is; {Max} bytes of answers wait for the database already")]
+    private partial void LogAnswerForgotten(string jobId, long max);
 
     [LoggerMessage(4203, LogLevel.Warning, "Job {JobId}: attempt {Attempt} came late and is not paid; attempt {Settled} was settled")]
     private partial void LogFenced(string jobId, int attempt, int settled);

@@ -45,6 +45,10 @@ internal sealed class CloudOptions
     [Range(0, 100_000)]
     public int MaxLeftAnswers { get; set; } = 256;
 
+    /// <summary>Of those the most that one account may have: whoever leaves all that it asks takes nobody else's place. Default 32.</summary>
+    [Range(0, 100_000)]
+    public int MaxLeftAnswersPerAccount { get; set; } = 32;
+
     /// <summary>Bytes of a streamed answer at most. Default 64 MiB.</summary>
     [Range(1024, 1L << 40)]
     public long MaxStreamBytes { get; set; } = 64 * 1024 * 1024;

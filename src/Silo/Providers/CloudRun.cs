@@ -128,7 +128,7 @@ internal sealed partial class CloudRun(
         var leaving = sink.Gone.UnsafeRegister(
             _ =>
             {
-                if (!request.Head.Stream && payment.HeldMicrocredits > 0 && left.TryEnter()) isLeft = true;
+                if (!request.Head.Stream && payment.HeldMicrocredits > 0 && left.TryEnter(request.Caller.AccountId)) isLeft = true;
                 else limit.Cancel();
             },
             null);
@@ -150,7 +150,7 @@ internal sealed partial class CloudRun(
         finally
         {
             await leaving.DisposeAsync();
-            if (isLeft) left.Leave();
+            if (isLeft) left.Leave(request.Caller.AccountId);
         }
     }
 

@@ -11,7 +11,7 @@ namespace Federation.Silo.Providers;
 internal sealed class Clouds(
     CloudRoutes routes, Settlements settlements, IOptions<PricingOptions> pricing, IOptions<CloudOptions> options, IOptions<GatewayOptions> gateway, TimeProvider time, ILogger<CloudRun> logger)
 {
-    private readonly LeftAnswers _left = new(options.Value.MaxLeftAnswers);
+    private readonly LeftAnswers _left = new(options.Value.MaxLeftAnswers, options.Value.MaxLeftAnswersPerAccount);
     private readonly RetryBudget _retries = new(options.Value.RetryShare, options.Value.RetryReserve);
 
     /// <summary>Whether a request that no node can answer goes to a cloud.</summary>

@@ -1,3 +1,4 @@
+using Federation.Contracts.Jobs;
 using Federation.Silo.Gateway;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
@@ -43,5 +44,40 @@ public sealed class SettlementsTests
         Assert.Empty(_log.Lines);
     }
 
-    private Settlements Make() => new(_grains.Grains, Microsoft.Extensions.Options.Options.Create(new GatewayOptions { MaxUnsettled = 3 }), _clock, _log);
+    [Fact]
+    public async Task Answers_that_wait_for_the_database_take_no_more_memory_than_allowed_and_every_price_is_settled()
+    {
+        using var settlements = Make(bytes: 1_000);
+        var isAway = true;
+        _grains.Jobs.BeforeSettling = _ => isAway ? throw new StorageException(StorageFailure.Unavailable, "away") : Task.CompletedTask;
+        await settlements.StartAsync(CancellationToken.None);
+        Task[] settling = [await settlements.KeepAsync(Answered("job_1", 600)), await settlements.KeepAsync(Answered("job_2", 500)), await settlements.KeepAsync(Answered("job_3", 400))];
+        await _clock.UntilWaitedForAsync(TimeSpan.FromSeconds(1));
+        isAway = false;
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await Task.WhenAll(settling).WithinPatienceAsync();
+        Assert.Equal(
+            [("job_1", 7, true, 600), ("job_2", 7, false, 0), ("job_3", 7, true, 400)],
+            _grains.Jobs.Settled.OrderBy(outcome => outcome.JobId, StringComparer.Ordinal).Select(outcome => (outcome.JobId, outcome.Price, outcome.Answer!.IsKept, outcome.Answer.Bytes.Length)));
+        Assert.Single(_log.Lines, line => line.Words.StartsWith("Job job_2: its answer is not kept", StringComparison.Ordinal));
+
+        // What was written leaves its room to the next.
+        isAway = true;
+        var later = await settlements.KeepAsync(Answered("job_4", 1_000));
+        await _clock.UntilWaitedForAsync(TimeSpan.FromSeconds(1));
+        isAway = false;
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await later.WithinPatienceAsync();
+        Assert.Equal(1_000, _grains.Jobs.Settled.Single(outcome => outcome.JobId == "job_4").Answer!.Bytes.Length);
+        await settlements.StopAsync(CancellationToken.None);
+    }
+
+    private static JobOutcome Answered(string job, int bytes) => InferenceRunTests.OutcomeOf(job) with
+    {
+        HoldId = $"hold:{job}.1",
+        Price = 7,
+        Answer = new AnswerOnRecord([1], [2], "node", "nd_a", 1, 0, 200, "", IsStream: true, IsKept: true, [.. new byte[bytes]], 0, 1),
+    };
+
+    private Settlements Make(long bytes = 1_000) => new(_grains.Grains, Microsoft.Extensions.Options.Options.Create(new GatewayOptions { MaxUnsettled = 3, MaxUnsettledBytes = bytes }), _clock, _log);
 }
