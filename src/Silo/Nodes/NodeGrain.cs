@@ -301,7 +301,7 @@ internal sealed partial class NodeGrain(
             {
                 var objection = answer.Objections[i - answer.Agreed.Length].Words;
                 LogDisputed(Id, Name(ids[i]), objection);
-                disputes.Add(ReceiptStore.Dispute(ids[i], objection));
+                disputes.Add(ReceiptStore.Dispute(stored[i], objection));
                 signings[i] = Signing(ReceiptSigningStatus.Disputed);
             }
             // Whoever is banned is paid for nothing more, also not for what it had not signed yet.
@@ -339,7 +339,7 @@ internal sealed partial class NodeGrain(
             var why = string.Create(
                 CultureInfo.InvariantCulture, $"the node signed it {after.TotalMinutes:0} minutes after the job; after {options.Value.SignWithin.TotalMinutes:0.#} its answer might not be kept for an audit, so it earns nothing");
             LogTooLate(Id, Name(ids[i]), why);
-            tooLate.Add(ReceiptStore.Dispute(ids[i], why));
+            tooLate.Add(ReceiptStore.Dispute(stored[i], why));
             signings[i] = Signing(ReceiptSigningStatus.TooLate);
         }
         if (tooLate.Count > 0) await ledger.SubmitAsync(new LedgerUnit { Rows = tooLate.ToImmutable() });
@@ -347,8 +347,13 @@ internal sealed partial class NodeGrain(
         if (inTime.Length == 0) return;
         var batch = ReceiptBatch.OfHub([.. inTime.Select(i => (ids[i], nodeSignatures[i]))]);
         var hubSignatures = batch.Kept(hub.Sign(batch.SigningBytes));
-        await Verification.CreditAsync([.. inTime.Zip(hubSignatures, (i, hubSignature) => new SignedReceipt(stored[i], nodeSignatures[i], hubSignature))]);
-        foreach (var (i, hubSignature) in inTime.Zip(hubSignatures)) signings[i] = new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored[i].CreditedMicrocredits);
+        var refused = await Verification.CreditAsync([.. inTime.Zip(hubSignatures, (i, hubSignature) => new SignedReceipt(stored[i], nodeSignatures[i], hubSignature))]);
+        foreach (var (i, hubSignature) in inTime.Zip(hubSignatures))
+        {
+            signings[i] = refused.Any(receipt => receipt.Receipt == stored[i])
+                ? Signing(ReceiptSigningStatus.Disputed)
+                : new ReceiptSigning(ReceiptSigningStatus.Issued, [.. hubSignature], stored[i].CreditedMicrocredits);
+        }
     }
 
     /// <summary>What is on record of these receipts; <see langword="null"/> when one of them was never offered to this node.</summary>

@@ -273,8 +273,26 @@ internal sealed partial class NodeVerification(
 
     // --------------------------------------------------------------------------------------------------------- credit
 
-    /// <summary>Credits receipts that both have signed, in one commit: the amounts to the owner's pending purse, once each, and the conditions under which they mature.</summary>
-    public async Task CreditAsync(ImmutableArray<SignedReceipt> receipts)
+    /// <summary>
+    /// Credits receipts that both have signed, in one commit: the amounts to the owner's pending purse, once each, and the conditions under which they mature. One that the ledger refuses stops none of the others: it is objected
+    /// to, since the ledger would refuse it ever again.
+    /// </summary>
+    /// <returns>Those that were refused.</returns>
+    public async Task<ImmutableArray<SignedReceipt>> CreditAsync(ImmutableArray<SignedReceipt> receipts)
+    {
+        var refused = ImmutableArray.CreateBuilder<SignedReceipt>();
+        while (!receipts.IsEmpty && await TryCreditAsync(receipts) is (var culprit, var status))
+        {
+            LogRefused(node.Id, EarningStore.Name(culprit.Receipt.Id), culprit.Receipt.Content.JobId, status);
+            await SubmitAsync(new LedgerUnit { Rows = [ReceiptStore.Dispute(culprit.Receipt, Format($"the ledger refused to credit it: {status}"))] });
+            refused.Add(culprit);
+            receipts = receipts.Remove(culprit);
+        }
+        return refused.ToImmutable();
+    }
+
+    /// <summary>Credits all of these receipts, or none; then the one that the ledger refuses, and why.</summary>
+    private async Task<(SignedReceipt Culprit, TransferStatus Status)?> TryCreditAsync(ImmutableArray<SignedReceipt> receipts)
     {
         await LoadAsync();
         var known = new Dictionary<string, (int Peers, Reputation Found)>(StringComparer.Ordinal);
@@ -283,22 +301,30 @@ internal sealed partial class NodeVerification(
         var now = time.GetUtcNow();
         var rows = ImmutableArray.CreateBuilder<SqlStatement>(2 * receipts.Length + known.Count);
         var transfers = ImmutableArray.CreateBuilder<Transfer>();
+        var paid = new List<SignedReceipt>();
         var counted = new Dictionary<string, Reputation>(StringComparer.Ordinal);
         foreach (var signed in receipts)
         {
-            var (id, content, weights) = (signed.Receipt.Id, signed.Receipt.Content, DeterminismClass.WeightsOf(signed.Receipt.DeterminismClass));
+            var (content, weights) = (signed.Receipt.Content, DeterminismClass.WeightsOf(signed.Receipt.DeterminismClass));
             var (peers, found) = known[weights];
             var reputation = counted[weights] = _reputations.Change(weights, found, before => before.AfterUnit(standingOptions, now));
             var isTooFast = AccrualRules.IsTooFast(content.ReferenceMicroseconds, content.DispatchMs, content.LastMs, accrualOptions);
             var rate = isTooFast ? AuditRate.Always : AuditRate.Of(reputation.AuditRate(standingOptions, peers));
             var maturesAt = now + AccrualRules.MaturityAge(now, node.CreatedAt, peers, accrualOptions, standingOptions);
-            rows.Add(ReceiptStore.Issue(id, signed.NodeSignature, signed.HubSignature, now));
-            rows.Add(EarningStore.Credit(id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature));
+            rows.Add(ReceiptStore.Issue(signed.Receipt, signed.NodeSignature, signed.HubSignature, now));
+            rows.Add(EarningStore.Credit(signed.Receipt.Id, now, maturesAt, rate, reputation.AuditsPassed, standingOptions.AuditsToMature));
             var amount = new Microcredits(signed.Receipt.CreditedMicrocredits);
-            if (amount.IsPositive) transfers.Add(Transfer.Post(TransferId.Of($"earn:{content.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, content.JobId));
+            if (!amount.IsPositive) continue;
+            transfers.Add(Transfer.Post(TransferId.Of($"earn:{content.JobId}"), LedgerAccountId.Treasury, _pending, amount, TransferReason.Earning, content.JobId));
+            paid.Add(signed);
         }
         foreach (var (weights, reputation) in counted) rows.Add(VerificationStore.WriteUnits(node.Id, weights, reputation));
-        await SubmitAsync(new LedgerUnit { Open = [_pending], Transfers = transfers.ToImmutable(), Rows = rows.ToImmutable() });
+        var result = await TrySubmitAsync(new LedgerUnit { Open = [_pending], Transfers = transfers.ToImmutable(), Rows = rows.ToImmutable() });
+        for (var i = 0; i < paid.Count; i++)
+        {
+            if (result.Transfers[i] is { IsRecorded: false, Status: not TransferStatus.ChainFailed } refusal) return (paid[i], refusal.Status);
+        }
+        return null;
     }
 
     /// <summary>Moves what is due: matured earnings to the available purse, forfeited ones back to the treasury, pay of another class down to it.</summary>
@@ -410,17 +436,28 @@ internal sealed partial class NodeVerification(
 
     private async Task SubmitAsync(LedgerUnit unit)
     {
+        if (await TrySubmitAsync(unit) is { IsRecorded: false } refused) throw new InvalidOperationException($"The ledger refused a movement of node {node.Id}: {refused.Status}.");
+    }
+
+    private async Task<LedgerUnitResult> TrySubmitAsync(LedgerUnit unit)
+    {
         try
         {
             var result = await ledger.SubmitAsync(unit);
-            if (!result.IsRecorded) throw new InvalidOperationException($"The ledger refused a movement of node {node.Id}: {result.Status}.");
+            if (!result.IsRecorded) Forget();
+            return result;
         }
         catch
         {
-            // Nobody knows what is on disk after a commit that failed; the next report reads it. What was known stays meanwhile: work goes on beside.
+            Forget();
+            throw;
+        }
+
+        // Nobody knows what is on disk after a commit that failed; the next report reads it. What was known stays meanwhile: work goes on beside.
+        void Forget()
+        {
             _isStale = true;
             _reputations.Forget();
-            throw;
         }
     }
 
@@ -455,6 +492,9 @@ internal sealed partial class NodeVerification(
 
     [LoggerMessage(3251, LogLevel.Debug, "Node {NodeId}: {Count} earnings matured, were forfeited, or are paid as another class")]
     private partial void LogSettled(string nodeId, int count);
+
+    [LoggerMessage(3253, LogLevel.Error, "Node {NodeId}: the ledger refuses to credit receipt {ReceiptId} of job {JobId} ({Status}); the hub objects to it")]
+    private partial void LogRefused(string nodeId, string receiptId, string jobId, TransferStatus status);
 
     [LoggerMessage(3252, LogLevel.Information, "The owner of node {NodeId} appeals: {AppealId}")]
     private partial void LogAppeal(string nodeId, string appealId);

@@ -52,12 +52,12 @@ internal readonly record struct ChainHead(long Sequence, ImmutableArray<byte> Id
 /// <summary>The receipts of a hub.</summary>
 internal sealed class ReceiptStore(HubDatabase database)
 {
-    /// <summary>The row of a receipt that is about to be offered.</summary>
+    /// <summary>The row of a receipt that is about to be offered. Written with its earning, by which it is found.</summary>
     public static SqlStatement RowOf(Receipt receipt, ImmutableArray<byte> id, byte[] payload, Microcredits credited, DateTimeOffset now) => new(
         """
         INSERT INTO receipts (id, node_id, seq, epoch, job_id, attempt, payload, state, credited, created_at)
-        VALUES (@Id, @NodeId, @Seq, @Epoch, @JobId, @Attempt, @Payload, 'offered', @Credited, @CreatedAt)
-        ON CONFLICT (id) DO NOTHING
+        SELECT @Id, @NodeId, @Seq, @Epoch, @JobId, @Attempt, @Payload, 'offered', @Credited, @CreatedAt
+        WHERE NOT EXISTS (SELECT 1 FROM receipts WHERE node_id = @NodeId AND seq = @Seq AND id = @Id)
         """,
         new
         {
@@ -73,23 +73,24 @@ internal sealed class ReceiptStore(HubDatabase database)
         });
 
     /// <summary>Marks a receipt as signed by both.</summary>
-    public static SqlStatement Issue(ImmutableArray<byte> id, byte[] nodeSignature, byte[] hubSignature, DateTimeOffset now) => new(
-        "UPDATE receipts SET state = 'issued', node_signature = @NodeSignature, hub_signature = @HubSignature, issued_at = @Now WHERE id = @Id AND state = 'offered'",
-        new { Id = Name(id), NodeSignature = nodeSignature, HubSignature = hubSignature, Now = Ms(now) });
+    public static SqlStatement Issue(StoredReceipt receipt, byte[] nodeSignature, byte[] hubSignature, DateTimeOffset now) => new(
+        $"UPDATE receipts SET state = 'issued', node_signature = @NodeSignature, hub_signature = @HubSignature, issued_at = @Now {WhereOffered}",
+        new { receipt.NodeId, Seq = receipt.Content.Sequence, Id = Name(receipt.Id), NodeSignature = nodeSignature, HubSignature = hubSignature, Now = Ms(now) });
 
     /// <summary>Marks a receipt as objected to.</summary>
-    public static SqlStatement Dispute(ImmutableArray<byte> id, string objection) => new(
-        "UPDATE receipts SET state = 'disputed', objection = @Objection WHERE id = @Id AND state = 'offered'", new { Id = Name(id), Objection = objection });
+    public static SqlStatement Dispute(StoredReceipt receipt, string objection) => new(
+        $"UPDATE receipts SET state = 'disputed', objection = @Objection {WhereOffered}", new { receipt.NodeId, Seq = receipt.Content.Sequence, Id = Name(receipt.Id), Objection = objection });
 
     /// <summary>Those of these receipts that are the node's, by <see cref="EarningStore.Name"/>.</summary>
     public Task<Dictionary<string, StoredReceipt>> FindAsync(string nodeId, IReadOnlyCollection<ImmutableArray<byte>> ids, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QueryAsync<Stored>(
-            $"SELECT {Stored.Columns} WHERE {database.Dialect.In("r.id", "ids")} AND r.node_id = @nodeId", new { ids = database.Dialect.Set(ids.Select(Name)), nodeId })).ToDictionary(row => row.Id, row => row.ToReceipt(), StringComparer.Ordinal),
+        // Whose they are is asked of what was found: asked of the database, it might take the way through the node's whole chain.
+        async connection => (await connection.QueryAsync<Stored>($"SELECT {Stored.Columns} WHERE {database.Dialect.In("e.id", "ids")}", new { ids = database.Dialect.Set(ids.Select(Name)) }))
+            .Where(row => row.Node_id == nodeId).ToDictionary(row => row.Id, row => row.ToReceipt(), StringComparer.Ordinal),
         cancellationToken);
 
     /// <summary>The receipt of that id, whosever it is.</summary>
     public Task<StoredReceipt?> FindAsync(string id, CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE r.id = @id", new { id }))?.ToReceipt(),
+        async connection => (await connection.QuerySingleOrDefaultAsync<Stored>($"SELECT {Stored.Columns} WHERE e.id = @id", new { id }))?.ToReceipt(),
         cancellationToken);
 
     /// <summary>The first receipt that the node answered with this signature, alone or in a batch; <see langword="null"/> if none.</summary>
@@ -102,8 +103,9 @@ internal sealed class ReceiptStore(HubDatabase database)
     public Task<ImmutableArray<StoredReceipt>> ListOfferedAsync(string nodeId, int limit, CancellationToken cancellationToken) => database.ReadAsync(
         async connection =>
         {
+            // By the earnings that nobody signed for, which are few, and not by the node's whole chain.
             var rows = await connection.QueryAsync<Stored>(
-                $"SELECT {Stored.Columns} WHERE r.node_id = @nodeId AND r.state = 'offered' ORDER BY r.seq LIMIT @limit", new { nodeId, limit });
+                $"SELECT {Stored.Columns} WHERE e.node_id = @nodeId AND e.state = 0 AND r.state = 'offered' ORDER BY r.seq LIMIT @limit", new { nodeId, limit });
             return rows.Select(row => row.ToReceipt()).ToImmutableArray();
         },
         cancellationToken);
@@ -122,6 +124,9 @@ internal sealed class ReceiptStore(HubDatabase database)
             $"SELECT job_id FROM receipts WHERE {database.Dialect.In("job_id", "jobs")}", new { jobs = database.Dialect.Set(jobIds) })).ToHashSet(StringComparer.Ordinal),
         cancellationToken);
 
+    // By its place in the chain, a key that grows; the id says that it is the one that was meant.
+    private const string WhereOffered = "WHERE node_id = @NodeId AND seq = @Seq AND id = @Id AND state = 'offered'";
+
     private static string Name(ImmutableArray<byte> id) => Convert.ToHexStringLower(id.AsSpan());
 
     private sealed class Head
@@ -134,7 +139,7 @@ internal sealed class ReceiptStore(HubDatabase database)
     private sealed class Stored
     {
         public const string Columns =
-            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, r.created_at, r.objection, COALESCE(e.dc, '') AS dc FROM receipts r LEFT JOIN earnings e ON e.id = r.id";
+            "r.id, r.node_id, r.payload, r.state, r.node_signature, r.hub_signature, r.credited, r.created_at, r.objection, e.dc FROM earnings e JOIN receipts r ON r.job_id = e.reference AND r.id = e.id";
 
         public required string Id { get; init; }
 

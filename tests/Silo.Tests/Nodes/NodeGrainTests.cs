@@ -8,6 +8,7 @@ using Federation.Contracts.Nodes;
 using Federation.Protocol.Identity;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Receipts;
+using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
@@ -412,6 +413,33 @@ public abstract class NodeGrainTests(TestDatabase database)
             Assert.Empty(ReceiptCheck.Problems(file));
             Assert.NotEmpty(ReceiptCheck.Problems(file with { NodeSignature = stored.Values.First(other => other.Id != receipt.Id).NodeSignature }));
         }
+        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
+    }
+
+    [Fact]
+    public async Task A_receipt_that_the_ledger_refuses_to_credit_stops_no_other_of_its_batch_and_says_why()
+    {
+        await using var hub = await TestHub.StartAsync(database);
+        var (node, payloads) = await BookedAsync(hub, "refused_1", "refused_2", "refused_3", "refused_4");
+        var pending = LedgerAccountId.Pending(node.AccountId);
+        // Somebody has credited these jobs before, and otherwise.
+        foreach (var job in (string[])["refused_2", "refused_3"])
+        {
+            Transfer other = Transfer.Post(TransferId.Of($"earn:{job}"), LedgerAccountId.Treasury, pending, new Microcredits(1), TransferReason.Earning, job);
+            Assert.True((await hub.Ledger.SubmitAsync(LedgerUnit.Of(other) with { Open = [pending] })).IsRecorded);
+        }
+
+        var answers = await node.SayAsync(node.Sign(payloads), payloads);
+
+        Assert.Equal([ReceiptSigningStatus.Issued, ReceiptSigningStatus.Disputed, ReceiptSigningStatus.Disputed, ReceiptSigningStatus.Issued], payloads.Zip(answers).OrderBy(pair => ReceiptCodec.Decode(pair.First).JobId).Select(pair => pair.Second.Status));
+        Assert.Equal(2 + answers.Sum(answer => answer.CreditedMicrocredits), await hub.PendingOfAsync(node.AccountId));
+        var stored = (await hub.Receipts.FindAsync(node.Id, [.. payloads.Select(payload => ReceiptCodec.IdOf(payload))], CancellationToken.None)).Values.ToDictionary(receipt => receipt.Content.JobId);
+        Assert.Equal((ReceiptState.Disputed, "the ledger refused to credit it: ExistsWithDifferentAmount"), (stored["refused_2"].State, stored["refused_2"].Objection));
+        foreach (var receipt in (StoredReceipt[])[stored["refused_1"], stored["refused_4"]])
+            Assert.Empty(ReceiptCheck.Problems(new ReceiptFile(receipt.Payload, [.. node.Key.PublicKey.Span], receipt.NodeSignature, [.. hub.Identity.PublicKey.Span], receipt.HubSignature)));
+        // Nothing is left to be offered again.
+        Assert.Empty(await hub.Receipts.ListOfferedAsync(node.Id, 10, CancellationToken.None));
+        Assert.Equal(answers, await node.SayAsync(node.Sign(payloads), payloads), (one, again) => (one.Status, one.CreditedMicrocredits) == (again.Status, again.CreditedMicrocredits));
         Assert.True((await hub.Ledger.AuditAsync()).IsSound);
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Federation.Silo.Storage;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -14,6 +15,9 @@ public abstract class TestDatabase : IAsyncLifetime
     /// <summary>The way to it that most tests share.</summary>
     public HubDatabase Database { get; private set; } = null!;
 
+    /// <summary>What has been done to it.</summary>
+    private protected virtual ImmutableArray<SchemaMigration> Migrations => SchemaMigration.All;
+
     /// <summary>Another silo's way to the same database.</summary>
     public HubDatabase Open(TimeProvider? time = null)
     {
@@ -25,7 +29,7 @@ public abstract class TestDatabase : IAsyncLifetime
     public virtual async Task InitializeAsync()
     {
         Database = Open();
-        await Database.MigrateAsync(CancellationToken.None);
+        await new SchemaMigrator(Database, TimeProvider.System, NullLogger.Instance).MigrateAsync(Migrations, CancellationToken.None);
     }
 
     public virtual async Task DisposeAsync()
@@ -35,7 +39,7 @@ public abstract class TestDatabase : IAsyncLifetime
     }
 }
 
-public sealed class SqliteTestDatabase : TestDatabase
+public class SqliteTestDatabase : TestDatabase
 {
     public override Task InitializeAsync()
     {
@@ -50,7 +54,7 @@ public sealed class SqliteTestDatabase : TestDatabase
     }
 }
 
-public sealed class PostgresTestDatabase : TestDatabase
+public class PostgresTestDatabase : TestDatabase
 {
     private readonly string _name = $"federation_test_{Guid.NewGuid():N}";
 

@@ -152,7 +152,7 @@ public enum ReceiptSigningStatus
     /// <summary>Signed by both; credited as pending. The same answer when it was so already.</summary>
     Issued = 0,
 
-    /// <summary>The node objects; kept for the operator, nothing is credited.</summary>
+    /// <summary>The node objects, or the ledger refuses to credit it; kept for the operator, nothing is credited.</summary>
     Disputed = 1,
 
     /// <summary>No such receipt was offered to this node.</summary>
