@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Federation.Silo.Tests.Storage;
 
-/// <summary>Migration 29 on what migration 28 left behind.</summary>
+/// <summary>Migration 31 on what migration 30 left behind.</summary>
 public abstract class ReceiptPlaceMigrationTests(TestDatabase before)
 {
     private static readonly SigningKey Key = SigningKey.Create();
@@ -127,12 +127,12 @@ public abstract class ReceiptPlaceMigrationTests(TestDatabase before)
 
 public sealed class SqliteBeforeReceiptPlaces : SqliteTestDatabase
 {
-    private protected override ImmutableArray<SchemaMigration> Migrations => SchemaMigration.All[..28];
+    private protected override ImmutableArray<SchemaMigration> Migrations => SchemaMigration.All[..30];
 }
 
 public sealed class PostgresBeforeReceiptPlaces : PostgresTestDatabase
 {
-    private protected override ImmutableArray<SchemaMigration> Migrations => SchemaMigration.All[..28];
+    private protected override ImmutableArray<SchemaMigration> Migrations => SchemaMigration.All[..30];
 }
 
 public sealed class SqliteReceiptPlaceMigrationTests(SqliteBeforeReceiptPlaces database) : ReceiptPlaceMigrationTests(database), IClassFixture<SqliteBeforeReceiptPlaces>;
