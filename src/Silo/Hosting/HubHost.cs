@@ -293,9 +293,22 @@ internal static class HubHost
             kestrel.Listen(listen.Api, endpoint =>
             {
                 endpoint.Protocols = listen.HasTls ? HttpProtocols.Http1AndHttp2 : HttpProtocols.Http1;
+                // Before it is decrypted: half a record says nothing behind that.
+                if (listen.NodeLink is null) endpoint.Use(HearBytes);
                 if (https is not null) endpoint.UseHttps(https);
             });
-            if (listen.NodeLink is not null) kestrel.Listen(listen.NodeLink, endpoint => endpoint.Protocols = HttpProtocols.Http2);
+            if (listen.NodeLink is null) return;
+            kestrel.Listen(listen.NodeLink, endpoint =>
+            {
+                endpoint.Protocols = HttpProtocols.Http2;
+                endpoint.Use(HearBytes);
+            });
+
+            ConnectionDelegate HearBytes(ConnectionDelegate next) => connection =>
+            {
+                HeardBytes.Attach(connection, kestrel.ApplicationServices.GetRequiredService<TimeProvider>());
+                return next(connection);
+            };
         });
     }
 

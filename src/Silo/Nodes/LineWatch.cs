@@ -1,4 +1,5 @@
 using Federation.Silo.Hosting;
+using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Nodes;
 
@@ -17,7 +18,7 @@ internal enum LineState
 
 /// <summary>
 /// Notices that a line is dead whose node owes an answer: a client waits at its other end. TCP would take minutes; the server's own pings reckon with a clock that is wrong by a second and look once a second, which makes
-/// twice their settings. Looked at each <see cref="Period"/>, a dead line is known after the two settings and two periods at most.
+/// twice their settings. Looked at each <see cref="Period"/>, a dead line is known after the two settings and two periods at most. Bytes are an answer too; where they come, but no message, the node is asked again and again.
 /// </summary>
 /// <remarks>Safe for use by a looker and a writer.</remarks>
 /// <param name="askAfter">Silence after which the node is asked.</param>
@@ -40,9 +41,10 @@ internal sealed class LineWatch(TimeSpan askAfter, TimeSpan patience, TimeProvid
 
     /// <summary>Looks at the line.</summary>
     /// <param name="heardAt">When the node said something last: timestamp.</param>
+    /// <param name="bytesAt">When bytes of it came last, be it of a message that is not whole yet: over a slow line that takes seconds.</param>
     /// <param name="owes">Whether work runs on the node.</param>
     /// <param name="listens">Whether the hub reads the line; a hub that is at something else hears nothing.</param>
-    public LineState Look(long heardAt, bool owes, bool listens)
+    public LineState Look(long heardAt, long bytesAt, bool owes, bool listens)
     {
         var now = time.GetTimestamp();
         var wasAway = _lookedAt is { } before && time.GetElapsedTime(before, now) > LateAfter;
@@ -54,20 +56,29 @@ internal sealed class LineWatch(TimeSpan askAfter, TimeSpan patience, TimeProvid
             return LineState.Fine;
         }
         if (Interlocked.CompareExchange(ref _askedAt, Asking, NotAsked) == NotAsked) return LineState.Ask;
-        return Interlocked.Read(ref _askedAt) is var asked && asked is not Asking && time.GetElapsedTime(asked, now) >= patience ? LineState.Dead : LineState.Fine;
+        var asked = Interlocked.Read(ref _askedAt);
+        if (asked is Asking) return LineState.Fine;
+        if (time.GetElapsedTime(Math.Max(asked, bytesAt), now) >= patience) return LineState.Dead;
+        // Whoever is still at a message hears nothing meanwhile, and would give the line up from its end.
+        return bytesAt > asked && time.GetElapsedTime(asked, now) >= askAfter && Interlocked.CompareExchange(ref _askedAt, Asking, asked) == asked ? LineState.Ask : LineState.Fine;
     }
 
     /// <summary>The question is on its way: before that, a request that fills the line may have been in front of it.</summary>
     public void Asked() => Interlocked.CompareExchange(ref _askedAt, time.GetTimestamp(), Asking);
 }
 
-/// <summary>Looks at the lines of this silo, again and again.</summary>
-internal sealed class LineWatcher(NodeSessions sessions, TimeProvider time, ILogger<LineWatcher> logger) : PeriodicService(LineWatch.Period, time, logger)
+/// <summary>Looks at the lines of this silo, again and again, and gives up those that are dead.</summary>
+internal sealed class LineWatcher(NodeSessions sessions, IOptions<NodeLinkOptions> options, TimeProvider time, ILogger<LineWatcher> logger) : PeriodicService(LineWatch.Period, time, logger)
 {
+    private readonly CommonSilence _silence = new(options.Value, time);
+
     /// <inheritdoc/>
     public override Task LookAsync(CancellationToken cancellationToken)
     {
-        sessions.WatchAll();
+        var dead = sessions.All.Where(session => session.Look() is LineState.Dead).ToList();
+        if (dead.Count == 0) return Task.CompletedTask;
+        _silence.Judge([.. sessions.All.Where(session => session.OwesAnswer).Select(session => session.LastHeard)]);
+        foreach (var session in dead) session.GiveUp(_silence.Covers(session.LastHeard));
         return Task.CompletedTask;
     }
 }

@@ -51,7 +51,7 @@ internal sealed partial class NodeLinkService(
             await responseStream.WriteAsync(new HubMessage { Challenge = ChallengeOf(nonce) }, context.CancellationToken);
             var first = await ReadWithinAsync(requestStream, "the hello", context.CancellationToken);
             if (first.MessageCase is not NodeMessage.MessageOneofCase.Hello) throw Refusal(StatusCode.InvalidArgument, "the first message must be a hello");
-            var (session, node) = await OpenAsync(nonce, first.Hello, RemoteNetwork.Of(context.Peer, slots.Options));
+            var (session, node) = await OpenAsync(nonce, first.Hello, RemoteNetwork.Of(context.Peer, slots.Options), context.GetHttpContext().Features.Get<HeardBytes>());
             await RunAsync(session, node, first.Hello, requestStream, responseStream, context.CancellationToken);
         });
 
@@ -93,7 +93,7 @@ internal sealed partial class NodeLinkService(
         }
     }
 
-    private async Task<(NodeSession Session, NodeIdentity Node)> OpenAsync(byte[] nonce, Hello hello, string network)
+    private async Task<(NodeSession Session, NodeIdentity Node)> OpenAsync(byte[] nonce, Hello hello, string network, HeardBytes? bytes)
     {
         if (!NodeId.TryParse(hello.NodeId, out var nodeId)) throw Refusal(StatusCode.InvalidArgument, "the node id is malformed");
         if (await grains.GetIdentityAsync(nodeId.ToString()) is not { } known) throw Refusal(StatusCode.Unauthenticated, "the node is unknown to this hub; join it first");
@@ -108,6 +108,7 @@ internal sealed partial class NodeLinkService(
             Standing = known.Standing,
             AccountId = known.AccountId,
             Network = network,
+            Bytes = bytes,
         };
         if (!sessions.TryAdd(session)) throw Refusal(StatusCode.ResourceExhausted, "this silo holds as many nodes as it may; dial another");
         return (session, known);

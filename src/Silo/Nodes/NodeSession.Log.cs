@@ -23,6 +23,9 @@ internal sealed partial class NodeSession
     [LoggerMessage(3007, LogLevel.Information, "Node {NodeId} is silent for {Seconds:0.0} s and does not answer; its line is dead, and {Running} leases with it")]
     private partial void LogDead(string nodeId, double seconds, int running);
 
+    [LoggerMessage(3008, LogLevel.Warning, "Node {NodeId} is silent for {Seconds:0.0} s with most others: the hub's own network is away; the line is closed, and {Running} leases go elsewhere")]
+    private partial void LogCutOff(string nodeId, double seconds, int running);
+
     [LoggerMessage(3005, LogLevel.Debug, "Node {NodeId} pulls {Model}: {Status}")]
     private partial void LogPull(string nodeId, string model, string status);
 }

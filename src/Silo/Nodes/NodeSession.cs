@@ -127,6 +127,15 @@ internal sealed partial class NodeSession : INodeSession
 
     private INodeSession OwnReference => Reference ?? throw new InvalidOperationException("The session has no reference yet.");
 
+    /// <summary>When bytes came last over its connection; <see langword="null"/> where nobody counts them.</summary>
+    public HeardBytes? Bytes { get; init; }
+
+    /// <summary>When the node said something last: timestamp of this silo's clock.</summary>
+    public long LastHeard => Interlocked.Read(ref _lastHeard);
+
+    /// <summary>Whether work runs on the node, and the hub listens for what becomes of it.</summary>
+    public bool OwesAnswer => _listens && Volatile.Read(ref _working) > 0;
+
     /// <summary>How long the node has said nothing to a hub that listened.</summary>
     public TimeSpan Silence => _listens ? _time.GetElapsedTime(Interlocked.Read(ref _lastHeard)) : TimeSpan.Zero;
 
@@ -350,24 +359,24 @@ internal sealed partial class NodeSession : INodeSession
         }
     }
 
-    /// <summary>Looks whether a node that owes an answer is still there: one that is silent is asked, one that does not answer has lost its leases. Nobody waits for a probe: whether that is missed is for the prober to say.</summary>
-    public void Watch()
+    /// <summary>Looks whether a node that owes an answer is still there: one that is silent is asked. Nobody waits for a probe: whether that is missed is for the prober to say.</summary>
+    public LineState Look()
     {
-        if (_ended.IsCancellationRequested) return;
-        switch (_watch.Look(Interlocked.Read(ref _lastHeard), Volatile.Read(ref _working) > 0, _listens))
-        {
-            case LineState.Fine:
-                return;
-            case LineState.Ask:
-                Send(new HubMessage { Ping = new Ping { Number = LinePing } });
-                return;
-            case LineState.Dead:
-                LogDead(NodeId, Silence.TotalSeconds, RunningLeases);
-                End(new SessionStatus(StatusCode.DeadlineExceeded, $"no answer to a ping for {_options.PingTimeout.TotalSeconds:0.#} s"));
-                return;
-            default:
-                throw new InvalidOperationException("Not a state.");
-        }
+        if (_ended.IsCancellationRequested) return LineState.Fine;
+        var state = _watch.Look(LastHeard, Bytes?.At ?? 0, Volatile.Read(ref _working) > 0, _listens);
+        if (state is LineState.Ask) Send(new HubMessage { Ping = new Ping { Number = LinePing } });
+        return state;
+    }
+
+    /// <summary>Cuts off a node that does not answer; it has lost its leases.</summary>
+    /// <param name="withMany">Most of the hub's lines fell silent together: it is the hub that is cut off, and no node is blamed.</param>
+    public void GiveUp(bool withMany)
+    {
+        if (withMany) LogCutOff(NodeId, Silence.TotalSeconds, RunningLeases);
+        else LogDead(NodeId, Silence.TotalSeconds, RunningLeases);
+        End(withMany
+            ? new SessionStatus(StatusCode.Unavailable, "the hub was cut off from most of its nodes; dial again")
+            : new SessionStatus(StatusCode.DeadlineExceeded, $"no answer to a ping for {_options.PingTimeout.TotalSeconds:0.#} s"));
     }
 
     /// <summary>Ends the session with this status, unless it has one already.</summary>

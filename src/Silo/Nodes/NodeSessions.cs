@@ -22,11 +22,8 @@ internal sealed class NodeSessions(IOptions<NodeLinkOptions> options)
     /// <summary>Whether a connection of this node is here.</summary>
     public bool HasNode(string nodeId) => _sessions.Values.Any(session => session.NodeId == nodeId);
 
-    /// <summary>Looks whether the nodes that owe answers are still there.</summary>
-    public void WatchAll()
-    {
-        foreach (var (_, session) in _sessions) session.Watch();
-    }
+    /// <summary>Those that are here now.</summary>
+    public IEnumerable<NodeSession> All => _sessions.Values;
 
     /// <summary>Tells every node to dial again.</summary>
     public void CloseAll()

@@ -1,8 +1,12 @@
+using System.IO.Pipelines;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.V1;
 using Federation.Silo.Nodes;
 using Federation.Silo.Tests.Fakes;
 using Grpc.Core;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 using static Federation.Protocol.V1.HubMessage;
 
 namespace Federation.Silo.Tests.Nodes;
@@ -33,14 +37,14 @@ public sealed class LineWatchTests
                 clock.Advance(LineWatch.Period * random.NextDouble());
                 heard = clock.GetTimestamp();
                 clock.Advance(LineWatch.Period * random.NextDouble());
-                Assert.Equal(LineState.Fine, watch.Look(heard, owes: true, listens: true));
+                Assert.Equal(LineState.Fine, watch.Look(heard, bytesAt: 0, owes: true, listens: true));
             }
 
             LineState state;
             do
             {
                 clock.Advance(LineWatch.Period);
-                state = watch.Look(heard, owes: true, listens: true);
+                state = watch.Look(heard, bytesAt: 0, owes: true, listens: true);
                 if (state is LineState.Ask) watch.Asked();
             }
             while (state is not LineState.Dead);
@@ -59,7 +63,7 @@ public sealed class LineWatchTests
         for (var look = 0; look < 1_000; look++)
         {
             _clock.Advance(LineWatch.Period);
-            var state = _watch.Look(heard, owes: true, listens: true);
+            var state = _watch.Look(heard, bytesAt: 0, owes: true, listens: true);
             Assert.NotEqual(LineState.Dead, state);
             if (state is LineState.Ask)
             {
@@ -81,7 +85,7 @@ public sealed class LineWatchTests
         for (var look = 0; look < 100; look++)
         {
             _clock.Advance(LineWatch.Period);
-            Assert.Equal(LineState.Fine, _watch.Look(heard, owes: false, listens: true));
+            Assert.Equal(LineState.Fine, _watch.Look(heard, bytesAt: 0, owes: false, listens: true));
         }
     }
 
@@ -92,13 +96,13 @@ public sealed class LineWatchTests
         Assert.Equal(LineState.Ask, LooksUntil(heard, LineState.Ask));
         _watch.Asked();
         _clock.Advance(TimeSpan.FromMinutes(1));
-        Assert.Equal(LineState.Fine, _watch.Look(heard, owes: true, listens: true));
+        Assert.Equal(LineState.Fine, _watch.Look(heard, bytesAt: 0, owes: true, listens: true));
         Assert.Equal(LineState.Ask, LooksUntil(heard, LineState.Ask));
         _watch.Asked();
         for (var look = 0; look < 100; look++)
         {
             _clock.Advance(LineWatch.Period);
-            Assert.Equal(LineState.Fine, _watch.Look(heard, owes: true, listens: false));
+            Assert.Equal(LineState.Fine, _watch.Look(heard, bytesAt: 0, owes: true, listens: false));
         }
     }
 
@@ -110,10 +114,151 @@ public sealed class LineWatchTests
         for (var look = 0; look < 100; look++)
         {
             _clock.Advance(LineWatch.Period);
-            Assert.Equal(LineState.Fine, _watch.Look(heard, owes: true, listens: true));
+            Assert.Equal(LineState.Fine, _watch.Look(heard, bytesAt: 0, owes: true, listens: true));
         }
         _watch.Asked();
         Assert.Equal(LineState.Dead, LooksUntil(heard, LineState.Dead));
+    }
+
+    [Fact]
+    public void A_node_whose_message_takes_long_to_come_is_there_as_long_as_bytes_come()
+    {
+        var (heard, bytes, asked) = (_clock.GetTimestamp(), _clock.GetTimestamp(), (long?)null);
+        var longest = TimeSpan.Zero;
+        for (var look = 1; look <= 240; look++)
+        {
+            _clock.Advance(LineWatch.Period);
+            // Some of a message each half second, the whole of it after half a minute.
+            if (look % 2 == 0) bytes = _clock.GetTimestamp();
+            if (look % 120 == 0) heard = bytes;
+            var state = _watch.Look(heard, bytes, owes: true, listens: true);
+            Assert.NotEqual(LineState.Dead, state);
+            if (state is LineState.Ask)
+            {
+                if (asked is { } before && before > heard) longest = TimeSpan.FromTicks(Math.Max(longest.Ticks, _clock.GetElapsedTime(before).Ticks));
+                asked = _clock.GetTimestamp();
+                _watch.Asked();
+            }
+        }
+        // The node gives its hub up when it hears nothing of it for two seconds and has no answer to a ping of its own, which waits behind the message.
+        Assert.InRange(longest, AskAfter, TimeSpan.FromSeconds(1.5));
+
+        LineState last;
+        do
+        {
+            _clock.Advance(LineWatch.Period);
+            last = _watch.Look(heard, bytes, owes: true, listens: true);
+            if (last is LineState.Ask) _watch.Asked();
+        }
+        while (last is not LineState.Dead);
+        Assert.InRange(_clock.GetElapsedTime(bytes), Patience, TimeSpan.FromSeconds(4));
+    }
+
+    [Fact]
+    public async Task Bytes_of_half_a_message_are_heard_and_pings_of_the_transport_are_not()
+    {
+        var pipe = new Pipe();
+        await using var connection = new DefaultConnectionContext("a", new Ends(pipe.Reader, pipe.Writer), new Ends(pipe.Reader, pipe.Writer));
+        HeardBytes.Attach(connection, _clock);
+        var heard = connection.Features.Get<HeardBytes>()!;
+        var input = connection.Transport.Input;
+
+        // Half of a frame, then a little more of it.
+        foreach (var bytes in new[] { 1_448, 10 })
+        {
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            var reading = input.ReadAsync();
+            await pipe.Writer.WriteAsync(new byte[bytes]);
+            var read = await reading;
+            Assert.Equal(_clock.GetTimestamp(), heard.At);
+            input.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+        input.AdvanceTo((await ReadAsync(1)).Buffer.End);
+
+        // What an agent's HTTP/2 says by itself.
+        var last = heard.At;
+        for (var ping = 0; ping < 10; ping++)
+        {
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            input.AdvanceTo((await ReadAsync(17)).Buffer.End);
+        }
+        Assert.Equal(last, heard.At);
+
+        async Task<ReadResult> ReadAsync(int bytes)
+        {
+            await pipe.Writer.WriteAsync(new byte[bytes]);
+            return await input.ReadAsync();
+        }
+    }
+
+    [Theory]
+    [InlineData(3, 3, true)]
+    [InlineData(8, 8, true)]
+    [InlineData(5, 3, true)]
+    [InlineData(6, 3, false)]
+    [InlineData(5, 2, false)]
+    [InlineData(2, 2, false)]
+    [InlineData(1, 1, false)]
+    public async Task A_hub_that_most_of_its_nodes_are_silent_to_at_once_is_cut_off_itself_and_blames_none(int working, int silent, bool isTheHubs)
+    {
+        const int seed = 20261122;
+        var random = new Random(seed + (working * 10) + silent);
+        for (var round = 0; round < 5; round++)
+        {
+            var clock = new TestClock();
+            var sessions = new NodeSessions(Options.Create(new NodeLinkOptions()));
+            var watcher = new LineWatcher(sessions, Options.Create(new NodeLinkOptions()), clock, NullLogger<LineWatcher>.Instance);
+            var nodes = Enumerable.Range(0, working).Select(number => new ScriptedSession($"n{number}", clock: clock)).ToList();
+            var idle = new ScriptedSession("idle", clock: clock).Start();
+            var leases = nodes.Select(node => node.Assign()).ToList();
+            foreach (var node in nodes) Assert.True(sessions.TryAdd(node.Start().Session));
+            Assert.True(sessions.TryAdd(idle.Session));
+
+            // Each has something to say once a second, until some are not heard any more.
+            for (var look = random.Next(4, 12); look > 0; look--) await LookAsync(nodes.Where((_, number) => (look + number) % 4 == 0));
+            for (var look = 0; look < 20; look++) await LookAsync(nodes.Skip(silent));
+
+            var ends = leases.Take(silent).Select(lease => lease.Events.TryRead(out var last) ? last : null).ToList();
+            Assert.All(ends, end => Assert.Equal(isTheHubs ? LeaseFailure.HubLost : LeaseFailure.NodeLost, Assert.IsType<LeaseEvent.Failed>(end).Reason));
+            Assert.All(leases.Skip(silent), lease => Assert.False(lease.Events.TryRead(out _)));
+            Assert.All(nodes.Skip(silent).Append(idle), node => Assert.False(node.Session.Ended.IsCancellationRequested));
+            foreach (var node in nodes.Append(idle)) await node.DisposeAsync();
+
+            async Task LookAsync(IEnumerable<ScriptedSession> speaking)
+            {
+                foreach (var node in speaking.ToList()) await node.HeardAsync();
+                clock.Advance(LineWatch.Period);
+                await watcher.LookAsync(CancellationToken.None);
+                foreach (var node in nodes)
+                {
+                    if (node.Session.Ended.IsCancellationRequested)
+                    {
+                        await Eventually.TrueAsync(() => node.Session.RunningLeases == 0, "the leases of a line that was given up to end");
+                        sessions.Remove(node.Session);
+                        continue;
+                    }
+                    // What is written before it is written when it is.
+                    await node.Session.Pull("any", "model");
+                    await node.NextAsync(MessageOneofCase.PullModel);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Whoever_falls_silent_after_the_hub_was_cut_off_is_blamed_again()
+    {
+        var silence = new CommonSilence(new NodeLinkOptions(), _clock);
+        var before = _clock.GetTimestamp();
+        _clock.Advance(TimeSpan.FromSeconds(3));
+        silence.Judge([before, before, before, _clock.GetTimestamp()]);
+        Assert.True(silence.Covers(before));
+
+        var after = _clock.GetTimestamp();
+        _clock.Advance(TimeSpan.FromSeconds(3));
+        silence.Judge([before, after, _clock.GetTimestamp(), _clock.GetTimestamp()]);
+        Assert.True(silence.Covers(before));
+        Assert.False(silence.Covers(after));
     }
 
     [Fact]
@@ -165,7 +310,7 @@ public sealed class LineWatchTests
         for (var past = TimeSpan.Zero; past < during; past += LineWatch.Period)
         {
             node.Clock.Advance(LineWatch.Period);
-            node.Session.Watch();
+            if (node.Session.Look() is LineState.Dead) node.Session.GiveUp(withMany: false);
         }
     }
 
@@ -175,8 +320,10 @@ public sealed class LineWatchTests
         for (var look = 0; look < 100 && state != awaited; look++)
         {
             _clock.Advance(LineWatch.Period);
-            state = _watch.Look(heard, owes: true, listens: true);
+            state = _watch.Look(heard, bytesAt: 0, owes: true, listens: true);
         }
         return state;
     }
+
+    private sealed record Ends(PipeReader Input, PipeWriter Output) : IDuplexPipe;
 }
