@@ -39,10 +39,15 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
     public void AddBytes(ReadOnlySpan<byte> bytes) => _hash.AppendData(bytes);
 
     /// <summary>One event of a stream, or the whole answer.</summary>
-    public void AddFacts(AnswerFacts facts)
+    public void AddFacts(in AnswerFacts facts) => Add(facts, facts.TextBytes > 0 ? 1 : 0);
+
+    /// <summary>Several events of a stream.</summary>
+    public void AddRun(in SseRun run) => Add(run.Facts, run.Texts);
+
+    private void Add(in AnswerFacts facts, int deltas)
     {
         TextBytes += facts.TextBytes;
-        if (facts.TextBytes > 0) _deltas++;
+        _deltas += deltas;
         _usage = facts.Usage ?? _usage;
         if (facts.FinishReason is { } reason) FinishReason = Printable.Of(reason, FinishReasonMax);
     }

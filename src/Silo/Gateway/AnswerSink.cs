@@ -53,6 +53,12 @@ internal abstract class AnswerSink
     /// <param name="item">In the engine's own bytes.</param>
     public abstract void Write(in SseEvent item);
 
+    /// <summary>Whether events may come several at once: for whoever passes bytes on and looks at none.</summary>
+    public virtual bool TakesRuns => false;
+
+    /// <summary>As <see cref="Write"/>, of several events; only where <see cref="TakesRuns"/>.</summary>
+    public virtual void WriteRun(in SseRun run) => throw new NotSupportedException($"{GetType().Name} takes one event after the other.");
+
     /// <summary>Sends what was written.</summary>
     /// <exception cref="OperationCanceledException">Whoever asked has gone.</exception>
     public abstract ValueTask FlushAsync();
@@ -130,6 +136,10 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
     }
 
     public override void Write(in SseEvent item) => _body.Write(item.Raw);
+
+    public override bool TakesRuns => true;
+
+    public override void WriteRun(in SseRun run) => _body.Write(run.Raw);
 
     public override async ValueTask FlushAsync()
     {

@@ -18,6 +18,10 @@ internal abstract class ForwardingSink(AnswerSink next) : AnswerSink
 
     public override void Write(in SseEvent item) => next.Write(item);
 
+    public override bool TakesRuns => next.TakesRuns;
+
+    public override void WriteRun(in SseRun run) => next.WriteRun(run);
+
     public override ValueTask FlushAsync() => next.FlushAsync();
 
     public override AnswerOnRecord? KeepEnd(AnswerHead head, ReadOnlyMemory<byte> rest) => next.KeepEnd(head, rest);

@@ -377,8 +377,16 @@ internal sealed partial class InferenceRun(
     {
         Mark(answer, chunk);
         var bytes = chunk.Data.Span;
-        while (scanner.TryRead(ref bytes, out var item))
+        var inRuns = _part.Stitch is null && sink.TakesRuns;
+        while (true)
         {
+            // Once the end is held back nothing goes before it, and an answer begins with an event of its own.
+            if (inRuns && answer.Held.WrittenCount == 0 && scanner.TryReadRun(ref bytes, out var run))
+            {
+                answer.Meter.AddRun(run);
+                sink.WriteRun(run);
+            }
+            if (!scanner.TryRead(ref bytes, out var item)) break;
             answer.Meter.AddFacts(item.Facts);
             // After [DONE] clients hang up; whatever an engine still says goes with it.
             if (item.IsDone || answer.Held.WrittenCount > 0)

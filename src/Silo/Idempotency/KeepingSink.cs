@@ -32,6 +32,12 @@ internal sealed class KeepingSink(AnswerSink client, RepeatableRequest request, 
         base.Write(item);
     }
 
+    public override void WriteRun(in SseRun run)
+    {
+        Add(run.Raw);
+        base.WriteRun(run);
+    }
+
     public override AnswerOnRecord? KeepEnd(AnswerHead head, ReadOnlyMemory<byte> rest)
     {
         Add(rest.Span);

@@ -103,39 +103,10 @@ public sealed class SseScannerTests
     {
         const int seed = 20261122;
         var random = new Random(seed);
-        string[] shells =
-        [
-            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"*\"},\"finish_reason\":null}]}\n\n",
-            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"*\"},\"finish_reason\":\"stop\"}]}\n\n",
-            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"text\":\"*\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\r\n\r\n",
-            "event: message\ndata: {\"choices\":[{\"delta\":{\"content\":\"*\",\"refusal\":\"*\"}}]}\n\n",
-            "data: {\"choices\":[{\"delta\":{\"reasoning\":\"*\"}}],\ndata: \"x\":1}\n\n",
-            "data: {\"error\":\"*\",\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"*\"}}]}}]}\nid: 7\n\n",
-            "data: \"*\"\n\n",
-            ": *\n\n",
-        ];
-        string[] texts = [" word", "", "é", "\\n", "\\u00e9", "\\ud83d", "\\", "\"", "\",\"role\":\"x", "a\nb", "\n\n", "\r", "\t", "}", "\u007f", "data: ", new('x', 2_000)];
         var repeated = 0;
         for (var round = 0; round < 2_000; round++)
         {
-            var bytes = new List<byte>();
-            var shell = 0;
-            for (var i = random.Next(2, 12); i > 0; i--)
-            {
-                // Most events of a stream are alike.
-                var same = random.Next(4) > 0;
-                shell = same ? shell : random.Next(shells.Length);
-                byte[] text = random.Next(20) == 0 ? [0xC3, 0x28, 0xFF] : Encoding.UTF8.GetBytes(random.Next(2) == 0 ? " plain" : texts[random.Next(texts.Length)]);
-                foreach (var part in shells[shell])
-                {
-                    if (part == '*') bytes.AddRange(text);
-                    else bytes.Add((byte)part);
-                }
-
-                repeated += same ? 1 : 0;
-            }
-
-            var stream = bytes.ToArray();
+            var stream = RandomStream(random, ref repeated);
             ReadOnlySpan<byte> one = stream, each = stream;
             var scanner = new SseScanner();
             while (scanner.TryRead(ref one, out var e))
@@ -150,6 +121,75 @@ public sealed class SseScannerTests
         }
 
         Assert.True(repeated > 5_000);
+    }
+
+    [Fact]
+    public void Events_taken_several_at_once_say_what_they_say_one_by_one()
+    {
+        const int seed = 20261123;
+        var random = new Random(seed);
+        var (repeated, inRuns) = (0, 0);
+        for (var round = 0; round < 2_000; round++)
+        {
+            var stream = RandomStream(random, ref repeated);
+            var alone = Scan(stream, []);
+            var cuts = Enumerable.Range(0, random.Next(4)).Select(_ => random.Next(stream.Length)).Order().ToArray();
+
+            var scanner = new SseScanner();
+            var (raw, textBytes, texts, start) = (new List<byte>(), 0L, 0, 0);
+            var (usage, finishReason, isError) = ((TokenUsage?)null, (string?)null, false);
+            foreach (var cut in cuts.Append(stream.Length))
+            {
+                ReadOnlySpan<byte> piece = stream.AsSpan(start, cut - start);
+                start = cut;
+                while (true)
+                {
+                    if (scanner.TryReadRun(ref piece, out var run))
+                    {
+                        inRuns++;
+                        Add(run.Raw, run.Facts, run.Texts);
+                    }
+
+                    if (!scanner.TryRead(ref piece, out var e)) break;
+                    Add(e.Raw, e.Facts, e.Facts.TextBytes > 0 ? 1 : 0);
+                }
+            }
+
+            if (scanner.TryEnd(out var last)) Add(last.Raw, last.Facts, last.Facts.TextBytes > 0 ? 1 : 0);
+            Assert.Equal(string.Concat(alone.Select(e => e.Raw)), Encoding.UTF8.GetString([.. raw]));
+            Assert.Equal(
+                (alone.Sum(e => e.AnswerFacts.TextBytes), alone.Count(e => e.AnswerFacts.TextBytes > 0), alone.LastOrDefault(e => e.AnswerFacts.Usage is not null)?.AnswerFacts.Usage),
+                (textBytes, texts, usage));
+            Assert.Equal(
+                (alone.LastOrDefault(e => e.AnswerFacts.FinishReason is not null)?.AnswerFacts.FinishReason, alone.Any(e => e.AnswerFacts.IsError)), (finishReason, isError));
+
+            void Add(ReadOnlySpan<byte> bytes, AnswerFacts facts, int count)
+            {
+                raw.AddRange(bytes);
+                (textBytes, texts) = (textBytes + facts.TextBytes, texts + count);
+                (usage, finishReason, isError) = (facts.Usage ?? usage, facts.FinishReason ?? finishReason, isError || facts.IsError);
+            }
+        }
+
+        Assert.True(inRuns > 1_000, $"seed {seed}: {inRuns}");
+    }
+
+    [Fact]
+    public void What_comes_before_an_event_above_the_limit_is_not_lost_with_it()
+    {
+        var scanner = new SseScanner(eventBytesMax: 64);
+        ReadOnlySpan<byte> bytes = Encoding.UTF8.GetBytes(string.Concat(new[] { "a", "b", "c", new string('x', 60) }.Select(text => "data: {\"choices\":[{\"text\":\"" + text + "\"}]}\n\n")));
+        Assert.True(scanner.TryRead(ref bytes, out _));
+
+        Assert.True(scanner.TryReadRun(ref bytes, out var run));
+        Assert.Equal((2, 2L), (run.Texts, run.Facts.TextBytes));
+
+        var rest = bytes.ToArray();
+        Assert.Throws<SseEventTooLargeException>(() =>
+        {
+            ReadOnlySpan<byte> left = rest;
+            scanner.TryRead(ref left, out _);
+        });
     }
 
     [Fact]
@@ -248,6 +288,41 @@ public sealed class SseScannerTests
     [InlineData("""{"choices":[{"error":"x"}]}""", false)]
     public void An_error_in_the_stream_is_seen(string data, bool isError) =>
         Assert.Equal(isError, Assert.Single(Scan(Encoding.UTF8.GetBytes($"data: {data}\n\n"), [])).AnswerFacts.IsError);
+
+    /// <summary>A few events, most of them like the one before; not all of them well formed.</summary>
+    private static byte[] RandomStream(Random random, ref int repeated)
+    {
+        string[] shells =
+        [
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"*\"},\"finish_reason\":null}]}\n\n",
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"*\"},\"finish_reason\":\"stop\"}]}\n\n",
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"text\":\"*\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\r\n\r\n",
+            "event: message\ndata: {\"choices\":[{\"delta\":{\"content\":\"*\",\"refusal\":\"*\"}}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"reasoning\":\"*\"}}],\ndata: \"x\":1}\n\n",
+            "data: {\"error\":\"*\",\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"*\"}}]}}]}\nid: 7\n\n",
+            "data: \"*\"\n\n",
+            ": *\n\n",
+        ];
+        string[] texts = [" word", "", "é", "\\n", "\\u00e9", "\\ud83d", "\\", "\"", "\",\"role\":\"x", "a\nb", "\n\n", "\r", "\t", "}", "\u007f", "data: ", new('x', 2_000)];
+        var bytes = new List<byte>();
+        var shell = 0;
+        for (var i = random.Next(2, 12); i > 0; i--)
+        {
+            // Most events of a stream are alike.
+            var same = random.Next(4) > 0;
+            shell = same ? shell : random.Next(shells.Length);
+            byte[] text = random.Next(20) == 0 ? [0xC3, 0x28, 0xFF] : Encoding.UTF8.GetBytes(random.Next(2) == 0 ? " plain" : texts[random.Next(texts.Length)]);
+            foreach (var part in shells[shell])
+            {
+                if (part == '*') bytes.AddRange(text);
+                else bytes.Add((byte)part);
+            }
+
+            repeated += same ? 1 : 0;
+        }
+
+        return bytes.ToArray();
+    }
 
     private static List<Event> Scan(byte[] bytes, int[] cuts)
     {

@@ -26,6 +26,20 @@ public readonly ref struct SseEvent
     public required AnswerFacts Facts { get; init; }
 }
 
+/// <summary>Events in a row that differ in nothing but their text, from each other and from the one before them.</summary>
+/// <remarks>Its span points into the bytes that were fed, and is good until the scanner is used again.</remarks>
+public readonly ref struct SseRun
+{
+    /// <summary>Their bytes as they came; each event ends with its blank line.</summary>
+    public required ReadOnlySpan<byte> Raw { get; init; }
+
+    /// <summary>Events that have a text which is not empty.</summary>
+    public required int Texts { get; init; }
+
+    /// <summary>What each of them says; <see cref="AnswerFacts.TextBytes"/> is that of all together.</summary>
+    public required AnswerFacts Facts { get; init; }
+}
+
 /// <summary>An event of a stream is larger than the reader allows.</summary>
 public sealed class SseEventTooLargeException(int limitBytes) : Exception($"an event of the stream is larger than {limitBytes} bytes")
 {
@@ -46,6 +60,7 @@ public sealed class SseEventTooLargeException(int limitBytes) : Exception($"an e
 /// ReadOnlySpan&lt;byte&gt; bytes = …;
 /// while (scanner.TryRead(ref bytes, out var e)) { … }
 /// </code>
+/// Who has nothing to do with each event asks for <see cref="TryReadRun"/> first.
 /// </remarks>
 /// <param name="eventBytesMax">Largest event, bytes.</param>
 public sealed class SseScanner(int eventBytesMax = 4 << 20)
@@ -113,6 +128,36 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
         bytes = default;
         sseEvent = default;
         return false;
+    }
+
+    /// <summary>
+    /// Takes as many events at once as are like the one before but for their text. False, and nothing is taken, where the next one is not, or not all of it is here: then it is for <see cref="TryRead"/>.
+    /// </summary>
+    public bool TryReadRun(ref ReadOnlySpan<byte> bytes, out SseRun run)
+    {
+        run = default;
+        if (_heldLength > 0)
+        {
+            return false;
+        }
+
+        var (taken, texts, textBytes) = (0, 0, 0L);
+        while (RepeatLength(bytes[taken..], out var textLength) is > 0 and var length)
+        {
+            taken += length;
+            textBytes += textLength;
+            texts += textLength > 0 ? 1 : 0;
+        }
+
+        if (taken == 0)
+        {
+            return false;
+        }
+
+        run = new SseRun { Raw = bytes[..taken], Texts = texts, Facts = _facts with { TextBytes = textBytes } };
+        _offset += taken;
+        bytes = bytes[taken..];
+        return true;
     }
 
     /// <summary>
@@ -188,21 +233,12 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
     private bool TryRepeat(ref ReadOnlySpan<byte> bytes, out SseEvent sseEvent)
     {
         sseEvent = default;
-        if (_beforeLength == 0 || !bytes.StartsWith(_before.AsSpan(0, _beforeLength)))
+        if (RepeatLength(bytes, out var textLength) is not (> 0 and var length))
         {
             return false;
         }
 
-        // No line can end within a text, and no string but by a quote: these bytes cut and say what the ones before did.
-        var behind = _behind.AsSpan(0, _behindLength);
-        var textLength = bytes[_beforeLength..].IndexOfAny(NotPlain);
-        if (textLength < 0 || !bytes[(_beforeLength + textLength)..].StartsWith(behind))
-        {
-            return false;
-        }
-
-        var raw = bytes[..(_beforeLength + textLength + _behindLength)];
-        Guard(raw.Length);
+        var raw = bytes[..length];
         sseEvent = new SseEvent
         {
             Offset = _offset,
@@ -216,7 +252,28 @@ public sealed class SseScanner(int eventBytesMax = 4 << 20)
         return true;
     }
 
-    /// <summary>Keeps an event for <see cref="TryRepeat"/>, if it has one text and its data stands on one line.</summary>
+    /// <summary>How long an event is that is the one before but for its text, and its text; 0 where the next one is not, or not all of it is here.</summary>
+    private int RepeatLength(ReadOnlySpan<byte> bytes, out int textLength)
+    {
+        textLength = 0;
+        if (_beforeLength == 0 || !bytes.StartsWith(_before.AsSpan(0, _beforeLength)))
+        {
+            return 0;
+        }
+
+        // No line can end within a text, and no string but by a quote: these bytes cut and say what the ones before did.
+        textLength = bytes[_beforeLength..].IndexOfAny(NotPlain);
+        if (textLength < 0 || !bytes[(_beforeLength + textLength)..].StartsWith(_behind.AsSpan(0, _behindLength)))
+        {
+            return 0;
+        }
+
+        // One above the limit is refused where it is read by itself: what comes before it is not lost with it.
+        var length = _beforeLength + textLength + _behindLength;
+        return length <= eventBytesMax ? length : 0;
+    }
+
+    /// <summary>Keeps an event for <see cref="RepeatLength"/>, if it has one text and its data stands on one line.</summary>
     private void Remember(ReadOnlySpan<byte> raw, ReadOnlySpan<byte> data, (int Start, int Length) text, in AnswerFacts facts)
     {
         if (raw.Length - text.Length > RememberedBytesMax || !raw.Overlaps(data, out var dataStart))

@@ -142,9 +142,20 @@ internal sealed class RelayedBody : Stream
 
         try
         {
-            while (_events!.TryRead(ref bytes, out var next))
+            while (true)
             {
-                Note(next);
+                if (_logprobs is null && _events!.TryReadRun(ref bytes, out var run))
+                {
+                    Note(run.Facts, run.Raw);
+                }
+                else if (_events!.TryRead(ref bytes, out var next))
+                {
+                    Note(next);
+                }
+                else
+                {
+                    break;
+                }
             }
         }
         catch (SseEventTooLargeException e)
@@ -170,12 +181,18 @@ internal sealed class RelayedBody : Stream
     private void Note(SseEvent next)
     {
         _logprobs?.Read(next.Data);
-        Usage = next.Facts.Usage ?? Usage;
-        FinishReason = next.Facts.FinishReason ?? FinishReason;
-        _isStreamWhole |= next.IsDone || next.Facts.FinishReason is not null || next.Facts.IsError;
-        if (_withholdsUsage && !next.Facts.IsUsageOnly)
+        _isStreamWhole |= next.IsDone;
+        Note(next.Facts, next.Raw);
+    }
+
+    private void Note(in AnswerFacts facts, ReadOnlySpan<byte> raw)
+    {
+        Usage = facts.Usage ?? Usage;
+        FinishReason = facts.FinishReason ?? FinishReason;
+        _isStreamWhole |= facts.FinishReason is not null || facts.IsError;
+        if (_withholdsUsage && !facts.IsUsageOnly)
         {
-            _ready.Write(next.Raw);
+            _ready.Write(raw);
         }
     }
 
