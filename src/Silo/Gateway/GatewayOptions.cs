@@ -78,6 +78,13 @@ internal sealed class GatewayOptions
     [Range(0, 64 * 1024 * 1024)]
     public int RescueBytes { get; set; } = 1024 * 1024;
 
+    /// <summary>
+    /// Memory for what is kept of all answers under way, for rescues and audits, bytes per silo. An answer that finds no room in it goes on all the same, but no other node can go on with it, and it is not audited.
+    /// Default 64 MiB: three hundred thousand tokens. What is kept of answers that are over has a room of its own.
+    /// </summary>
+    [Range(0, 1L << 40)]
+    public long MaxKeptBytes { get; set; } = 64L << 20;
+
     /// <summary>How long the client of a stream that broke waits for a node that can go on with it. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan RescuePatience { get; set; } = TimeSpan.FromSeconds(10);

@@ -6,6 +6,7 @@ using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Accounts.Limits;
+using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
 using Federation.Silo.Idempotency;
@@ -77,6 +78,7 @@ internal sealed class InferenceGate(
     Settlements settlements,
     Abandonments abandonments,
     AnswerBuffer audited,
+    PieceRoom room,
     GivenAnswers given,
     RequestTraces traces,
     SourceOrders sources,
@@ -207,7 +209,7 @@ internal sealed class InferenceGate(
         var isPriced = asked.Model is not null && !asked.NodePrice.IsFree;
         if (isPriced) request = request with { Payment = payment };
         IAnswerRun run = asked.Model is null ? ToCloud(null)
-            : new InferenceRun(request, overflow ?? client, grains, dispatcher, settlements, abandonments, audited, traces, options.Value, pool.Value, time, logger);
+            : new InferenceRun(request, overflow ?? client, grains, dispatcher, settlements, abandonments, audited, room, traces, options.Value, pool.Value, time, logger);
         try
         {
             if (counted is not null) counted.Run = run;

@@ -13,7 +13,6 @@ using Federation.Silo.Accounts;
 using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Models;
-using Federation.Silo.Nodes;
 using Federation.Silo.Pricing;
 using Federation.Silo.Providers;
 using Federation.Silo.Verification.Audits;
@@ -52,7 +51,7 @@ internal sealed record InferenceRequest(string JobId, JobKind Kind, RequestHead 
 /// 6. Settle, while the client has its answer already: nobody pays for it, so only the node's pay waits for the disk (ADR 20). Where somebody does, before the client has the end (ADR 24).
 /// </remarks>
 internal sealed partial class InferenceRun(
-    InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited, RequestTraces traces,
+    InferenceRequest request, AnswerSink sink, IGrainFactory grains, LeaseDispatcher dispatcher, Settlements settlements, Abandonments abandonments, AnswerBuffer audited, PieceRoom room, RequestTraces traces,
     GatewayOptions options, PoolOptions pool, TimeProvider time, ILogger logger) : IAnswerRun
 {
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
@@ -268,10 +267,12 @@ internal sealed partial class InferenceRun(
         {
             using var limit = new CancellationTokenSource(options.AnswerTimeout, time);
             using var leaving = ClientGone.UnsafeRegister(static limit => ((CancellationTokenSource)limit!).Cancel(), limit);
-            using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), dispatchedAt, limit.Token)
+            var lot = 1.0;
+            using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), room, dispatchedAt, limit.Token)
             {
                 // Whoever audits an answer reads the request: another's machine, be it a trusted one.
-                MayBeAudited = request.Privacy is not Privacy.Own && audited.Fits(_part.Body.Length),
+                MayBeAudited = request.Privacy is not Privacy.Own && audited.TryDraw(request.Kind, _part.Body.Length, out lot),
+                AuditLot = lot,
                 MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0,
             };
             if (answer.MayBeAudited || answer.MayBeRescued) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
@@ -573,7 +574,7 @@ internal sealed partial class InferenceRun(
             PaidMicrocredits += outcome.Price;
         }
         // Whatever is paid may be audited: breaking off is no way out.
-        if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()));
+        if (outcome.PromptTokens + outcome.CompletionTokens > 0 && answer is { MayBeAudited: true, Pieces: { } pieces }) audited.Keep(new KeptAnswer(outcome, answer.Member.Engine, _part.Body, pieces.ToImmutable()), answer.AuditLot);
         _trace.Settled(outcome);
         DeliveredTokens += OwnPromptTokens(answer) + outcome.CompletionTokens;
         if (outcome.HoldId.Length == 0)
@@ -604,13 +605,11 @@ internal sealed partial class InferenceRun(
     private void Mark(Answer answer, LeaseEvent.Chunk chunk)
     {
         answer.Meter.AddBytes(chunk.Data.Span);
-        if (answer.Pieces is { } pieces)
+        if (answer.TryKeep(chunk))
         {
-            pieces.Add(chunk.Data);
-            answer.KeptBytes += chunk.Data.Length + Lease.ChunkOverheadBytes;
             answer.MayBeAudited = answer.MayBeAudited && audited.Fits(_part.Body.Length + answer.KeptBytes);
             answer.MayBeRescued = answer.MayBeRescued && answer.KeptBytes <= options.RescueBytes;
-            if (!answer.MayBeAudited && !answer.MayBeRescued) answer.Pieces = null;
+            if (!answer.MayBeAudited && !answer.MayBeRescued) answer.Forget();
         }
         answer.LastAt = time.GetUtcNow();
         answer.FirstAt ??= answer.LastAt;
@@ -647,7 +646,7 @@ internal sealed partial class InferenceRun(
         public static AttemptEnd Elsewhere(LeaseEnd lease, string why) => new(false, lease, why);
     }
 
-    private sealed class Answer(PoolMember member, LeaseStream lease, AnswerMeter meter, DateTimeOffset dispatchedAt, CancellationToken cancelled) : IDisposable
+    private sealed class Answer(PoolMember member, LeaseStream lease, AnswerMeter meter, PieceRoom room, DateTimeOffset dispatchedAt, CancellationToken cancelled) : IDisposable
     {
         public PoolMember Member { get; } = member;
 
@@ -675,14 +674,45 @@ internal sealed partial class InferenceRun(
 
         public bool MayBeAudited { get; set; }
 
+        /// <summary>As the buffer of what may be audited drew it.</summary>
+        public double AuditLot { get; init; }
+
         public bool MayBeRescued { get; set; }
 
         /// <summary><c>[DONE]</c>, and what came behind it: kept back until the node's own end is here.</summary>
         public ArrayBufferWriter<byte> Held { get; } = new();
 
-        public long KeptBytes { get; set; }
+        /// <summary>What the pieces take of the room for them.</summary>
+        public long KeptBytes { get; private set; }
 
-        public void Dispose() => Meter.Dispose();
+        /// <summary>Keeps a piece; without room none of the answer, which goes on all the same.</summary>
+        public bool TryKeep(LeaseEvent.Chunk chunk)
+        {
+            if (Pieces is null) return false;
+            var bytes = chunk.Data.Length + Nodes.Lease.ChunkOverheadBytes;
+            if (!room.TryTake(bytes))
+            {
+                Forget();
+                return false;
+            }
+            KeptBytes += bytes;
+            Pieces.Add(chunk.Data);
+            return true;
+        }
+
+        /// <summary>Nobody will audit the answer, nor go on with it.</summary>
+        public void Forget()
+        {
+            (MayBeAudited, MayBeRescued, Pieces) = (false, false, null);
+            room.GiveBack(KeptBytes);
+            KeptBytes = 0;
+        }
+
+        public void Dispose()
+        {
+            Forget();
+            Meter.Dispose();
+        }
     }
 
     [LoggerMessage(4000, LogLevel.Information, "Job {JobId}: node {NodeId} did not answer: {Why}; trying another")]

@@ -10,6 +10,7 @@ using Federation.Silo.Apis.Responses;
 using Federation.Silo.Batches;
 using Federation.Silo.Files;
 using Federation.Silo.Gateway;
+using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Hubs;
 using Federation.Silo.Idempotency;
@@ -186,7 +187,7 @@ internal static class HubHost
         builder.Services.AddSingleton<SlotRoom>();
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ProbeRoom>(services, new UnforeseeableRandom()));
         builder.Services.AddSingleton(services => new InferenceJudge(services.GetRequiredService<IOptions<InferenceCheckOptions>>().Value));
-        builder.Services.AddSingleton<AnswerBuffer>();
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<AnswerBuffer>(services, new UnforeseeableRandom()));
         builder.Services.AddSingleton<AuditTrail>();
         builder.Services.AddSingleton<AuditQueue>();
         builder.Services.AddSingleton<InferenceHistories>();
@@ -259,6 +260,7 @@ internal static class HubHost
         builder.Services.AddSingleton<SourceOrders>();
         builder.Services.AddSingleton<ModelList>();
         builder.Services.AddSingleton<RequestTraces>();
+        builder.Services.AddSingleton<PieceRoom>();
         builder.Services.AddSingleton<LeaseDispatcher>();
         builder.Services.AddSingleton<DirectLeases>();
         builder.Services.AddSingleton<Abandonments>();

@@ -521,6 +521,7 @@ public sealed class InferenceRunTests
         await node.NextAsync(MessageOneofCase.Assign);
         node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Event1));
         await scene.ReceivesAsync(Event1);
+        Assert.True(scene.Room.Taken > Event1.Length);
         if (how == "it breaks off") node.Say(Says.Failed(Lease1));
         else if (how == "it ends") node.Say(Says.Done(Lease1));
         else scene.Leave();
@@ -528,6 +529,7 @@ public sealed class InferenceRunTests
         var kept = scene.Audited.Find(InferenceScene.JobId)!;
         Assert.Equal(scene.Grains.Jobs.Settled.Single(), kept.Outcome);
         Assert.Equal(new Federation.Silo.Verification.Audits.AnswerText("4", string.Empty), Federation.Silo.Verification.Audits.AnswerText.Read(kept.Answer, default));
+        Assert.Equal(0, scene.Room.Taken);
     }
 
     [Fact]

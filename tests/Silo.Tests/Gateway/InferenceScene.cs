@@ -3,6 +3,7 @@ using Federation.Contracts.Accounts;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
+using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Gateway.Routing;
 using Federation.Silo.Models;
 using Federation.Silo.Nodes;
@@ -29,7 +30,8 @@ internal sealed class InferenceScene : IAsyncDisposable
     {
         configure?.Invoke(Options);
         _sessions = new NodeSessions(Microsoft.Extensions.Options.Options.Create(_link));
-        Audited = new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), Clock);
+        Audited = new AnswerBuffer(Microsoft.Extensions.Options.Options.Create(new AuditOptions()), new Random(1), Clock);
+        Room = new PieceRoom(Microsoft.Extensions.Options.Options.Create(Options));
         Traces = new RequestTraces(Microsoft.Extensions.Options.Options.Create(new RequestTraceOptions()), Clock);
         Settlements = new Settlements(Grains.Grains, Microsoft.Extensions.Options.Options.Create(Options), Clock, NullLogger<Settlements>.Instance);
         Http = new DefaultHttpContext { Request = { Path = "/v1/chat/completions" }, Response = { Body = _client }, RequestAborted = _clientGone.Token };
@@ -59,6 +61,9 @@ internal sealed class InferenceScene : IAsyncDisposable
 
     /// <summary>What may be audited.</summary>
     public AnswerBuffer Audited { get; }
+
+    /// <summary>For what is kept of answers under way.</summary>
+    public PieceRoom Room { get; }
 
     public DefaultHttpContext Http { get; }
 
@@ -92,7 +97,7 @@ internal sealed class InferenceScene : IAsyncDisposable
     public InferenceScene Start()
     {
         var dispatcher = new LeaseDispatcher(_sessions, Grains.Grains, Clock, NullLogger<LeaseDispatcher>.Instance);
-        _run = new InferenceRun(Request, new OpenAiSink(Http), Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Traces, Options, PoolOptions, Clock, NullLogger.Instance);
+        _run = new InferenceRun(Request, new OpenAiSink(Http), Grains.Grains, dispatcher, Settlements, new Abandonments(Grains.Grains, NullLogger<Abandonments>.Instance), Audited, Room, Traces, Options, PoolOptions, Clock, NullLogger.Instance);
         Running = _run.ExecuteAsync();
         return this;
     }

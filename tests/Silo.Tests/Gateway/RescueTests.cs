@@ -6,6 +6,7 @@ using Federation.Contracts.Models;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.V1;
 using Federation.Silo.Accounts.Ledger;
+using Federation.Silo.Gateway.Rescue;
 using Federation.Silo.Pricing;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Pricing;
@@ -262,6 +263,38 @@ public sealed class RescueTests
     {
         await using var scene = new InferenceScene(configure: options => options.RescueBytes = 300, body: Body);
         await AssertInterruptedAsync(scene, Role + Chunk("1") + Chunk(" 2") + Chunk(" 3"));
+    }
+
+    [Fact]
+    public async Task An_answer_that_finds_no_room_beside_others_goes_on_but_is_neither_rescued_nor_audited()
+    {
+        await using var scene = new InferenceScene(configure: options => options.MaxKeptBytes = 1_000, body: Body);
+        Assert.True(scene.Room.TryTake(700));
+        await AssertInterruptedAsync(scene, Role + Chunk("1") + Chunk(" 2") + Chunk(" 3"));
+        Assert.Null(scene.Audited.Find(InferenceScene.JobId));
+        Assert.Equal(700, scene.Room.Taken);
+    }
+
+    [Fact]
+    public async Task No_more_is_kept_of_all_answers_together_than_there_is_room_for()
+    {
+        var room = new PieceRoom(Microsoft.Extensions.Options.Options.Create(new Federation.Silo.Gateway.GatewayOptions { MaxKeptBytes = 1_000 }));
+        await Task.WhenAll(Enumerable.Range(1, 8).Select(seed => Task.Run(() =>
+        {
+            var random = new Random(seed);
+            for (var step = 0; step < 1_000; step++)
+            {
+                var bytes = random.Next(1, 400);
+                if (!room.TryTake(bytes)) continue;
+                // Whoever is refused has its own in the count for a moment.
+                Assert.InRange(room.Taken, bytes, 1_000 + (8 * 400));
+                room.GiveBack(bytes);
+            }
+        })));
+        Assert.Equal(0, room.Taken);
+        Assert.True(room.TryTake(1_000));
+        Assert.False(room.TryTake(1));
+        Assert.Equal(1_000, room.Taken);
     }
 
     [Fact]

@@ -12,7 +12,8 @@ namespace Federation.Silo.Verification.Audits;
 /// <param name="Answer">The engine's bytes, in the pieces in which they came.</param>
 internal sealed record KeptAnswer(JobOutcome Outcome, string Engine, ReadOnlyMemory<byte> Request, ImmutableArray<ReadOnlyMemory<byte>> Answer)
 {
-    private const int OverheadBytes = 512;
+    // Outcome, hashes, and its places in the buffer.
+    private const int OverheadBytes = 800;
     private const int PieceOverheadBytes = 64;
 
     /// <summary>Memory it holds, bytes.</summary>
@@ -20,17 +21,21 @@ internal sealed record KeptAnswer(JobOutcome Outcome, string Engine, ReadOnlyMem
 }
 
 /// <summary>
-/// Keeps answers until the beacon has said which are audited: in this process's memory alone, bounded, forgotten after a while. What a
-/// restart or a flood pushes out cannot be audited; its receipts then earn no evidence and wait for others that do.
+/// Keeps answers until the beacon has said which are audited: in this process's memory alone, bounded, forgotten after a while. Of more than memory holds a sample stays, each answer as likely as any other of the time they are kept
+/// for, so that no part of a busy hour is safe from audits, and what is not in it need not be kept while it comes. What is not here cannot be audited; its receipts then earn no evidence and wait for others that do.
 /// </summary>
-/// <remarks>Safe for use by several threads.</remarks>
-internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider time)
+/// <remarks>Each answer draws a lot; where memory is short the highest go. Safe for use by several threads.</remarks>
+internal sealed class AnswerBuffer(IOptions<AuditOptions> options, Random random, TimeProvider time)
 {
+    /// <summary>The lot of what must stay: below all that are drawn.</summary>
+    private const double Foremost = -1;
+
     private readonly Lock _gate = new();
-    private readonly Shelf _texts = new();
+    private readonly Shelf _texts = new(static options => options.BufferBytes);
     // Vectors are a hundred times as many bytes for as much work: they would leave texts no room.
-    private readonly Shelf _vectors = new();
-    private readonly Dictionary<string, LinkedListNode<(string JobId, KeptAnswer Answer, long KeptAt)>> _byJob = new(StringComparer.Ordinal);
+    private readonly Shelf _vectors = new(static options => options.VectorBufferBytes);
+    private readonly Dictionary<string, LinkedListNode<Place>> _byJob = new(StringComparer.Ordinal);
+    private long _places;
 
     /// <summary>Memory in use, bytes.</summary>
     public long Bytes
@@ -44,23 +49,29 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
     /// <summary>Whether an answer that has grown to so many bytes may be kept; never, where nothing is audited.</summary>
     public bool Fits(long bytes) => options.Value.Enabled && bytes <= options.Value.MaxAnswerBytes;
 
-    /// <summary>Keeps an answer, as <see cref="Fits"/> allows.</summary>
-    public void Keep(KeptAnswer answer) => Keep(answer.Outcome.JobId, answer);
-
-    /// <summary>Keeps a canary's answer in the place of a job's.</summary>
-    public void Keep(string jobId, KeptAnswer answer)
+    /// <summary>Draws the lot of an answer that begins.</summary>
+    /// <param name="kind">What was asked.</param>
+    /// <param name="requestBytes">How long the request is.</param>
+    /// <param name="lot">From 0 to below 1, for <see cref="Keep(KeptAnswer, double)"/>.</param>
+    /// <returns><see langword="false"/> when the answer would not stay: nobody need hold it.</returns>
+    public bool TryDraw(JobKind kind, long requestBytes, out double lot)
     {
-        if (!Fits(answer.Bytes)) return;
+        lot = 1;
+        if (!Fits(requestBytes)) return false;
+        lot = random.NextDouble();
         lock (_gate)
         {
-            Remove(jobId);
-            var shelf = ShelfOf(answer);
-            _byJob[jobId] = shelf.ByAge.AddLast((jobId, answer, time.GetTimestamp()));
-            shelf.Bytes += answer.Bytes;
-            Shorten(_texts, options.Value.BufferBytes);
-            Shorten(_vectors, options.Value.VectorBufferBytes);
+            var shelf = ShelfOf(kind);
+            Shorten(shelf);
+            return shelf.Bytes + requestBytes <= shelf.BytesMax(options.Value) || (shelf.ByLot.Max is { } last && lot < last.Value.Lot);
         }
     }
+
+    /// <summary>Keeps an answer, as <see cref="Fits"/> allows, while its lot is low enough.</summary>
+    public void Keep(KeptAnswer answer, double lot) => Keep(answer.Outcome.JobId, answer, lot);
+
+    /// <summary>Keeps a canary's answer in the place of a job's, longer than any other.</summary>
+    public void Keep(string jobId, KeptAnswer answer) => Keep(jobId, answer, Foremost);
 
     /// <summary>The answer to audit for a job, its own or a canary's; <see langword="null"/> when it is not here.</summary>
     public KeptAnswer? Find(string jobId)
@@ -74,7 +85,7 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         var drawn = new Dictionary<string, (List<KeptAnswer> Answers, int Seen)>(StringComparer.Ordinal);
         lock (_gate)
         {
-            foreach (var (jobId, answer, _) in _texts.ByAge.Concat(_vectors.ByAge))
+            foreach (var (jobId, answer, _, _, _) in _texts.ByAge.Concat(_vectors.ByAge))
             {
                 // What is kept in another's place is a canary.
                 if (jobId != answer.Outcome.JobId || !fits(answer)) continue;
@@ -96,25 +107,64 @@ internal sealed class AnswerBuffer(IOptions<AuditOptions> options, TimeProvider 
         lock (_gate) Remove(jobId);
     }
 
+    private void Keep(string jobId, KeptAnswer answer, double lot)
+    {
+        if (!Fits(answer.Bytes)) return;
+        lock (_gate)
+        {
+            Remove(jobId);
+            var shelf = ShelfOf(answer.Outcome.Kind);
+            _byJob[jobId] = shelf.Add(new Place(jobId, answer, lot, _places++, time.GetTimestamp()));
+            Shorten(_texts);
+            Shorten(_vectors);
+        }
+    }
+
     private void Remove(string jobId)
     {
-        if (!_byJob.Remove(jobId, out var node)) return;
-        var shelf = ShelfOf(node.Value.Answer);
-        shelf.ByAge.Remove(node);
-        shelf.Bytes -= node.Value.Answer.Bytes;
+        if (_byJob.Remove(jobId, out var node)) ShelfOf(node.Value.Answer.Outcome.Kind).Remove(node);
     }
 
-    private void Shorten(Shelf shelf, long bytesMax)
+    private void Shorten(Shelf shelf)
     {
-        while (shelf.ByAge.First is { } oldest && (shelf.Bytes > bytesMax || time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor)) Remove(oldest.Value.JobId);
+        while (shelf.ByAge.First is { } oldest && time.GetElapsedTime(oldest.Value.KeptAt) > options.Value.KeepFor) Remove(oldest.Value.JobId);
+        while (shelf.Bytes > shelf.BytesMax(options.Value)) Remove(shelf.ByLot.Max!.Value.JobId);
     }
 
-    private Shelf ShelfOf(KeptAnswer answer) => answer.Outcome.Kind is JobKind.Embedding ? _vectors : _texts;
+    private Shelf ShelfOf(JobKind kind) => kind is JobKind.Embedding ? _vectors : _texts;
 
-    private sealed class Shelf
+    /// <param name="JobId">Whose place it is.</param>
+    /// <param name="Answer">The job's, or a canary's.</param>
+    /// <param name="Lot">The highest go first.</param>
+    /// <param name="Number">Of two equal lots the later place goes first.</param>
+    /// <param name="KeptAt">Timestamp of this silo's clock.</param>
+    private readonly record struct Place(string JobId, KeptAnswer Answer, double Lot, long Number, long KeptAt);
+
+    private sealed class Shelf(Func<AuditOptions, long> bytesMax)
     {
-        public LinkedList<(string JobId, KeptAnswer Answer, long KeptAt)> ByAge { get; } = [];
+        private static readonly Comparer<LinkedListNode<Place>> Order = Comparer<LinkedListNode<Place>>.Create(static (one, other) => (one.Value.Lot, one.Value.Number).CompareTo((other.Value.Lot, other.Value.Number)));
 
-        public long Bytes { get; set; }
+        public LinkedList<Place> ByAge { get; } = [];
+
+        public SortedSet<LinkedListNode<Place>> ByLot { get; } = new(Order);
+
+        public long Bytes { get; private set; }
+
+        public long BytesMax(AuditOptions options) => bytesMax(options);
+
+        public LinkedListNode<Place> Add(Place place)
+        {
+            var node = ByAge.AddLast(place);
+            ByLot.Add(node);
+            Bytes += place.Answer.Bytes;
+            return node;
+        }
+
+        public void Remove(LinkedListNode<Place> node)
+        {
+            ByLot.Remove(node);
+            ByAge.Remove(node);
+            Bytes -= node.Value.Answer.Bytes;
+        }
     }
 }

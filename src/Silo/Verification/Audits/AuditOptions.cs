@@ -11,7 +11,7 @@ internal sealed class AuditOptions
     /// <summary>Whether answers are audited at all. Without audits no credit matures. Default true.</summary>
     public bool Enabled { get; set; } = true;
 
-    /// <summary>Memory for texts that may yet be audited, bytes per silo. Default 32 MiB: some forty thousand short answers.</summary>
+    /// <summary>Memory for texts that may yet be audited, bytes per silo; of more than it holds a sample stays. Default 32 MiB: some thirty thousand short answers.</summary>
     [Range(0, 1L << 40)]
     public long BufferBytes { get; set; } = 32L << 20;
 
@@ -23,7 +23,7 @@ internal sealed class AuditOptions
     [Range(1024, 1L << 30)]
     public long MaxAnswerBytes { get; set; } = 1 << 20;
 
-    /// <summary>How long an answer is kept: an epoch, and the time its audits take. Default 2 h.</summary>
+    /// <summary>How long an answer is kept at most: an epoch, and the time its audits take. Default 2 h.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan KeepFor { get; set; } = TimeSpan.FromHours(2);
 

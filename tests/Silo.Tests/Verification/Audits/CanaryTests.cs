@@ -202,17 +202,17 @@ public sealed class CanaryTests
     [InlineData(3)]
     public void A_shape_is_one_of_those_that_clients_asked_with_and_no_canarys(int seed)
     {
-        var buffer = new AnswerBuffer(Options.Create(new AuditOptions()), new TestClock());
+        var buffer = new AnswerBuffer(Options.Create(new AuditOptions()), new Random(seed), new TestClock());
         var random = new Random(seed);
         Assert.Empty(buffer.Draw(_ => true, 1, 10, random));
-        for (var job = 0; job < 4; job++) buffer.Keep(Kept($"job_{job}"));
+        for (var job = 0; job < 4; job++) buffer.Keep(Kept($"job_{job}"), lot: 0.5);
         buffer.Keep("job_9", Kept("canary"));
         var drawn = Enumerable.Range(0, 200).Select(_ => Assert.Single(buffer.Draw(kept => kept.Outcome.JobId != "job_3", 1, 10, random)).Outcome.JobId).ToArray();
         Assert.Equal(["job_0", "job_1", "job_2"], drawn.Distinct().Order());
         Assert.All(drawn.GroupBy(job => job), job => Assert.InRange(job.Count(), 40, 100));
 
         // An account that asks without end has no more say in what canaries look like.
-        for (var job = 0; job < 1_000; job++) buffer.Keep(Kept($"flood_{job}", "acct_flood"));
+        for (var job = 0; job < 1_000; job++) buffer.Keep(Kept($"flood_{job}", "acct_flood"), lot: 0.5);
         var both = buffer.Draw(_ => true, 3, 10, random);
         Assert.Equal([("acct", 3), ("acct_flood", 3)], both.GroupBy(kept => kept.Outcome.AccountId).Select(account => (account.Key, account.Distinct().Count())).Order());
         Assert.InRange(Enumerable.Range(0, 200).Count(_ => Assert.Single(buffer.Draw(_ => true, 1, 1, random)).Outcome.AccountId == "acct_flood"), 60, 140);
