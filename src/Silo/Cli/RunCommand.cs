@@ -63,6 +63,8 @@ internal static class RunCommand
         builder.Configuration.AddInMemoryCollection([new("Storage:DataDirectory", dataDirectory)]);
         builder.Logging.ClearProviders().AddProvider(new GatheredConsole(Console.OpenStandardOutput(), TimeProvider.System));
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning).AddFilter("ModelContextProtocol", LogLevel.Warning).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.Orleans", LogLevel.Warning).AddFilter("Microsoft.Hosting", LogLevel.Warning);
+        // Its lines of each request are below that level; where it may speak at all, it makes an activity for each request.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         // A start that fails is told below, in words; the host would tell it first, with every frame of its stack.
         var hasStarted = false;
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", level => hasStarted && level >= LogLevel.Information);

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Nodes;
@@ -18,6 +19,7 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
     private const int FinishReasonMax = 64;
 
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private ImmutableArray<byte>? _sum;
     private long _deltas;
     private TokenUsage? _usage;
 
@@ -36,7 +38,11 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
     public double DeliveredTokens => TextBytes / BytesPerToken;
 
     /// <summary>Bytes as the node sent them.</summary>
-    public void AddBytes(ReadOnlySpan<byte> bytes) => _hash.AppendData(bytes);
+    public void AddBytes(ReadOnlySpan<byte> bytes)
+    {
+        _hash.AppendData(bytes);
+        _sum = null;
+    }
 
     /// <summary>One event of a stream, or the whole answer.</summary>
     public void AddFacts(in AnswerFacts facts) => Add(facts, facts.TextBytes > 0 ? 1 : 0);
@@ -60,7 +66,7 @@ internal sealed class AnswerMeter(int requestBytes) : IDisposable
     }
 
     /// <summary>SHA-256 of all bytes so far.</summary>
-    public ImmutableArray<byte> Hash() => [.. _hash.GetCurrentHash()];
+    public ImmutableArray<byte> Hash() => _sum ??= ImmutableCollectionsMarshal.AsImmutableArray(_hash.GetCurrentHash());
 
     public void Dispose() => _hash.Dispose();
 }

@@ -101,7 +101,8 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
     private bool _begun;
     private bool _noted;
 
-    public override CancellationToken Gone => http.RequestAborted;
+    // Kept, since the server takes a lock each time it is asked.
+    public override CancellationToken Gone { get; } = http.RequestAborted;
 
     public override void Tell(RateLimits limits) => limits.WriteTo(http.Response);
 
@@ -166,7 +167,7 @@ internal sealed class OpenAiSink(HttpContext http) : AnswerSink
         http.Response.StatusCode = status;
         http.Response.ContentType = contentType;
         http.Response.ContentLength = body.Length;
-        await http.Response.Body.WriteAsync(body, Gone);
+        await _body.WriteAsync(body, Gone);
     }
 
     public override ValueTask RefuseAsync(OpenAiError error) => _noted ? BreakOffAsync(error) : new ValueTask(error.WriteAsync(http));

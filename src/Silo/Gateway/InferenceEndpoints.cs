@@ -24,9 +24,11 @@ internal static class InferenceEndpoints
 {
     public static void MapInference(this IEndpointRouteBuilder app)
     {
+        var gate = app.ServiceProvider.GetRequiredService<InferenceGate>();
         foreach (var kind in JobKinds.ForClients)
         {
-            app.MapPost(kind.Path(), (HttpContext http, InferenceGate gate) => gate.HandleAsync(http, kind))
+            // Not the overload for a RequestDelegate, which leaves an endpoint out of the API's description.
+            app.MapPost(kind.Path(), (Delegate)((HttpContext http) => gate.HandleAsync(http, kind)))
                 .RequireScope(Scopes.Inference)
                 .WithName($"create_{kind.Word()}")
                 .WithSummary("As OpenAI's endpoint of this name; a node's engine answers, in its own bytes.")
@@ -98,40 +100,27 @@ internal sealed class InferenceGate(
     }
 
     /// <summary>Answers what came over HTTP, with what its headers say of it.</summary>
-    public async Task RunAsync(HttpContext http, JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink)
+    public Task RunAsync(HttpContext http, JobKind kind, ReadOnlyMemory<byte> body, AnswerSink sink)
     {
-        if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) await sink.RefuseAsync(unknown);
-        else if (RepeatableRequest.TryReadKey(http.Request.Headers[RepeatableRequest.Header], out var key) is { } unreadable) await sink.RefuseAsync(unreadable);
-        else await RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { Terms = terms, IdempotencyKey = key }, sink);
+        if (AnswerTerms.TryRead(http.Request.Headers, out var terms) is { } unknown) return sink.RefuseAsync(unknown).AsTask();
+        if (RepeatableRequest.TryReadKey(http.Request.Headers[RepeatableRequest.Header], out var key) is { } unreadable) return sink.RefuseAsync(unreadable).AsTask();
+        return RunAsync(new InferenceCall(http.RequestId(), kind, body, http.Caller()) { Terms = terms, IdempotencyKey = key }, sink);
     }
 
     /// <summary>Answers a request from wherever it came, or says why not; never fails for what the request says.</summary>
     public async Task RunAsync(InferenceCall call, AnswerSink client)
     {
         var (sink, activity) = requests.Begin(call, client);
-        using (activity)
-        {
-            try
-            {
-                await RunObservedAsync(call, sink);
-            }
-            finally
-            {
-                requests.OnEnded(call);
-            }
-        }
-    }
-
-    private async Task RunObservedAsync(InferenceCall call, AnswerSink sink)
-    {
-        if (drain.TryEnter() is not { } entered)
-        {
-            await sink.RefuseAsync(OpenAiError.Busy("The hub is stopping. Try again.", TimeSpan.FromSeconds(1)));
-            return;
-        }
+        using var span = activity;
+        var entered = drain.TryEnter();
         var settled = Task.CompletedTask;
         try
         {
+            if (entered is null)
+            {
+                await sink.RefuseAsync(OpenAiError.Busy("The hub is stopping. Try again.", TimeSpan.FromSeconds(1)));
+                return;
+            }
             var repeatable = RepeatableRequest.Of(call);
             // Whoever has an answer coming is given it whatever its limits, or its model, have come to since.
             if (repeatable is not null && await given.FindAsync(repeatable, sink.Gone) is { } answer) await Replay.WriteAsync(answer, repeatable, sink);
@@ -139,7 +128,8 @@ internal sealed class InferenceGate(
         }
         finally
         {
-            _ = LeaveAsync(entered, settled);
+            if (entered is not null) _ = LeaveAsync(entered, settled);
+            requests.OnEnded(call);
         }
     }
 

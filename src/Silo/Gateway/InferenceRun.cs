@@ -57,10 +57,10 @@ internal sealed partial class InferenceRun(
     private readonly IModelPoolGrain _pool = grains.GetGrain<IModelPoolGrain>(request.Head.Model);
     private readonly long _startedAt = time.GetTimestamp();
     private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
-    // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
-    private readonly HashSet<string> _failedSessions = new(StringComparer.Ordinal);
     private readonly RequestTrace _trace = traces.Begin(request);
     private readonly ImmutableArray<ulong> _prefixes = request.Kind is JobKind.Embedding || pool.MaxSticky == 0 ? [] : ConversationPrefix.Of(request.Body.Span, request.Caller.AccountId);
+    // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
+    private ImmutableArray<string> _failedSessions = [];
     private InferenceRequest? _limited;
     private AnswerPart _part = AnswerPart.Whole(request);
     private int _attempt;
@@ -135,9 +135,9 @@ internal sealed partial class InferenceRun(
                 _trace.Ended(end.Why.Length > 0 ? end.Why : "answered");
             }
             if (end.IsOver) return;
-            if (end.Lease is not LeaseEnd.NoSlot) _failedSessions.Add(grant.Member!.SessionId);
+            if (end.Lease is not LeaseEnd.NoSlot) _failedSessions = _failedSessions.Add(grant.Member!.SessionId);
             LogTryElsewhere(request.JobId, grant.Member!.NodeId, end.Why);
-            if (_failedSessions.Count >= options.MaxNodes)
+            if (_failedSessions.Length >= options.MaxNodes)
             {
                 await GiveUpAsync(OpenAiError.NoAnswer());
                 return;
@@ -161,7 +161,7 @@ internal sealed partial class InferenceRun(
                 _attempt,
                 request.QueueName,
                 request.Admission.Weight,
-                [.. _failedSessions],
+                _failedSessions,
                 patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
                 request.Kind)
             {
@@ -579,7 +579,8 @@ internal sealed partial class InferenceRun(
         DeliveredTokens += OwnPromptTokens(answer) + outcome.CompletionTokens;
         if (outcome.HoldId.Length == 0)
         {
-            Settled = Task.WhenAll(Settled, settlements.SettleAsync(outcome));
+            var settling = settlements.SettleAsync(outcome);
+            Settled = Settled.IsCompleted ? settling : Task.WhenAll(Settled, settling);
             return;
         }
         var kept = settlements.KeepAsync(outcome with { Answer = keep?.Invoke() });

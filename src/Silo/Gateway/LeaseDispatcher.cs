@@ -8,13 +8,15 @@ namespace Federation.Silo.Gateway;
 internal sealed class LeaseDispatcher(NodeSessions sessions, IGrainFactory grains, TimeProvider time, ILogger<LeaseDispatcher> logger)
 {
     /// <summary>Sends the lease; the stream is set when it was sent.</summary>
-    public async Task<(AssignStatus Status, LeaseStream? Stream)> DispatchAsync(PoolMember member, LeaseAssignment assignment)
+    public ValueTask<(AssignStatus Status, LeaseStream? Stream)> DispatchAsync(PoolMember member, LeaseAssignment assignment)
     {
-        if (sessions.TryGet(member.SessionId, out var session))
-        {
-            var status = session.TryAssign(assignment, out var lease);
-            return (status, status is AssignStatus.Sent ? new LocalLeaseStream(session, lease!) : null);
-        }
+        if (!sessions.TryGet(member.SessionId, out var session)) return DispatchElsewhereAsync(member, assignment);
+        var status = session.TryAssign(assignment, out var lease);
+        return ValueTask.FromResult((status, status is AssignStatus.Sent ? new LocalLeaseStream(session, lease!) : (LeaseStream?)null));
+    }
+
+    private async ValueTask<(AssignStatus Status, LeaseStream? Stream)> DispatchElsewhereAsync(PoolMember member, LeaseAssignment assignment)
+    {
         var remote = new RemoteLeaseStream(member.Session, assignment.LeaseId, grains, time, logger);
         try
         {

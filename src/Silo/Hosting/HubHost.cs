@@ -86,6 +86,7 @@ internal static class HubHost
         app.UseRequestIds();
         app.UseMiddleware<ErrorHandling>();
         app.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(15), KeepAliveTimeout = TimeSpan.FromSeconds(15) });
+        app.UseScopes();
         app.MapInference();
         app.MapRequests();
         app.MapAsyncJobs();

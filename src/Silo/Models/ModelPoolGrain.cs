@@ -35,8 +35,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         if (cancellationToken.IsCancellationRequested) return LeaseGrant.None(LeaseGrantStatus.TimedOut, TimeSpan.Zero);
         var waiter = new Waiter(request);
         // Whoever asks again for the same attempt has lost the first answer; the slot it took must not be lost with it.
-        if (TakeBack(request.LeaseId) is not null) Match();
-        if (Choose(waiter) is { } free && _waiting.Count == 0) return GrantTo(waiter, free);
+        if (TakeBack(waiter.LeaseId) is not null) Match();
+        if (_waiting.Count == 0 && Choose(waiter) is { } free) return GrantTo(waiter, free);
         if (Hopeless(waiter) is { } refusal) return refusal;
         // There are no more broken answers than there were slots.
         if (_waiting.Count >= _options.MaxWaiting && !request.Continues)
@@ -44,7 +44,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
             LogQueueFull(this.GetPrimaryKeyString(), _waiting.Count);
             return LeaseGrant.None(LeaseGrantStatus.QueueFull, EstimateWait());
         }
-        _waiting.Enqueue(waiter, request.Continues ? request.LeaseId : request.AccountId, request.Weight, Now);
+        _waiting.Enqueue(waiter, request.Continues ? waiter.LeaseId : request.AccountId, request.Weight, Now);
         Match();
         try
         {
@@ -68,7 +68,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         foreach (var waiter in _waiting.InOrder())
         {
             position++;
-            if (waiter.Request.LeaseId == leaseId)
+            if (waiter.LeaseId == leaseId)
             {
                 var hint = _members.Count == 0 ? "a node with the model" : _members.Values.All(static member => !member.Info.Model.Loaded) ? "the model to be loaded" : "a free slot";
                 return Task.FromResult<QueuePlace?>(new QueuePlace(position, _members.Count == 0 ? null : WaitAt(position), hint));
@@ -143,30 +143,33 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     {
         while (_waiting.Count > 0 && _waiting.TryDequeue(waiter => Choose(waiter) is not null, out var next, Now))
         {
-            next.Granted.TrySetResult(GrantTo(next, Choose(next)!));
+            next.Granted.TrySetResult(GrantTo(next, Choose(next)!.Value));
         }
     }
 
-    /// <summary>The best member with a free slot, see <see cref="NodeChoice"/>.</summary>
-    private Member? Choose(Waiter waiter)
+    /// <summary>The best member with a free slot, see <see cref="NodeChoice"/>, and why it is the best.</summary>
+    private (Member Member, string Why)? Choose(Waiter waiter)
     {
         Member? best = null;
         NodeFacts bestFacts = default;
-        var (sticky, usual) = (StickyFor(waiter), UsualSpeed());
+        NodeFacts? next = null;
+        var sticky = _members.Count < 2 || waiter.Request.Prefixes.IsEmpty ? null : StickyFor(waiter);
+        var usual = UsualSpeed();
         foreach (var member in _members.Values)
         {
             if (!member.HasFreeSlot || !MayServe(waiter, member)) continue;
             var facts = member.FactsFor(waiter.Request, sticky, usual, Rests(member));
-            if (best is null || NodeChoice.Compare(facts, bestFacts) < 0) (best, bestFacts) = (member, facts);
+            if (best is null) (best, bestFacts) = (member, facts);
+            else if (NodeChoice.Compare(facts, bestFacts) < 0) (best, bestFacts, next) = (member, facts, bestFacts);
+            else if (next is not { } second || NodeChoice.Compare(facts, second) < 0) next = facts;
         }
-        return best;
+        return best is null ? null : (best, NodeChoice.Why(bestFacts, next));
     }
 
     /// <summary>Its engine failed a moment ago: one that refuses at once would always be the first with a free slot.</summary>
     private bool Rests(Member member) => member.FailedAt is { } at && time.GetElapsedTime(at) < _options.FailureRest;
 
-    private string? StickyFor(Waiter waiter) => _members.Count < 2 || waiter.Request.Prefixes.IsEmpty ? null
-        : _sticky.Find(waiter.Request.Prefixes, id => _members.TryGetValue(id, out var member) && member.HasFreeSlot && MayServe(waiter, member));
+    private string? StickyFor(Waiter waiter) => _sticky.Find(waiter.Request.Prefixes, id => _members.TryGetValue(id, out var member) && member.HasFreeSlot && MayServe(waiter, member));
 
     private static bool MayServe(Waiter waiter, Member member) => WhyNot(waiter.Request, member) is null;
 
@@ -198,31 +201,18 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         => _members.Count == 0 || _members.Values.Any(member => MayServe(waiter, member)) ? null
             : LeaseGrant.None(_members.Values.All(member => WhyNotAllowed(waiter.Request, member) is not null) ? LeaseGrantStatus.NotAllowed : LeaseGrantStatus.NoNode, TimeSpan.Zero) with { Candidates = Told(waiter, null) };
 
-    private LeaseGrant GrantTo(Waiter waiter, Member member)
+    private LeaseGrant GrantTo(Waiter waiter, (Member Member, string Why) choice)
     {
-        var leaseId = waiter.Request.LeaseId;
+        var (member, why) = choice;
         // Told as it was when it was chosen.
-        var grant = LeaseGrant.On(leaseId, member.Info) with { Why = Why(waiter, member), Candidates = Told(waiter, member) };
+        var grant = LeaseGrant.On(waiter.LeaseId, member.Info) with { Why = why, Candidates = Told(waiter, member) };
         // The same again, of two that waited under one id.
-        TakeBack(leaseId);
+        TakeBack(waiter.LeaseId);
         member.Granted++;
         member.LastGrant = ++_grants;
-        _leases[leaseId] = new Lease(member.Id, time.GetTimestamp());
+        _leases[waiter.LeaseId] = new Lease(member.Id, time.GetTimestamp());
         if (_options.MaxSticky > 0 && !waiter.Request.Prefixes.IsEmpty) _sticky.Note(waiter.Request.Prefixes, member.Id);
         return grant;
-    }
-
-    private string Why(Waiter waiter, Member chosen)
-    {
-        NodeFacts? next = null;
-        var (sticky, usual) = (StickyFor(waiter), UsualSpeed());
-        foreach (var member in _members.Values)
-        {
-            if (member == chosen || !member.HasFreeSlot || !MayServe(waiter, member)) continue;
-            var facts = member.FactsFor(waiter.Request, sticky, usual, Rests(member));
-            if (next is not { } known || NodeChoice.Compare(facts, known) < 0) next = facts;
-        }
-        return NodeChoice.Why(chosen.FactsFor(waiter.Request, sticky, usual, Rests(chosen)), next);
     }
 
     /// <summary>What a node is believed to do that has not been measured: as much as the others.</summary>
@@ -248,7 +238,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
             if (told.Count >= _options.MaxCandidates) break;
             if (member != chosen) told.Add(member.Tell(WhyNot(waiter.Request, member) ?? (!member.HasFreeSlot ? "no free slot" : Rests(member) ? "failed lately" : "not the best")));
         }
-        return told.ToImmutable();
+        return told.DrainToImmutable();
     }
 
     /// <summary>Ends a lease; the member whose slot it was, if that is still here.</summary>
@@ -306,6 +296,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     private sealed class Waiter(LeaseRequest request)
     {
         public LeaseRequest Request { get; } = request;
+
+        public string LeaseId { get; } = request.LeaseId;
 
         /// <summary>Set and awaited on the grain's own scheduler, so that no other thread has to carry the answer there.</summary>
         public TaskCompletionSource<LeaseGrant> Granted { get; } = new();

@@ -54,6 +54,8 @@ internal sealed class PrometheusText : IDisposable
     private sealed class Family(Instrument instrument, int maxSeries)
     {
         private readonly ConcurrentDictionary<string, Series> _series = new(StringComparer.Ordinal);
+        // What was measured under the same tags before is found without writing them out.
+        private readonly ConcurrentDictionary<KeyValuePair<string, object?>[], Series> _byTags = new(TagComparer.Instance);
         private readonly double[]? _bounds = instrument switch
         {
             Histogram<double> histogram => histogram.Advice?.HistogramBucketBoundaries?.ToArray() ?? UsualBounds,
@@ -69,12 +71,7 @@ internal sealed class PrometheusText : IDisposable
 
         public void Take(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
         {
-            var labels = LabelsOf(tags);
-            if (!_series.TryGetValue(labels, out var series))
-            {
-                if (_series.Count >= maxSeries) labels = "overflow=\"true\"";
-                series = _series.GetOrAdd(labels, _ => new Series(_bounds));
-            }
+            if (!_byTags.GetAlternateLookup<ReadOnlySpan<KeyValuePair<string, object?>>>().TryGetValue(tags, out var series)) series = Find(tags);
             if (_isObserved) series.Set(value);
             else series.Add(value);
         }
@@ -84,6 +81,18 @@ internal sealed class PrometheusText : IDisposable
             if (_series.IsEmpty) return;
             text.Append(CultureInfo.InvariantCulture, $"# HELP {Name} {Escape(instrument.Description ?? string.Empty)}\n# TYPE {Name} {(_bounds is not null ? "histogram" : _isCounter ? "counter" : "gauge")}\n");
             foreach (var (labels, series) in _series.ToArray().OrderBy(one => one.Key, StringComparer.Ordinal)) series.Write(text, Name, labels, _bounds);
+        }
+
+        private Series Find(ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            var labels = LabelsOf(tags);
+            if (!_series.TryGetValue(labels, out var series))
+            {
+                if (_series.Count >= maxSeries) labels = "overflow=\"true\"";
+                series = _series.GetOrAdd(labels, _ => new Series(_bounds));
+            }
+            if (_byTags.Count < maxSeries) _byTags.TryAdd(tags.ToArray(), series);
+            return series;
         }
 
         private static string NameOf(Instrument instrument)
@@ -107,6 +116,36 @@ internal sealed class PrometheusText : IDisposable
         }
 
         private static string Escape(string text) => text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
+    }
+
+    /// <summary>The same names with the same values in the same order.</summary>
+    private sealed class TagComparer : IEqualityComparer<KeyValuePair<string, object?>[]>, IAlternateEqualityComparer<ReadOnlySpan<KeyValuePair<string, object?>>, KeyValuePair<string, object?>[]>
+    {
+        public static readonly TagComparer Instance = new();
+
+        public bool Equals(KeyValuePair<string, object?>[]? one, KeyValuePair<string, object?>[]? other) => one is null || other is null ? one == other : Equals(one.AsSpan(), other);
+
+        public bool Equals(ReadOnlySpan<KeyValuePair<string, object?>> one, KeyValuePair<string, object?>[] other)
+        {
+            if (one.Length != other.Length) return false;
+            for (var i = 0; i < other.Length; i++)
+            {
+                if (one[i].Key != other[i].Key || !Equals(one[i].Value, other[i].Value)) return false;
+            }
+            return true;
+        }
+
+        public int GetHashCode(KeyValuePair<string, object?>[] tags) => GetHashCode(tags.AsSpan());
+
+        /// <summary>By the values alone: one instrument's tags have the same names.</summary>
+        public int GetHashCode(ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            var hash = 0;
+            foreach (var (_, value) in tags) hash = HashCode.Combine(hash, value);
+            return hash;
+        }
+
+        public KeyValuePair<string, object?>[] Create(ReadOnlySpan<KeyValuePair<string, object?>> tags) => tags.ToArray();
     }
 
     /// <summary>One series: a number, or a histogram.</summary>

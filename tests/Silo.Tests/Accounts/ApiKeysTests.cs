@@ -9,7 +9,6 @@ using Federation.Silo.Gateway;
 using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.DependencyInjection;
 
 namespace Federation.Silo.Tests.Accounts;
 
@@ -175,11 +174,10 @@ public abstract class ApiKeysTests(TestDatabase database)
 
         async Task<OpenAiError?> RefusalAsync(string from, string? key)
         {
-            using var services = new ServiceCollection().AddSingleton(keys).BuildServiceProvider();
-            var http = new DefaultHttpContext { RequestServices = services };
+            var http = new DefaultHttpContext();
             http.Connection.RemoteIpAddress = IPAddress.Parse(from);
             if (key is not null) http.Request.Headers.Authorization = $"Bearer {key}";
-            return await Authentication.WhyRefusedAsync(http, Scopes.Inference);
+            return await Authentication.WhyRefusedAsync(http, keys, Scopes.Inference);
         }
     }
 
