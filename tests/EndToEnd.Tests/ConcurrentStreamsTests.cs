@@ -1,3 +1,4 @@
+using System.Net;
 using Federation.EndToEnd.Tests.Harness;
 using Xunit.Abstractions;
 
@@ -28,5 +29,21 @@ public sealed class ConcurrentStreamsTests(ITestOutputHelper output) : EndToEndT
         Assert.All(answers, answer => Assert.Equal(answer.Expected, answer.Text));
         Assert.All(answers, answer => Assert.Equal(agent.NodeId, answer.Node));
         await Patience.UntilAsync(async () => (await client.NodeAsync(agent.NodeId))["running_leases"]!.GetValue<int>() == 0, "the node to be idle");
+    }
+
+    [Fact]
+    public async Task Six_engines_of_one_model_on_one_node_answer_at_once()
+    {
+        const string model = "six-times";
+        var engines = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => StartEngineAsync(model)));
+        var hub = await StartHubAsync();
+        await StartAgentAsync(hub, AgentEngines.Scripted(engines, model));
+        using var client = hub.Client();
+
+        var asking = engines.Select(_ => client.PostAsync("/v1/chat/completions", Chats.Question(model, "Where?", stream: false))).ToArray();
+        // Each has one slot, and none is free again before all are taken.
+        var asked = await Task.WhenAll(engines.Select(engine => engine.NextAsync()));
+        foreach (var answer in asked) await answer.EndWholeAsync("Here.");
+        Assert.All(await Task.WhenAll(asking), answer => answer.Expect(HttpStatusCode.OK));
     }
 }

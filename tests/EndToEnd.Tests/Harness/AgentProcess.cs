@@ -19,6 +19,9 @@ internal sealed record AgentEngines(string Model, JsonObject Json)
     /// <summary>A server the test answers for.</summary>
     public static AgentEngines Scripted(ScriptedEngine engine, string model, int slots = 4) => Served("scripted", engine.Url, model, slots);
 
+    /// <summary>Several servers of one model, each with one slot.</summary>
+    public static AgentEngines Scripted(IEnumerable<ScriptedEngine> engines, string model) => Served(model, engines.Select((engine, n) => ($"gpu{n}", engine.Url, 1)));
+
     /// <summary>A server that makes its answers up.</summary>
     public static AgentEngines Scripted(AnsweringEngine engine, string model, int slots = 4) => Served("lying", engine.Url, model, slots);
 
@@ -34,11 +37,13 @@ internal sealed record AgentEngines(string Model, JsonObject Json)
     /// <summary>A server of vectors.</summary>
     public static AgentEngines Scripted(EmbeddingEngine engine, int slots = 4) => Served("embedding", engine.Url, engine.Model, slots);
 
-    private static AgentEngines Served(string name, string url, string model, int slots) => new(model, new JsonObject
+    private static AgentEngines Served(string name, string url, string model, int slots) => Served(model, [(name, url, slots)]);
+
+    private static AgentEngines Served(string model, IEnumerable<(string Name, string Url, int Slots)> servers) => new(model, new JsonObject
     {
         ["ollama"] = new JsonObject { ["enabled"] = false },
         ["builtin"] = new JsonObject { ["enabled"] = false },
-        ["openai"] = new JsonArray(new JsonObject { ["name"] = name, ["url"] = url, ["slots"] = slots }),
+        ["openai"] = new JsonArray([.. servers.Select(server => new JsonObject { ["name"] = server.Name, ["url"] = server.Url, ["slots"] = server.Slots })]),
     });
 }
 
