@@ -34,9 +34,6 @@ public readonly record struct DailySchedule(TimeOnly Start, TimeOnly End)
     /// <summary>Whether the node works at this time of the day.</summary>
     public bool Contains(TimeOnly time) => Start == End || time.IsBetween(Start, End);
 
-    /// <summary>How long until <see cref="Contains"/> changes its answer; null: never.</summary>
-    public TimeSpan? UntilChange(TimeOnly time) => Start == End ? null : (Contains(time) ? End : Start) - time;
-
     /// <summary>As <see cref="TryParse"/> reads it.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Start:HH:mm}-{End:HH:mm}");
 }

@@ -54,9 +54,6 @@ internal sealed class AccountStore(HubDatabase database, TimeProvider time)
     public static Task LockAsync(SqlDialect dialect, DbConnection connection, DbTransaction transaction, string id)
         => connection.ExecuteScalarAsync<string>($"SELECT id FROM accounts WHERE id = @id {dialect.ForUpdate}", new { id }, transaction);
 
-    public Task<bool> AnyAsync(CancellationToken cancellationToken) => database.ReadAsync(
-        async connection => await connection.ExecuteScalarAsync<long>("SELECT count(*) FROM accounts") > 0, cancellationToken);
-
     private sealed class Stored
     {
         public required string Id { get; init; }

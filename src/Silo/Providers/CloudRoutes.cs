@@ -41,9 +41,6 @@ internal sealed partial class CloudRoutes : IDisposable
             .OrderBy(model => model.Name, StringComparer.Ordinal)];
     }
 
-    /// <summary>Whether there is any cloud.</summary>
-    public bool AreNone => _providers.IsEmpty;
-
     /// <summary>The models that clouds have by their full names; those that only a pattern fits can be asked too.</summary>
     public ImmutableArray<ListedCloudModel> Listed { get; }
 

@@ -21,41 +21,6 @@ public sealed class DailyScheduleTests
     public void It_contains_its_hours(string schedule, string time, bool expected) =>
         Assert.Equal(expected, Parse(schedule).Contains(TimeOnly.Parse(time, null)));
 
-    [Theory]
-    [InlineData("18:00-02:00", "17:00", "01:00")]
-    [InlineData("18:00-02:00", "18:00", "08:00")]
-    [InlineData("18:00-02:00", "01:30", "00:30")]
-    [InlineData("18:00-02:00", "02:00", "16:00")]
-    [InlineData("09:00-17:00", "20:00", "13:00")]
-    public void It_tells_when_its_answer_changes(string schedule, string time, string expected) =>
-        Assert.Equal(TimeSpan.Parse(expected, null), Parse(schedule).UntilChange(TimeOnly.Parse(time, null)));
-
-    [Fact]
-    public void The_whole_day_never_ends() => Assert.Null(Parse("00:00-24:00").UntilChange(new TimeOnly(12, 0)));
-
-    [Fact]
-    public void The_answer_changes_exactly_then_and_not_before()
-    {
-        var random = new Random(20260801);
-        for (int i = 0; i < 2000; i++)
-        {
-            var schedule = new DailySchedule(RandomMinute(), RandomMinute());
-            TimeOnly now = RandomMinute();
-            if (schedule.UntilChange(now) is not { } wait)
-            {
-                Assert.Equal(schedule.Start, schedule.End);
-                continue;
-            }
-
-            Assert.True(wait > TimeSpan.Zero, $"{schedule} at {now} waits {wait}");
-            Assert.NotEqual(schedule.Contains(now), schedule.Contains(now.Add(wait)));
-            Assert.Equal(schedule.Contains(now), schedule.Contains(now.Add(wait - TimeSpan.FromTicks(1))));
-            Assert.Equal(schedule.Contains(now), schedule.Contains(now.Add(wait / 2)));
-        }
-
-        TimeOnly RandomMinute() => new(random.Next(24), random.Next(60));
-    }
-
     [Fact]
     public void It_reads_what_it_writes()
     {

@@ -31,7 +31,8 @@ public sealed class CloudOptionsTests : IDisposable
         using var routes = Routes((name, new ProviderOptions { Key = Secret }));
         Assert.NotEmpty(routes.Listed.Length > 0 ? routes.Listed.SelectMany(model => model.Routes) : routes.Find("openai/gpt-4o", JobKind.Chat));
         using var silent = Routes((name, new ProviderOptions()));
-        Assert.True(silent.AreNone);
+        Assert.Empty(silent.Listed);
+        Assert.Empty(silent.Find("openai/gpt-4o", JobKind.Chat));
     }
 
     [Theory]

@@ -111,8 +111,4 @@ public sealed record StatementEntry(long Sequence, RecordedTransfer Recorded, bo
 /// <param name="Transfers">Transfers replayed.</param>
 /// <param name="PendingHolds">Holds that are not ended.</param>
 /// <param name="Findings">What does not add up, in words, at most 100; empty when everything does.</param>
-public sealed record LedgerAudit(long Accounts, long Transfers, long PendingHolds, ImmutableArray<string> Findings)
-{
-    /// <summary>Whether everything adds up.</summary>
-    public bool IsSound => Findings.IsEmpty;
-}
+public sealed record LedgerAudit(long Accounts, long Transfers, long PendingHolds, ImmutableArray<string> Findings);

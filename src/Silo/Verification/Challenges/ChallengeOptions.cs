@@ -101,10 +101,6 @@ internal sealed class ChallengeOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:00:10", ParseLimitsInInvariantCulture = true)]
     public TimeSpan MaxRoundTrip { get; set; } = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>The span in which two of three attempts decide. Default 10 min.</summary>
-    [Range(typeof(TimeSpan), "00:00:10", "24:00:00", ParseLimitsInInvariantCulture = true)]
-    public TimeSpan AttemptWindow { get; set; } = TimeSpan.FromMinutes(10);
-
     /// <summary>Challenges whose use is remembered, so that none is answered twice. Default 100 000.</summary>
     [Range(100, 10_000_000)]
     public int RememberedChallenges { get; set; } = 100_000;

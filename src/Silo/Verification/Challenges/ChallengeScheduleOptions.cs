@@ -43,10 +43,6 @@ internal sealed class ChallengeScheduleOptions
     [Range(1 << 20, 1L << 36)]
     public long CpuMemoryBytes { get; set; } = 64L << 20;
 
-    /// <summary>Memory that a periodic MEM challenge of a GPU goes over, bytes: what is free beside its models. Default 1 GiB.</summary>
-    [Range(1 << 20, 1L << 36)]
-    public long PeriodicMemoryBytes { get; set; } = 1L << 30;
-
     /// <summary>Proofs that may wait for the one thread that checks them. Default 1 000.</summary>
     [Range(1, 100_000)]
     public int MaxWaitingProofs { get; set; } = 1_000;

@@ -18,9 +18,6 @@ internal sealed record ChallengeVerdict(
 
     /// <summary>Whether the node signed something that no honest node signs.</summary>
     public bool IsFraud => Outcome == ChallengeOutcome.Fraud;
-
-    /// <summary>Whether it counts as an attempt at the class that did not succeed, for <see cref="AttemptRule"/>.</summary>
-    public bool IsFailedAttempt => Outcome != ChallengeOutcome.Passed;
 }
 
 /// <summary>What the hub does next with a challenge.</summary>

@@ -47,10 +47,6 @@ internal sealed record Escalation(string Worker, string Verifier, ImmutableArray
         : Words.Length >= ArbitersMax ? EscalationStatus.Lapsed
         : EscalationStatus.Open;
 
-    /// <summary>Arbiters to ask now, if nobody has been asked yet.</summary>
-    public int ArbitersWanted => Status != EscalationStatus.Open ? 0
-        : Math.Min(ArbitersNeeded - Words.Count(word => word.Outcome == InferenceOutcome.SoftMismatch), ArbitersMax - Words.Length);
-
     /// <summary>Whether a node may judge here: it is neither of the parties and has not spoken yet.</summary>
     public bool MayArbitrate(string node) => node != Worker && node != Verifier && Words.All(word => word.Arbiter != node);
 

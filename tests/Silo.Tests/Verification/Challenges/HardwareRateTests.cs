@@ -110,26 +110,6 @@ public sealed class HardwareRateTests
         Assert.Throws<ArgumentException>(() => MeasuredHardware.From(VerdictOf(memory, 1), VerdictOf(matrix, 1)));
     }
 
-    // ------------------------------------------------------------------------------------------------------ two of three
-
-    [Theory]
-    [InlineData("", "Undecided")]
-    [InlineData("P", "Undecided")]
-    [InlineData("F", "Undecided")]
-    [InlineData("PP", "Kept")]
-    [InlineData("FF", "Lost")]
-    [InlineData("PFP", "Kept")]
-    [InlineData("FPF", "Lost")]
-    [InlineData("PPFF", "Kept")]
-    [InlineData("FFPP", "Lost")]
-    public void Two_of_three_attempts_decide(string attempts, string expected)
-    {
-        var now = new DateTimeOffset(2026, 11, 20, 12, 0, 0, TimeSpan.Zero);
-        var list = attempts.Select((attempt, i) => (now.AddMinutes(i - attempts.Length), attempt == 'P')).ToList();
-        Assert.Equal(expected, AttemptRule.Decide(list, now, Options.AttemptWindow).ToString());
-        Assert.Equal("Undecided", AttemptRule.Decide(list, now.AddMinutes(20), Options.AttemptWindow).ToString());
-    }
-
     private static HardwareClass ClassOf(string name) => Classes.Classes.Single(hardware => hardware.Name == name);
 
     private static MeasuredHardware ReferenceOf(HardwareClass hardware)
