@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Federation.Protocol;
 
 namespace Federation.Silo.Apis;
 
@@ -78,9 +79,8 @@ internal sealed class ChatCall(string id, string name)
                 return;
             }
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             // The model wrote something else, or was cut off.
         }
         json.WriteStartObject();

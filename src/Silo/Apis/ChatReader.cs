@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Silo.Gateway;
 
 namespace Federation.Silo.Apis;
@@ -67,9 +68,8 @@ internal sealed class ChatReader(string callPrefix)
             using var document = JsonDocument.ParseValue(ref reader);
             return Read(document.RootElement);
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return new ChatPiece { Error = EngineErrors.Unreadable() };
         }
     }

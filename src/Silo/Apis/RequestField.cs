@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using Federation.Protocol;
 using Federation.Silo.Gateway;
 
 namespace Federation.Silo.Apis;
@@ -28,7 +29,7 @@ internal readonly record struct RequestField(JsonElement Json, string Path)
             // Of a name that stands twice, one reader takes the first and another the last.
             document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = DepthMax, AllowDuplicateProperties = false });
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
             throw new RefusedException(ParameterErrors.NotJson());
         }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Jobs;
 
@@ -26,9 +27,8 @@ internal sealed record BatchLine(string CustomId, ReadOnlyMemory<byte> Body, str
             using var json = JsonDocument.Parse(line, new JsonDocumentOptions { MaxDepth = DepthMax, AllowDuplicateProperties = false });
             return json.RootElement.ValueKind is JsonValueKind.Object ? Read(json.RootElement, number, kind) : Bad("invalid_json_line", "This line is not a JSON object.", null, number);
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return Bad("invalid_json_line", "This line is not parseable as valid JSON.", null, number);
         }
     }

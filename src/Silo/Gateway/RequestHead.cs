@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Unicode;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Gateway;
@@ -46,9 +47,8 @@ internal sealed record RequestHead(string Model, bool Stream)
             head = new RequestHead(fields.Model!, fields.Stream) { MaxTokens = (kind is JobKind.Chat ? fields.MaxCompletionTokens : null) ?? fields.MaxTokens, Choices = fields.Choices, Answers = Math.Max(fields.Choices, fields.BestOf) * (kind is JobKind.Completion ? fields.Prompts : 1), GoesOn = fields.GoesOn, Needs = fields.Needs };
             return true;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             error = OpenAiError.BadRequest("We could not parse the JSON body of your request.");
             return false;
         }

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
 
@@ -35,9 +36,8 @@ internal static class AsyncJobBody
             using var json = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = DepthMax + 1, AllowDuplicateProperties = false });
             return json.RootElement.ValueKind is JsonValueKind.Object ? Read(json.RootElement) : (null, OpenAiError.BadRequest("The request body must be a JSON object."));
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return (null, OpenAiError.BadRequest("We could not parse the JSON body of your request."));
         }
     }

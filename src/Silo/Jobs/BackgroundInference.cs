@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
@@ -140,9 +141,8 @@ internal sealed class WholeAnswerSink(string requestId, CancellationToken gone) 
             }
             return true;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return false;
         }
     }

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Silo.Accounts;
 using Federation.Silo.Gateway;
 using Federation.Silo.Storage;
@@ -87,9 +88,8 @@ internal static class McpEndpoint
         {
             return parameters.Deserialize<InitializeRequestParams>(McpJsonUtilities.DefaultOptions) is not null;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
             return false;
         }
     }

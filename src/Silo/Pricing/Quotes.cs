@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Gateway;
@@ -83,9 +84,8 @@ internal sealed class Quotes(HubDirectoryView directory, PriceList prices, Cloud
                 if (!RequestHead.TryRead(body.Span, kind, out var head, out var error)) return (null, error);
                 return RequestTokens.TryRead(body.Span, kind, out var tokens, out error) ? (new Question(head.Model, kind, tokens, isBatch), null) : (null, error);
             }
-            catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+            catch (Exception exception) when (exception.IsBadJson())
             {
-                // InvalidOperationException: an escaped half of a surrogate pair, which is no text.
                 return (null, OpenAiError.BadRequest("We could not parse the JSON body of your request."));
             }
         }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Federation.Protocol;
 using Federation.Silo.Nodes;
 
 namespace Federation.Silo.Providers;
@@ -50,7 +51,7 @@ internal sealed partial record ProviderRefusal(RefusalOf Of, ReadOnlyMemory<byte
             using var json = JsonDocument.Parse(body);
             if (json.RootElement is { ValueKind: JsonValueKind.Object } root && root.TryGetProperty("error", out var error) && error.ValueKind is JsonValueKind.Object) return OfError(error);
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
             // No JSON, or text that is none: said below.
         }

@@ -147,7 +147,7 @@ internal sealed class CborFieldReader
         {
             return read(new CborFieldReader(signed[..^SigningKey.SignatureBytes]));
         }
-        catch (Exception exception) when (exception is CborContentException or InvalidOperationException or OverflowException or FormatException)
+        catch (Exception exception) when (exception.IsBadCbor() || exception is FormatException)
         {
             throw new FormatException($"Not {what}: {exception.Message}", exception);
         }

@@ -96,7 +96,7 @@ public static class Continuation
                 })
                 : body;
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (Exception e) when (e.IsBadJson())
         {
             // What is wrong with it the engine will say.
             return body;

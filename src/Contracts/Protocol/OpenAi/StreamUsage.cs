@@ -22,7 +22,7 @@ public static class StreamUsage
         {
             splice = Find(body.Span);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (Exception e) when (e.IsBadJson())
         {
             // Not JSON, or a name that is not valid text.
             return new(body, false);

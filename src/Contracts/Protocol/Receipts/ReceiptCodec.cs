@@ -110,7 +110,7 @@ public static class ReceiptCodec
         {
             return DecodeCanonical(payload);
         }
-        catch (Exception exception) when (exception is CborContentException or InvalidOperationException or OverflowException)
+        catch (Exception exception) when (exception.IsBadCbor())
         {
             throw new FormatException($"Not a canonical receipt: {exception.Message}", exception);
         }

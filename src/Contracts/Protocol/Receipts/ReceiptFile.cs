@@ -85,7 +85,7 @@ public sealed record ReceiptFile(
             var read = Of([.. Names.Skip(1).Select(name => Bytes(json.RootElement, name))]);
             return json.RootElement.TryGetProperty(IdName, out var id) ? read with { SaidId = id.GetString() } : read;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
             throw new FormatException($"The file is no receipt in JSON: {exception.Message}", exception);
         }
@@ -109,7 +109,7 @@ public sealed record ReceiptFile(
             cbor.ReadEndMap();
             return cbor.BytesRemaining == 0 ? Of(fields) : throw new FormatException("Bytes follow the receipt.");
         }
-        catch (Exception exception) when (exception is CborContentException or InvalidOperationException or OverflowException)
+        catch (Exception exception) when (exception.IsBadCbor())
         {
             throw new FormatException($"The file is neither JSON nor a receipt in CBOR: {exception.Message}", exception);
         }

@@ -96,7 +96,7 @@ public static class LogprobCommitment
             cbor.ReadEndArray();
             return cbor.BytesRemaining == 0 ? new CommittedToken(token, milliNats, top.ToImmutable(), offset) : null;
         }
-        catch (Exception e) when (e is CborContentException or InvalidOperationException or OverflowException)
+        catch (Exception e) when (e.IsBadCbor())
         {
             return null;
         }

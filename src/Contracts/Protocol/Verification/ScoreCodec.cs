@@ -50,7 +50,7 @@ public static class ScoreCodec
             request = fault is null ? JsonSerializer.Deserialize(json, ScoreJson.Default.ScoreRequest) : null;
             fault ??= request is null ? "it is null" : Fault(request);
         }
-        catch (Exception e) when (e is JsonException or FormatException or InvalidOperationException)
+        catch (Exception e) when (e.IsBadJson() || e is FormatException)
         {
             fault = "it is not the JSON of a score request";
         }
@@ -69,7 +69,7 @@ public static class ScoreCodec
             answer = fault is null ? JsonSerializer.Deserialize(json, ScoreJson.Default.ScoreAnswer) : null;
             fault ??= answer is null ? "it is null" : Fault(answer);
         }
-        catch (Exception e) when (e is JsonException or FormatException or InvalidOperationException)
+        catch (Exception e) when (e.IsBadJson() || e is FormatException)
         {
             fault = "it is not the JSON of a score answer";
         }

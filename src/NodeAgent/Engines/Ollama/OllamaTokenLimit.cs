@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Federation.Protocol;
 
 namespace Federation.NodeAgent.Engines.Ollama;
 
@@ -17,7 +18,7 @@ internal static class OllamaTokenLimit
                 ? (byte[])[.. body.Span[..position], .. "\"max_tokens\":"u8, .. body.Span.Slice(number.Start, number.Length), (byte)',', .. body.Span[position..]]
                 : body;
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (Exception e) when (e.IsBadJson())
         {
             // Not JSON: to refuse it is the engine's business.
             return body;

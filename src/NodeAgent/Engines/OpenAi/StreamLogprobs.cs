@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Immutable;
 using System.Text;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 
@@ -65,7 +66,7 @@ internal sealed class StreamLogprobs
                     && tokens.ValueKind is JsonValueKind.Array) TakeAll(tokens);
             }
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or KeyNotFoundException)
+        catch (Exception e) when (e.IsBadJson() || e is FormatException or KeyNotFoundException)
         {
             // Half a surrogate pair, or a value of another type than belongs there.
             _isUnusable = true;

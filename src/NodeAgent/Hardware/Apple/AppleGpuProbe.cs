@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Federation.NodeAgent.Hardware.Commands;
+using Federation.Protocol;
 
 namespace Federation.NodeAgent.Hardware.Apple;
 
@@ -52,7 +53,7 @@ internal sealed class AppleGpuProbe(ICommandRunner commands) : IGpuProbe
             IEnumerable<JsonElement> entries = cards.EnumerateArray().Where(card => card.ValueKind == JsonValueKind.Object).Take(Readings.MaxDevices);
             return [.. entries.Select((card, index) => ToDevice(card, index, machineMemory)).OfType<GpuDevice>()];
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter: half a surrogate pair
+        catch (Exception exception) when (exception.IsBadJson())
         {
             return [];
         }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Federation.NodeAgent.Hardware.Commands;
+using Federation.Protocol;
 
 namespace Federation.NodeAgent.Hardware.Linux;
 
@@ -31,7 +32,7 @@ internal sealed class RocmSmi(ICommandRunner commands)
             using JsonDocument document = JsonDocument.Parse(text.AsMemory(start, end - start + 1));
             return Parse(document.RootElement);
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter: half a surrogate pair
+        catch (Exception exception) when (exception.IsBadJson())
         {
             return [];
         }

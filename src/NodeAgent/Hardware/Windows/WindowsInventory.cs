@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Federation.NodeAgent.Hardware.Commands;
+using Federation.Protocol;
 
 namespace Federation.NodeAgent.Hardware.Windows;
 
@@ -65,7 +66,7 @@ internal sealed class WindowsInventory(ICommandRunner commands)
             using JsonDocument document = JsonDocument.Parse(text.TrimStart('\uFEFF'));
             return document.RootElement.ValueKind == JsonValueKind.Object ? Parse(document.RootElement) : WindowsFacts.None;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter: half a surrogate pair
+        catch (Exception exception) when (exception.IsBadJson())
         {
             return WindowsFacts.None;
         }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
 
@@ -84,7 +85,7 @@ internal sealed class OllamaEmbeddingSink(HttpContext http, string model, bool i
             json.WriteEndObject();
             return true;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
+        catch (Exception exception) when (exception.IsBadJson() || exception is FormatException or KeyNotFoundException)
         {
             return false;
         }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Gateway.Rescue;
@@ -57,7 +58,7 @@ internal sealed record SaidSoFar(ImmutableArray<string> Pieces, bool IsPlain, st
                 using var json = JsonDocument.ParseValue(ref reader);
                 _isPlain &= TryTake(json.RootElement);
             }
-            catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+            catch (Exception exception) when (exception.IsBadJson())
             {
                 // InvalidOperationException: half of a surrogate pair. The client has it, and no node can be asked to go on after it.
                 _isPlain = false;

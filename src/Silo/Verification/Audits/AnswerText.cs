@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Protocol.Verification;
 
@@ -131,9 +132,8 @@ internal sealed partial record AnswerText(string Text, string FinishReason)
                 Take(json);
                 return true;
             }
-            catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+            catch (Exception exception) when (exception.IsBadJson())
             {
-                // InvalidOperationException: half a surrogate pair in a name.
                 return false;
             }
         }

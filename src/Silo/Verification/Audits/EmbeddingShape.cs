@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using System.Text.Json;
+using Federation.Protocol;
 using static Federation.Silo.Verification.Audits.BodySpelling;
 
 namespace Federation.Silo.Verification.Audits;
@@ -53,7 +54,7 @@ internal sealed record EmbeddingShape(ImmutableArray<(string Name, string? Raw)>
             shape = new EmbeddingShape(fields.ToImmutable(), lengths, isList, BodySpelling.IsSpaced(body));
             return true;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
             // No text among the texts, or half a surrogate pair: an engine may take it, a canary need not be like it.
             return false;

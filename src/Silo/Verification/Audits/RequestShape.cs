@@ -4,6 +4,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Federation.Protocol;
 using static Federation.Silo.Verification.Audits.BodySpelling;
 
 namespace Federation.Silo.Verification.Audits;
@@ -56,7 +57,7 @@ internal sealed record RequestShape(ImmutableArray<ShapeField> Fields, bool IsSp
             shape = new RequestShape(fields.ToImmutable(), BodySpelling.IsSpaced(body));
             if (shape.IsUsable(options)) return true;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
             // The gateway took it, so an engine may have; a canary need not be like it.
         }

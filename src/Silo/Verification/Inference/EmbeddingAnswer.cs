@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Silo.Verification.Inference;
@@ -31,7 +32,7 @@ internal sealed record EmbeddingAnswer(ImmutableArray<ImmutableArray<float>> Vec
             }
             return new EmbeddingAnswer([.. vectors.Select(vector => vector!.Value)], TokensOf(json.Span));
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException or FormatException)
+        catch (Exception exception) when (exception.IsBadJson() || exception is FormatException)
         {
             // No JSON, half a surrogate pair, or a number where none fits.
             return null;
