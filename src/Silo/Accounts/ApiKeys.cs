@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using System.ComponentModel.DataAnnotations;
 using System.Net;
 using System.Text.Json;
 using Dapper;
@@ -10,109 +9,6 @@ using Microsoft.Extensions.Options;
 using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Accounts;
-
-/// <summary>What a key may be used for.</summary>
-internal static class Scopes
-{
-    public const string Admin = "admin";
-    public const string Inference = "inference";
-    public const string Contribute = "contribute";
-
-    public static readonly ImmutableArray<string> All = [Admin, Inference, Contribute];
-
-    /// <summary>What a key gets when nothing is said.</summary>
-    public static readonly ImmutableArray<string> Usual = [Inference, Contribute];
-}
-
-/// <summary>Who calls.</summary>
-internal sealed record ApiCaller(string AccountId, string KeyId, ImmutableArray<string> Scopes)
-{
-    public bool IsAdmin => Scopes.Contains(Accounts.Scopes.Admin);
-
-    /// <summary>Limits of the key's own; <see langword="null"/> where it has none but its account's.</summary>
-    public KeyLimits? Limits { get; init; }
-
-    /// <summary>Patterns of the models the key may use; empty for all its account may.</summary>
-    public ImmutableArray<string> Models { get; init; } = [];
-
-    /// <summary>When the key ends; <see langword="null"/> for never.</summary>
-    public DateTimeOffset? ExpiresAt { get; init; }
-
-    /// <summary>Came in by a secret that was replaced and opens for a while longer: it may be the one that was lost.</summary>
-    public bool IsReplaced { get; init; }
-
-    /// <summary>Whether the key may less than its account.</summary>
-    public bool IsLimited => Limits is not null || !Models.IsEmpty;
-
-    /// <summary>Whether the key may use the model, by the name its nodes know it by.</summary>
-    public bool MayUse(string model) => Models.IsEmpty || ModelPatterns.Match(Models, model);
-}
-
-/// <summary>One key's row; the key itself is nowhere.</summary>
-internal sealed record ApiKeyRow(
-    string Id, string AccountId, string Name, string Prefix, ImmutableArray<string> Scopes, DateTimeOffset CreatedAt, DateTimeOffset? ExpiresAt, DateTimeOffset? RevokedAt, DateTimeOffset? LastUsedAt)
-{
-    /// <summary>Limits of the key's own; <see langword="null"/> where it has none.</summary>
-    public KeyLimits? Limits { get; init; }
-
-    /// <summary>Patterns of the models it may use; empty for all.</summary>
-    public ImmutableArray<string> Models { get; init; } = [];
-
-    /// <summary>Until when the secret before the latest rotation opens; <see langword="null"/> where there is none.</summary>
-    public DateTimeOffset? PreviousUntil { get; init; }
-}
-
-/// <summary>A key to be made.</summary>
-internal sealed record NewKey(string AccountId, string Name, ImmutableArray<string> Scopes)
-{
-    /// <summary>How long it opens; <see langword="null"/> for as long as it is not revoked.</summary>
-    public TimeSpan? Lifetime { get; init; }
-
-    /// <inheritdoc cref="ApiKeyRow.Limits"/>
-    public KeyLimits? Limits { get; init; }
-
-    /// <inheritdoc cref="ApiKeyRow.Models"/>
-    public ImmutableArray<string> Models { get; init; } = [];
-}
-
-/// <summary>How keys are cached, and how many wrong ones are too many.</summary>
-internal sealed class ApiKeyOptions
-{
-    public const string SectionName = "ApiKeys";
-
-    /// <summary>
-    /// How long another silo may honour a key that was revoked on this one; on this one a revocation counts at once. Default 1 s;
-    /// 0 asks the database every time.
-    /// </summary>
-    [Range(typeof(TimeSpan), "00:00:00", "00:05:00", ParseLimitsInInvariantCulture = true)]
-    public TimeSpan CacheAge { get; set; } = TimeSpan.FromSeconds(1);
-
-    /// <summary>Keys remembered at once, and as many texts that are none. Default 10 000.</summary>
-    [Range(1, 10_000_000)]
-    public int CacheMax { get; set; } = 10_000;
-
-    /// <summary>The longest time that a key's secret may still open after it was rotated. Default 7 days.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "90.00:00:00", ParseLimitsInInvariantCulture = true)]
-    public TimeSpan RotationGraceMax { get; set; } = TimeSpan.FromDays(7);
-
-    /// <summary>How often it is written down which keys were used: what a list of keys shows is at most so old. Default 1 min.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00", ParseLimitsInInvariantCulture = true)]
-    public TimeSpan UsePeriod { get; set; } = TimeSpan.FromMinutes(1);
-
-    /// <summary>
-    /// Keys that open nothing which one address, of IPv6 one network of 64 bits, may send in a minute before it hears 429, and has what it sends looked up one at a time; a key that is right opens all the same. Behind a
-    /// proxy the address is the proxy's. Default 3 000; 0: no limit. [uncalibrated]
-    /// </summary>
-    [Range(0, 1_000_000)]
-    public int WrongPerMinute { get; set; } = 3_000;
-
-    /// <summary>Addresses with wrong keys that are counted at once; with one more they all begin anew. Default 10 000.</summary>
-    [Range(1, 10_000_000)]
-    public int MaxWrongAddresses { get; set; } = 10_000;
-}
-
-[OptionsValidator]
-internal sealed partial class ApiKeyOptionsValidator : IValidateOptions<ApiKeyOptions>;
 
 /// <summary>API keys: <c>fk_…</c>, stored as SHA-256, shown once, revocable, and rotated: a new secret for the same key.</summary>
 internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> options, TimeProvider time) : IDisposable
@@ -376,27 +272,5 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
             },
             PreviousUntil = At(Previous_until),
         };
-    }
-}
-
-/// <summary>The words for the spans of budgets in tables and JSON.</summary>
-internal static class BudgetPeriods
-{
-    public static string Of(BudgetPeriod period) => period switch
-    {
-        BudgetPeriod.Day => "day",
-        BudgetPeriod.Month => "month",
-        _ => throw new ArgumentOutOfRangeException(nameof(period), period, null),
-    };
-
-    public static BudgetPeriod Parse(string word) => TryParse(word, out var period) ? period : throw new FormatException($"'{word}' is not the span of a budget.");
-
-    /// <summary>Whoever names a budget and no span means a month.</summary>
-    public static BudgetPeriod OrMonth(string? word) => word is null ? BudgetPeriod.Month : Parse(word);
-
-    public static bool TryParse(string? word, out BudgetPeriod period)
-    {
-        period = word == "day" ? BudgetPeriod.Day : BudgetPeriod.Month;
-        return word is "day" or "month";
     }
 }

@@ -1,4 +1,3 @@
-using System.ComponentModel.DataAnnotations;
 using Dapper;
 using Federation.Silo.Accounts;
 using Federation.Silo.Storage;
@@ -6,47 +5,6 @@ using Microsoft.Extensions.Options;
 using static Federation.Silo.Storage.UnixTime;
 
 namespace Federation.Silo.Nodes;
-
-/// <summary>How long join tokens live.</summary>
-internal sealed class JoinTokenOptions
-{
-    public const string SectionName = "JoinTokens";
-
-    /// <summary>How long a token lives when nothing is said. Default 1 h.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "30.00:00:00", ParseLimitsInInvariantCulture = true)]
-    public TimeSpan Lifetime { get; set; } = TimeSpan.FromHours(1);
-
-    /// <summary>The longest life that can be asked for. Default 30 days.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "365.00:00:00", ParseLimitsInInvariantCulture = true)]
-    public TimeSpan LifetimeMax { get; set; } = TimeSpan.FromDays(30);
-}
-
-[OptionsValidator]
-internal sealed partial class JoinTokenOptionsValidator : IValidateOptions<JoinTokenOptions>;
-
-/// <summary>A new token: <see cref="Text"/> is shown once.</summary>
-internal sealed record JoinToken(string Text, string AccountId, DateTimeOffset ExpiresAt);
-
-/// <summary>What became of an attempt to use a token.</summary>
-/// <param name="Status">Whether it was good.</param>
-/// <param name="AccountId">The account that owns the node from now on; <see langword="null"/> unless the token was good.</param>
-internal sealed record JoinTokenRedemption(JoinTokenStatus Status, string? AccountId);
-
-/// <summary>Whether a token can be used.</summary>
-internal enum JoinTokenStatus
-{
-    /// <summary>It was good, and is used now.</summary>
-    Redeemed,
-
-    /// <summary>There is no such token.</summary>
-    Unknown,
-
-    /// <summary>Another node used it.</summary>
-    Used,
-
-    /// <summary>Its time has passed.</summary>
-    Expired,
-}
 
 /// <summary>Join tokens: <c>jt_…</c>, single use, expiring, stored as SHA-256.</summary>
 internal sealed class JoinTokens(HubDatabase database, IOptions<JoinTokenOptions> options, TimeProvider time)

@@ -1,8 +1,5 @@
-using System.Collections.Immutable;
-using System.IO.Enumeration;
 using Federation.Contracts.Accounts;
 using Federation.Protocol.OpenAi;
-using Federation.Silo.Accounts.Limits;
 using Microsoft.Extensions.Options;
 
 namespace Federation.Silo.Accounts;
@@ -93,49 +90,4 @@ internal sealed class TierOptionsValidator : IValidateOptions<TierOptions>
 {
     public ValidateOptionsResult Validate(string? name, TierOptions options)
         => options.Problems().ToList() is { Count: > 0 } problems ? ValidateOptionsResult.Fail(problems) : ValidateOptionsResult.Success;
-}
-
-/// <summary>What one tier gets, fit for asking on every request.</summary>
-/// <param name="Tier">Which.</param>
-/// <param name="Weight">Share of a busy model's slots.</param>
-/// <param name="EarningMultiplier">Of what its nodes earn.</param>
-/// <param name="Limits">What its accounts may.</param>
-/// <param name="Models">Patterns of models; empty for all.</param>
-/// <param name="Capabilities">Kinds of jobs; empty for all.</param>
-internal sealed record TierTerms(Tier Tier, double Weight, int EarningMultiplier, AccountCaps Limits, ImmutableArray<string> Models, ImmutableArray<JobKind> Capabilities)
-{
-    public static TierTerms Of(TierOptions options, Tier tier) => new(
-        tier,
-        options.Weights[tier],
-        options.EarningMultipliers[tier],
-        new AccountCaps(options.RequestsPerMinute[tier], options.ConcurrentStreams[tier], options.TokensPerDay[tier], options.CloudTokensPerDay[tier]),
-        [.. options.Models.GetValueOrDefault(tier) ?? []],
-        [.. JobKinds.ForClients.Where(kind => options.Capabilities.GetValueOrDefault(tier)?.Contains(kind.Word()) == true)]);
-
-    /// <summary>Whether its accounts may ask the model.</summary>
-    public bool MayUse(string model) => Models.IsEmpty || ModelPatterns.Match(Models, model);
-
-    /// <summary>Which of the two stands against a job; <see langword="null"/> when neither does.</summary>
-    public RefusalReason? WhyNot(string model, JobKind kind)
-    {
-        if (!MayUse(model)) return RefusalReason.Model;
-        return Capabilities.Length > 0 && !Capabilities.Contains(kind) ? RefusalReason.Capability : null;
-    }
-}
-
-/// <summary>Names of models with * for any characters and ? for one.</summary>
-internal static class ModelPatterns
-{
-    private const string LatestTag = ":latest";
-
-    /// <summary>Whether one of the patterns matches the name, which may do without its ":latest".</summary>
-    public static bool Match(ImmutableArray<string> patterns, string model)
-    {
-        foreach (var pattern in patterns)
-        {
-            if (FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false)) return true;
-            if (model.EndsWith(LatestTag, StringComparison.Ordinal) && FileSystemName.MatchesSimpleExpression(pattern, model.AsSpan(0, model.Length - LatestTag.Length), ignoreCase: false)) return true;
-        }
-        return false;
-    }
 }
