@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Threading.Channels;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
+using Federation.Silo.Tests.Fakes;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
@@ -11,16 +12,16 @@ public sealed class HoldExpiryTests
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(10);
 
-    private readonly ManualTime _time = new();
+    private readonly TestClock _time = new();
     private readonly LookedAt _ledger = new();
 
     [Fact]
-    public async Task Overdue_holds_are_looked_for_every_period_even_after_a_failure()
+    public async Task Overdue_holds_are_looked_for_at_once_and_every_period_even_after_a_failure()
     {
         using HoldExpiry expiry = new(
             _ledger, Options.Create(new LedgerOptions { ExpiryPeriod = Period, ExpiryMax = 7 }), _time, NullLogger<HoldExpiry>.Instance);
         await expiry.StartAsync(CancellationToken.None);
-        await _time.FirstTimer;
+        Assert.Equal(7, await _ledger.Looks.ReadAsync());
 
         for (var look = 0; look < 4; look++)
         {
@@ -45,8 +46,9 @@ public sealed class HoldExpiryTests
 
         public Task<int> ExpireHoldsAsync(int holdsMax, CancellationToken cancellationToken)
         {
+            var looked = Failure is null ? Task.FromResult(1) : Task.FromException<int>(Failure);
             _looks.Writer.TryWrite(holdsMax);
-            return Failure is null ? Task.FromResult(1) : Task.FromException<int>(Failure);
+            return looked;
         }
 
         public Task OpenAsync(LedgerAccountId account, CancellationToken cancellationToken) => throw new NotSupportedException();

@@ -3,6 +3,7 @@ using System.Diagnostics.Metrics;
 using Dapper;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
+using Federation.Silo.Tests.Fakes;
 using Federation.Silo.Tests.Storage;
 using FsCheck;
 using FsCheck.Fluent;
@@ -17,7 +18,7 @@ public abstract class SqlLedgerTests(TestDatabase home) : IAsyncLifetime
 {
     private static int _eras;
 
-    private readonly ManualTime _time = new();
+    private readonly TestClock _time = new();
     private readonly string _world = Guid.NewGuid().ToString("N")[..8];
     private readonly List<SqlLedger> _silos = [];
     private SqlLedger _ledger = null!;
