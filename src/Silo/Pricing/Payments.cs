@@ -201,21 +201,21 @@ internal sealed partial class Payments(
         }
     }
 
-    [LoggerMessage(4400, LogLevel.Warning, "Job {JobId}: its price could not be held, so it is not run")]
+    [LoggerMessage(4600, LogLevel.Warning, "Job {JobId}: its price could not be held, so it is not run")]
     private partial void LogNotHeld(string jobId, Exception exception);
 
-    [LoggerMessage(4405, LogLevel.Warning, "Job {JobId}: what is held for it could not be divided, so no other node goes on with it, and what came is not charged")]
+    [LoggerMessage(4605, LogLevel.Warning, "Job {JobId}: what is held for it could not be divided, so no other node goes on with it, and what came is not charged")]
     private partial void LogNotDivided(string jobId, Exception exception);
 
-    [LoggerMessage(4401, LogLevel.Warning, "Job {JobId}: what was held for it could not be freed ({Status})")]
+    [LoggerMessage(4601, LogLevel.Warning, "Job {JobId}: what was held for it could not be freed ({Status})")]
     private partial void LogNotFreed(string jobId, TransferStatus status);
 
-    [LoggerMessage(4402, LogLevel.Information, "Job {JobId}: what was held for it is free when the hold expires; the database is away")]
+    [LoggerMessage(4602, LogLevel.Information, "Job {JobId}: what was held for it is free when the hold expires; the database is away")]
     private partial void LogFreedLater(string jobId, Exception exception);
 
-    [LoggerMessage(4403, LogLevel.Error, "Job {JobId} of account {AccountId} is not paid: its settlement came after its hold had expired, and {Amount} could not be taken any more ({Status})")]
+    [LoggerMessage(4603, LogLevel.Error, "Job {JobId} of account {AccountId} is not paid: its settlement came after its hold had expired, and {Amount} could not be taken any more ({Status})")]
     private partial void LogUnpaid(string jobId, string accountId, Microcredits amount, TransferStatus status);
 
-    [LoggerMessage(4404, LogLevel.Warning, "Job {JobId}: a settlement was refused ({Status}); another one counts")]
+    [LoggerMessage(4604, LogLevel.Warning, "Job {JobId}: a settlement was refused ({Status}); another one counts")]
     private partial void LogRefused(string jobId, TransferStatus status);
 }

@@ -65,6 +65,6 @@ internal sealed partial class CloudRoutes : IDisposable
         return null;
     }
 
-    [LoggerMessage(4500, LogLevel.Warning, "The cloud provider {Provider} has no key, so it is not asked")]
+    [LoggerMessage(4530, LogLevel.Warning, "The cloud provider {Provider} has no key, so it is not asked")]
     private static partial void LogNoKey(ILogger logger, string provider);
 }

@@ -27,6 +27,6 @@ internal sealed partial class ResponsesSink(HttpContext http, ResponsesWriter wr
         }
     }
 
-    [LoggerMessage(4400, LogLevel.Warning, "Response {Id} could not be kept; its client is told so")]
+    [LoggerMessage(4870, LogLevel.Warning, "Response {Id} could not be kept; its client is told so")]
     private partial void LogNotKept(string id, Exception exception);
 }
