@@ -7,7 +7,7 @@ namespace Federation.Silo.Telemetry;
 
 /// <summary>
 /// The log on the console: a line for each entry, and one write for all lines of a moment. A line for each request would else wake a thread and call the kernel for each request.
-/// Safe for use by several threads.
+/// Safe for use by several threads. The framework's console logger, with a formatter of our own, writes each line by itself, loses without a word what it cannot write, and what still waits when an exception ends the process.
 /// </summary>
 /// <remarks>Lines are out within <see cref="Gather"/>, and all of them when the process ends by itself. Whoever logs faster than the console takes it waits, as long as <see cref="PendingMax"/> characters do. What cannot be written, on a full disk or a terminal that is gone, is lost, and the log says how much once it can.</remarks>
 internal sealed class GatheredConsole : ILoggerProvider
