@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using Federation.Protocol.OpenAi;
 
 namespace Federation.Protocol.Verification;
@@ -41,41 +42,40 @@ public static class ScoreCodec
     public static byte[] Write(ScoreAnswer answer) => JsonSerializer.SerializeToUtf8Bytes(answer, ScoreJson.Default.ScoreAnswer);
 
     /// <summary>Reads a request; false with the reason when it is none, or out of its bounds.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out ScoreRequest? request, [NotNullWhen(false)] out string? fault)
-    {
-        request = null;
-        fault = json.Length > RequestBytesMax ? $"it has more than {RequestBytesMax} bytes" : null;
-        try
-        {
-            request = fault is null ? JsonSerializer.Deserialize(json, ScoreJson.Default.ScoreRequest) : null;
-            fault ??= request is null ? "it is null" : Fault(request);
-        }
-        catch (Exception e) when (e.IsBadJson() || e is FormatException)
-        {
-            fault = "it is not the JSON of a score request";
-        }
-
-        request = fault is null ? request : null;
-        return request is not null;
-    }
+    public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out ScoreRequest? request, [NotNullWhen(false)] out string? fault) =>
+        TryRead(json, "a score request", RequestBytesMax, ScoreJson.Default.ScoreRequest, Fault, out request, out fault);
 
     /// <summary>Reads an answer; false with the reason when it is none, or out of its bounds.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out ScoreAnswer? answer, [NotNullWhen(false)] out string? fault)
+    public static bool TryRead(ReadOnlySpan<byte> json, [NotNullWhen(true)] out ScoreAnswer? answer, [NotNullWhen(false)] out string? fault) =>
+        TryRead(json, "a score answer", AnswerBytesMax, ScoreJson.Default.ScoreAnswer, Fault, out answer, out fault);
+
+    private static bool TryRead<T>(
+        ReadOnlySpan<byte> json, string what, int bytesMax, JsonTypeInfo<T> type, Func<T, string?> whyNot, [NotNullWhen(true)] out T? message, [NotNullWhen(false)] out string? fault)
+        where T : class
     {
-        answer = null;
-        fault = json.Length > AnswerBytesMax ? $"it has more than {AnswerBytesMax} bytes" : null;
+        message = null;
         try
         {
-            answer = fault is null ? JsonSerializer.Deserialize(json, ScoreJson.Default.ScoreAnswer) : null;
-            fault ??= answer is null ? "it is null" : Fault(answer);
+            if (json.Length > bytesMax)
+            {
+                fault = $"it has more than {bytesMax} bytes";
+            }
+            else if (JsonSerializer.Deserialize(json, type) is not { } read)
+            {
+                fault = "it is null";
+            }
+            else if ((fault = whyNot(read)) is null)
+            {
+                message = read;
+                return true;
+            }
         }
         catch (Exception e) when (e.IsBadJson() || e is FormatException)
         {
-            fault = "it is not the JSON of a score answer";
+            fault = $"it is not the JSON of {what}";
         }
 
-        answer = fault is null ? answer : null;
-        return answer is not null;
+        return false;
     }
 
     private static string? Fault(ScoreRequest request)
