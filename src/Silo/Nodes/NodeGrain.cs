@@ -235,7 +235,7 @@ internal sealed partial class NodeGrain(
     /// <summary>Standby goes on while the node takes work and is let; it ends with either, and begins again from nothing.</summary>
     private Task StandByAsync()
     {
-        if (_report is not { AcceptsWork: true } report) return Verification.LeaveStandbyAsync($"the node took no work from then on{(_report is { WhyNot.Length: > 0 } paused ? $" ({paused.WhyNot})" : string.Empty)}", _hardwareClass);
+        if (_report is not { AcceptsWork: true }) return Verification.LeaveStandbyAsync($"the node took no work from then on{(_report is { WhyNot.Length: > 0 } paused ? $" ({paused.WhyNot})" : string.Empty)}", _hardwareClass);
         if (Verification.Standing is Standing.Quarantined or Standing.Banned) return Verification.LeaveStandbyAsync("the node is given no work while it is quarantined or banned", _hardwareClass);
         Verification.BeginStandby();
         return Task.CompletedTask;

@@ -109,7 +109,7 @@ public static class ScoreCodec
         var least = 0;
         foreach (var position in answer.Positions)
         {
-            if (position is null || Fault(position) is { } fault) return $"the position after byte {least} is out of its bounds";
+            if (position is null || Fault(position) is not null) return $"the position after byte {least} is out of its bounds";
             if (position.Offset < least) return "positions are not ascending";
             least = position.Offset;
         }

@@ -83,7 +83,7 @@ internal sealed class WindowsInventory(ICommandRunner commands)
             Readings.Text(processors.FirstOrDefault().Text("Name")),
             Sum("NumberOfCores"),
             Sum("NumberOfLogicalProcessors"),
-            [.. Entries(root, "gpu").Select((gpu, index) => ToDevice(gpu, index, adapters)).OfType<GpuDevice>()]);
+            [.. Entries(root, "gpu").Select(gpu => ToDevice(gpu, adapters)).OfType<GpuDevice>()]);
 
         // One entry per socket.
         int? Sum(string name) => processors.All(processor => Readings.Count(processor.Number(name), MaxCores) is not null)
@@ -91,7 +91,7 @@ internal sealed class WindowsInventory(ICommandRunner commands)
             : null;
     }
 
-    private static GpuDevice? ToDevice(Entry gpu, int index, Entry[] adapters)
+    private static GpuDevice? ToDevice(Entry gpu, Entry[] adapters)
     {
         // PCI\VEN_10DE&DEV_2684&SUBSYS_…: remote desktops and other displays without a device are not on this bus.
         string? plugAndPlayId = Readings.Text(gpu.Text("PNPDeviceID"));
