@@ -440,7 +440,7 @@ public abstract class NodeGrainTests(TestDatabase database)
         // Nothing is left to be offered again.
         Assert.Empty(await hub.Receipts.ListOfferedAsync(node.Id, 10, CancellationToken.None));
         Assert.Equal(answers, await node.SayAsync(node.Sign(payloads), payloads), (one, again) => (one.Status, one.CreditedMicrocredits) == (again.Status, again.CreditedMicrocredits));
-        Assert.True((await hub.Ledger.AuditAsync()).IsSound);
+        Assert.Empty((await hub.Ledger.AuditAsync()).Findings);
     }
 
     [Fact]
