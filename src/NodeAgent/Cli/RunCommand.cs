@@ -51,7 +51,7 @@ internal static class RunCommand
         {
             var watch = new EngineWatch(engines, new EngineWatchOptions(), time, loggers.CreateLogger<EngineWatch>());
             var work = new WorkLog(RememberedLeases);
-            var worked = new WorkedToday(paths, time, loggers.CreateLogger<WorkedToday>());
+            using var worked = new WorkedToday(paths, time, loggers.CreateLogger<WorkedToday>());
             var parts = new AgentParts(
                 key,
                 watch,

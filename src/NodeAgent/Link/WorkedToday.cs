@@ -10,9 +10,12 @@ namespace Federation.NodeAgent.Link;
 /// How long this node has worked since midnight, local time: the time in which at least one lease ran. Kept in a file, so that a
 /// restart gives no second day. Safe for use by several threads.
 /// </summary>
-internal sealed partial class WorkedToday
+internal sealed partial class WorkedToday : IDisposable
 {
     private const int MaxBytes = 4 * 1024;
+
+    // What a crash may give back. A file that outlives a power cut takes longer to write than many a lease.
+    private static readonly TimeSpan UnwrittenMax = TimeSpan.FromSeconds(10);
 
     private readonly AgentPaths _paths;
     private readonly TimeProvider _time;
@@ -20,6 +23,7 @@ internal sealed partial class WorkedToday
     private readonly Lock _gate = new();
     private DateOnly _day;
     private TimeSpan _worked;
+    private TimeSpan _written;
     private int _running;
     private DateTimeOffset _countedUntil;
 
@@ -27,6 +31,7 @@ internal sealed partial class WorkedToday
     {
         (_paths, _time, _logger) = (paths, time, logger);
         (_day, _worked) = Read() ?? (Today(time.GetLocalNow()), TimeSpan.Zero);
+        _written = _worked;
     }
 
     /// <summary>Up to now.</summary>
@@ -54,13 +59,24 @@ internal sealed partial class WorkedToday
         }
     }
 
-    /// <summary>A lease has ended; of the last one running, the day's total is written down.</summary>
+    /// <summary>A lease has ended; now and then the day's total is written down.</summary>
     public void End()
     {
         lock (_gate)
         {
             Count();
-            if (--_running == 0) Write();
+            _running--;
+            if (_worked - _written >= UnwrittenMax) Write();
+        }
+    }
+
+    /// <summary>Writes down what is not yet.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            Count();
+            if (_worked > _written) Write();
         }
     }
 
@@ -73,7 +89,7 @@ internal sealed partial class WorkedToday
         var from = _countedUntil;
         if (Today(now) != _day)
         {
-            (_day, _worked) = (Today(now), TimeSpan.Zero);
+            (_day, _worked, _written) = (Today(now), TimeSpan.Zero, TimeSpan.Zero);
             var midnight = now - now.TimeOfDay;
             if (from < midnight) from = midnight;
         }
@@ -103,6 +119,8 @@ internal sealed partial class WorkedToday
 
     private void Write()
     {
+        // Also where that fails: each lease would try again.
+        _written = _worked;
         try
         {
             PrivateFile.Replace(FilePath, JsonSerializer.SerializeToUtf8Bytes(new WorkedRecord(_day, _worked.TotalSeconds), WorkedJson.Default.WorkedRecord));

@@ -39,6 +39,25 @@ public sealed class ContributionTests : IDisposable
     }
 
     [Fact]
+    public void Leases_too_short_to_be_written_down_each_are_so_together_and_at_the_end()
+    {
+        var written = 0;
+        using (var worked = Worked())
+        {
+            for (var lease = 0; lease < 110; lease++)
+            {
+                File.Delete(_home.File("worked.json"));
+                worked.Begin();
+                _time.Advance(TimeSpan.FromMilliseconds(250));
+                worked.End();
+                if (File.Exists(_home.File("worked.json"))) written++;
+            }
+        }
+        Assert.Equal(2, written);
+        Assert.Equal(TimeSpan.FromSeconds(27.5), Worked().Total);
+    }
+
+    [Fact]
     public void At_midnight_the_count_begins_anew_with_what_ran_since()
     {
         var worked = Worked();
