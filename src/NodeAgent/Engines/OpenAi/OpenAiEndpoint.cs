@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net.Http.Headers;
 using Federation.Protocol.OpenAi;
 
@@ -8,18 +9,20 @@ internal sealed class OpenAiEndpoint : IDisposable
 {
     private static readonly MediaTypeHeaderValue Json = new("application/json");
 
-    private readonly HttpClient _http;
-    private readonly string? _key;
-    private readonly string _openAiPath;
+    // What HttpClient adds to it, time limits and headers of its own, is not needed, and costs each request a source of cancellation.
+    private readonly HttpMessageInvoker _http;
+    private readonly AuthenticationHeaderValue? _key;
+    private readonly ImmutableDictionary<JobKind, Uri> _jobs;
 
     /// <param name="root">Where the server is; paths are added to its own.</param>
     /// <param name="openAiPath">What stands between it and <c>/chat/completions</c>: "/v1" or nothing.</param>
     /// <param name="key">Sent as a bearer token; null sends none. Never logged.</param>
     public OpenAiEndpoint(Uri root, string openAiPath, string? key)
     {
-        (_openAiPath, _key) = (openAiPath, key);
+        _key = key is null ? null : new AuthenticationHeaderValue("Bearer", key);
         Root = new Uri(root.AbsoluteUri.TrimEnd('/'));
-        _http = new HttpClient(new SocketsHttpHandler
+        _jobs = JobKinds.ForClients.ToImmutableDictionary(kind => kind, kind => UriOf(openAiPath + kind.Path()["/v1".Length..]));
+        _http = new HttpMessageInvoker(new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
             ConnectTimeout = TimeSpan.FromSeconds(5),
@@ -29,11 +32,7 @@ internal sealed class OpenAiEndpoint : IDisposable
             ResponseDrainTimeout = TimeSpan.Zero,
             UseCookies = false,
             UseProxy = !root.IsLoopback,
-        })
-        {
-            // A model that must be loaded first may answer after minutes; the caller's token is the limit.
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
+        });
     }
 
     /// <summary>Without a slash at the end.</summary>
@@ -48,15 +47,21 @@ internal sealed class OpenAiEndpoint : IDisposable
             ? StreamUsage.Ask(body)
             : new UsageRequest(body, IsAdded: false);
         using var content = new ReadOnlyMemoryContent(asked.Body);
-        var response = await SendAsync(HttpMethod.Post, _openAiPath + request.Kind.Path()["/v1".Length..], content, cancellationToken).ConfigureAwait(false);
+        var response = await SendAsync(HttpMethod.Post, _jobs[request.Kind], content, cancellationToken).ConfigureAwait(false);
         return await RelayedResponse.OpenAsync(response, asked.IsAdded, StreamLogprobs.AreAskedFor(request) ? new StreamLogprobs() : null, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Sends any request, with JSON or nothing in it, to the server and returns at the head of its answer.</summary>
     /// <exception cref="EngineUnavailableException">No answer began.</exception>
-    public async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancellationToken)
+    public Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancellationToken)
+        => SendAsync(method, UriOf(path), content, cancellationToken);
+
+    public void Dispose() => _http.Dispose();
+
+    // A model that must be loaded first may answer after minutes; the caller's token is the limit.
+    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri uri, HttpContent? content, CancellationToken cancellationToken)
     {
-        using var message = new HttpRequestMessage(method, Root.AbsoluteUri.TrimEnd('/') + path) { Content = content };
+        using var message = new HttpRequestMessage(method, uri) { Content = content };
         if (content is not null)
         {
             content.Headers.ContentType = Json;
@@ -64,18 +69,19 @@ internal sealed class OpenAiEndpoint : IDisposable
 
         if (_key is not null)
         {
-            message.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _key);
+            message.Headers.Authorization = _key;
         }
 
         try
         {
-            return await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
+            return await _http.SendAsync(message, cancellationToken).ConfigureAwait(false);
         }
         catch (HttpRequestException e)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             throw new EngineUnavailableException($"{Root.Authority} did not answer: {e.Message}", e);
         }
     }
 
-    public void Dispose() => _http.Dispose();
+    private Uri UriOf(string path) => new(Root.AbsoluteUri.TrimEnd('/') + path);
 }
