@@ -16,7 +16,7 @@ internal static class RequestBody
     private const long DrainMaxBytes = 64 * 1024 * 1024;
 
     /// <summary>The body; <see langword="null"/> when it is larger than <paramref name="maxBytes"/>.</summary>
-    public static async Task<ReadOnlyMemory<byte>?> ReadAsync(HttpContext http, long maxBytes)
+    public static async ValueTask<ReadOnlyMemory<byte>?> ReadAsync(HttpContext http, long maxBytes)
     {
         // The bounds below are ours; the server's own would end the request without a word.
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } serverLimit) serverLimit.MaxRequestBodySize = null;

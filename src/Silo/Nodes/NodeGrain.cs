@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Federation.Contracts.Accounts;
@@ -422,7 +423,7 @@ internal sealed partial class NodeGrain(
                 var now = time.GetUtcNow();
                 rows.Add(ReceiptStore.RowOf(receipt, id, payload, amount, now));
                 rows.Add(EarningStore.Book(receipt, id, _node.AccountId, outcome.DeterminismClass, paid, Payout.WhyNothing(client) ?? paid.Unpaid ?? believed.Unpaid, amount, rate.ModelBytes, multiplier));
-                offers.Add(new StoredReceipt(id, [.. payload], ReceiptState.Offered, [], [], amount.Value, outcome.DeterminismClass, Id, now, string.Empty) { Content = receipt });
+                offers.Add(new StoredReceipt(id, ImmutableCollectionsMarshal.AsImmutableArray(payload), ReceiptState.Offered, [], [], amount.Value, outcome.DeterminismClass, Id, now, string.Empty) { Content = receipt });
                 head = new ChainHead(receipt.Sequence, id);
             }
             // Nobody knows what is on disk after a commit that failed; the next batch looks.

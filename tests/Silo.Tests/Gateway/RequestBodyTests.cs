@@ -38,7 +38,7 @@ public sealed class RequestBodyTests
     {
         using var gone = new CancellationTokenSource();
         var http = new DefaultHttpContext { RequestAborted = gone.Token, Request = { Body = new Silence() } };
-        var reading = RequestBody.ReadAsync(http, 1_000);
+        var reading = RequestBody.ReadAsync(http, 1_000).AsTask();
         await gone.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading);
     }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Formats.Cbor;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Federation.Protocol.Identity;
 
@@ -52,7 +53,8 @@ public static class ReceiptCodec
     public static byte[] Encode(Receipt receipt)
     {
         ArgumentNullException.ThrowIfNull(receipt);
-        var cbor = new CborWriter(CborConformanceMode.Canonical, initialCapacity: 512);
+        // Canonical as it is written, its keys in ascending order: a writer in charge of the order would gather and sort what is sorted.
+        var cbor = new CborWriter(CborConformanceMode.Lax, initialCapacity: 512);
         var hasClass = receipt.DeterminismClass.Length > 0;
         var hasCommitment = !receipt.LogprobCommitment.IsDefaultOrEmpty;
         cbor.WriteStartMap(FieldCountMin + (hasClass ? 1 : 0) + (hasCommitment ? 1 : 0));
@@ -117,7 +119,7 @@ public static class ReceiptCodec
     }
 
     /// <summary>The receipt's id: SHA-256 of its payload, never of a signature, which could be changed without its key.</summary>
-    public static ImmutableArray<byte> IdOf(ReadOnlySpan<byte> payload) => [.. SHA256.HashData(payload)];
+    public static ImmutableArray<byte> IdOf(ReadOnlySpan<byte> payload) => ImmutableCollectionsMarshal.AsImmutableArray(SHA256.HashData(payload));
 
     /// <summary>What a node signs that signs a receipt alone, as all did before there were batches (<see cref="ReceiptBatch"/>).</summary>
     public static byte[] NodeSigningBytes(ReadOnlySpan<byte> payload) => SigningDomain.Receipt.Prefix(payload);
