@@ -1,7 +1,7 @@
 using System.CommandLine;
 using Federation.NodeAgent.Cli;
 
-// What an engine says goes on to the hub on the thread that hears of it: for each token a change of thread costs more than the rest of its way. Nothing that follows a read blocks; who doubts it sets 0.
+// What an engine says goes on to the hub on the thread that hears of it: for each token a change of thread costs more than the rest of its way. Nothing that follows a read waits for a disk; who doubts it sets 0.
 // The runtime knows no other way to ask for it, and looks before the first socket is opened.
 const string InlineSockets = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 if (Environment.GetEnvironmentVariable(InlineSockets) is null) Environment.SetEnvironmentVariable(InlineSockets, "1");

@@ -59,26 +59,21 @@ internal sealed partial class WorkedToday : IDisposable
         }
     }
 
-    /// <summary>A lease has ended; now and then the day's total is written down.</summary>
+    /// <summary>A lease has ended. Nothing is written here: what calls it may carry other leases' bytes.</summary>
     public void End()
     {
         lock (_gate)
         {
             Count();
             _running--;
-            if (_worked - _written >= UnwrittenMax) Write();
         }
     }
 
+    /// <summary>Writes the day's total down if it has grown by enough.</summary>
+    public void Save() => Save(UnwrittenMax);
+
     /// <summary>Writes down what is not yet.</summary>
-    public void Dispose()
-    {
-        lock (_gate)
-        {
-            Count();
-            if (_worked > _written) Write();
-        }
-    }
+    public void Dispose() => Save(TimeSpan.FromTicks(1));
 
     private static DateOnly Today(DateTimeOffset localNow) => DateOnly.FromDateTime(localNow.DateTime);
 
@@ -98,6 +93,27 @@ internal sealed partial class WorkedToday : IDisposable
         _countedUntil = now;
     }
 
+    private void Save(TimeSpan least)
+    {
+        WorkedRecord record;
+        lock (_gate)
+        {
+            Count();
+            if (_worked - _written < least) return;
+            // Also where that fails: each call would try again.
+            _written = _worked;
+            record = new WorkedRecord(_day, _worked.TotalSeconds);
+        }
+        try
+        {
+            PrivateFile.Replace(FilePath, JsonSerializer.SerializeToUtf8Bytes(record, WorkedJson.Default.WorkedRecord));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            LogNotWritten(FilePath, exception);
+        }
+    }
+
     private (DateOnly Day, TimeSpan Worked)? Read()
     {
         try
@@ -114,20 +130,6 @@ internal sealed partial class WorkedToday : IDisposable
         {
             LogNotRead(FilePath, exception);
             return null;
-        }
-    }
-
-    private void Write()
-    {
-        // Also where that fails: each lease would try again.
-        _written = _worked;
-        try
-        {
-            PrivateFile.Replace(FilePath, JsonSerializer.SerializeToUtf8Bytes(new WorkedRecord(_day, _worked.TotalSeconds), WorkedJson.Default.WorkedRecord));
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            LogNotWritten(FilePath, exception);
         }
     }
 

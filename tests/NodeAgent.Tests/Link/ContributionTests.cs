@@ -35,6 +35,7 @@ public sealed class ContributionTests : IDisposable
         before.Begin();
         _time.Advance(TimeSpan.FromHours(2));
         before.End();
+        before.Save();
         Assert.Equal(TimeSpan.FromHours(2), Worked().Total);
     }
 
@@ -50,6 +51,7 @@ public sealed class ContributionTests : IDisposable
                 worked.Begin();
                 _time.Advance(TimeSpan.FromMilliseconds(250));
                 worked.End();
+                worked.Save();
                 if (File.Exists(_home.File("worked.json"))) written++;
             }
         }

@@ -81,6 +81,11 @@ internal sealed class OpenAiEndpoint : IDisposable
             cancellationToken.ThrowIfCancellationRequested();
             throw new EngineUnavailableException($"{Root.Authority} did not answer: {e.Message}", e);
         }
+        catch (OperationCanceledException e) when (!cancellationToken.IsCancellationRequested)
+        {
+            // That nobody takes the connection comes as a cancellation, though nobody cancelled.
+            throw new EngineUnavailableException($"{Root.Authority} did not answer: {e.InnerException?.Message ?? e.Message}", e);
+        }
     }
 
     private Uri UriOf(string path) => new(Root.AbsoluteUri.TrimEnd('/') + path);
