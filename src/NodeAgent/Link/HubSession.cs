@@ -40,7 +40,13 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     // Below it a chunk would be mostly envelope.
     private const uint LeastChunkBytes = 256;
 
+    // Larger ones would keep the first message waiting for the last.
+    private const int BundleBytesMax = 64 * 1024;
+
     private static readonly TimeSpan LongestHeartbeat = TimeSpan.FromHours(1);
+
+    // How far away the node is changes slowly.
+    private static readonly TimeSpan AcceptPeriod = TimeSpan.FromMilliseconds(100);
 
     private static readonly TimeSpan PolicyPeriod = TimeSpan.FromSeconds(1);
 
@@ -53,6 +59,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
     private readonly Lock _slots = new();
     private volatile bool _draining;
     private int _pulls;
+    private long? _acceptedAt;
     private Welcome _limits = new();
     private HubId _hub;
     private ChallengeDesk? _challenges;
@@ -187,6 +194,11 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             await SendAsync(new NodeMessage { Refuse = new Refuse { LeaseId = assign.LeaseId, Reason = refusal, Detail = detail } }, lost).ConfigureAwait(false);
             return;
         }
+        if (_acceptedAt is not { } last || agent.Time.GetElapsedTime(last) >= AcceptPeriod)
+        {
+            _acceptedAt = agent.Time.GetTimestamp();
+            await SendAsync(new NodeMessage { Accept = new Accept { LeaseId = assign.LeaseId } }, lost).ConfigureAwait(false);
+        }
         // Off the reading loop: a lease lives as long as its answer.
         _ = RunAsync(lease, lost);
     }
@@ -200,7 +212,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         if (agent.Engines.Current.Find(assign.Engine) is not { } engine || engine.Inventory.Models.All(model => model.Name != assign.Model))
             return (null, RefuseReason.ModelGone, $"engine '{Brief(assign.Engine)}' has no model '{Brief(assign.Model)}'");
         if (kind is JobKind.Score && engine.Engine is not IScoringEngine) return (null, RefuseReason.ModelGone, $"engine '{Brief(assign.Engine)}' cannot score");
-        var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, agent.Reveals, logger);
+        var lease = new LeaseRun(assign, kind, engine.Engine, _limits, SendAsync, agent.Work, agent.Reveals, agent.Time, logger);
         var detail = $"all {engine.Engine.Slots} slots are taken";
         lock (_slots)
         {
@@ -317,9 +329,10 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         {
             await foreach (var message in _outbound.Reader.ReadAllAsync(lost.Token).ConfigureAwait(false))
             {
-                // What waits already shares a flush with what goes before.
+                // What waits already shares a message, or at least a flush, with what goes before.
+                var whole = Gather(message);
                 stream.WriteOptions = _outbound.Reader.TryPeek(out _) ? Coalesced : null;
-                await stream.WriteAsync(message, lost.Token).ConfigureAwait(false);
+                await stream.WriteAsync(whole, lost.Token).ConfigureAwait(false);
             }
             await stream.CompleteAsync().ConfigureAwait(false);
         }
@@ -329,6 +342,23 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
             LogWriteFailed(exception);
             _outbound.Writer.TryComplete();
         }
+    }
+
+    /// <summary>This message with those that wait behind it, as far as they fit into one.</summary>
+    private NodeMessage Gather(NodeMessage first)
+    {
+        if (_limits.MaxBundleBytes == 0 || !_outbound.Reader.TryPeek(out var next)) return first;
+        var most = Math.Min(_limits.MaxBundleBytes, BundleBytesMax);
+        var bytes = (long)first.CalculateSize() + LeaseRun.BundledBytes;
+        var bundle = first.Bundle;
+        while (next is not null && (bytes += next.CalculateSize() + LeaseRun.BundledBytes) <= most && _outbound.Reader.TryRead(out next))
+        {
+            bundle ??= new Bundle { Messages = { first } };
+            if (next.Bundle is { } inner) bundle.Messages.Add(inner.Messages);
+            else bundle.Messages.Add(next);
+            _outbound.Reader.TryPeek(out next);
+        }
+        return bundle is null || first.Bundle is not null ? first : new NodeMessage { Bundle = bundle };
     }
 
     private async Task BeatAsync(CancellationToken lost)
@@ -353,6 +383,7 @@ internal sealed partial class HubSession(AgentParts agent, Task<Protocol.V1.Hard
         using var period = new PeriodicTimer(PolicyPeriod, agent.Time);
         while (await period.WaitForNextTickAsync(lost).ConfigureAwait(false))
         {
+            agent.Worked.Save();
             var now = agent.Contribution.Now();
             if (!agent.Contribution.Models.Equals(_models))
             {

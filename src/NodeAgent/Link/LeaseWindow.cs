@@ -13,20 +13,27 @@ internal sealed class LeaseWindow(long initialBytes)
     private long _left = initialBytes;
     private TaskCompletionSource? _granted;
 
+    /// <summary>Takes the room of a chunk of <paramref name="dataBytes"/>, if it is there.</summary>
+    public bool TryTake(int dataBytes)
+    {
+        lock (_gate)
+        {
+            var cost = dataBytes + ChunkOverheadBytes;
+            if (_left < cost) return false;
+            _left -= cost;
+            return true;
+        }
+    }
+
     /// <summary>Waits until a chunk of <paramref name="dataBytes"/> fits, and takes its room.</summary>
     public async ValueTask TakeAsync(int dataBytes, CancellationToken cancellationToken)
     {
-        var cost = dataBytes + ChunkOverheadBytes;
         while (true)
         {
             Task granted;
             lock (_gate)
             {
-                if (_left >= cost)
-                {
-                    _left -= cost;
-                    return;
-                }
+                if (TryTake(dataBytes)) return;
                 _granted ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 granted = _granted.Task;
             }

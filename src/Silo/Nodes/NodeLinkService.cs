@@ -129,6 +129,7 @@ internal sealed partial class NodeLinkService(
                     HeartbeatMs = (uint)_options.Heartbeat.TotalMilliseconds,
                     InitialWindowBytes = (uint)_options.WindowBytes,
                     MaxChunkBytes = (uint)_options.MaxChunkBytes,
+                    MaxBundleBytes = (uint)_options.MaxMessageBytes,
                 },
             });
             var status = await grains.ConnectAsync(session.NodeId, new NodeConnection(session.SessionId, reference, session.Report) { Network = session.Network });

@@ -36,6 +36,9 @@ internal sealed partial class NodeSession : INodeSession
     // The hub's own question whether anybody is there; those of challenges are numbered from one.
     private const uint LinePing = 0;
 
+    // How long a message that is being written when the hub ends the session may take: given up, it would reset the call, and the node would not hear why.
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(1);
+
     private static readonly WriteOptions Coalesced = new(WriteFlags.BufferHint);
 
     private readonly NodeLinkOptions _options;
@@ -61,6 +64,7 @@ internal sealed partial class NodeSession : INodeSession
     private long _announcements;
     private long _lastHeard;
     private volatile bool _listens = true;
+    private volatile bool _isClogged;
     private volatile bool _draining;
     private volatile bool _quarantined;
     private volatile Standing _standing;
@@ -292,7 +296,9 @@ internal sealed partial class NodeSession : INodeSession
     public bool Send(HubMessage message)
     {
         if (_outbound.Writer.TryWrite(message)) return true;
-        if (!_ended.IsCancellationRequested) End(new SessionStatus(StatusCode.ResourceExhausted, $"more than {_options.MaxOutbound} messages wait for the node"));
+        if (_ended.IsCancellationRequested) return false;
+        _isClogged = true;
+        End(new SessionStatus(StatusCode.ResourceExhausted, $"more than {_options.MaxOutbound} messages wait for the node"));
         return false;
     }
 
@@ -303,7 +309,8 @@ internal sealed partial class NodeSession : INodeSession
     public async Task RunAsync(IAsyncStreamReader<NodeMessage> inbound, IServerStreamWriter<HubMessage> outbound, CancellationToken aborted)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(aborted, _ended.Token);
-        var writing = WriteAsync(outbound, stop.Token);
+        using var cut = CancellationTokenSource.CreateLinkedTokenSource(aborted);
+        var writing = WriteAsync(outbound, stop.Token, cut.Token);
         var announcing = AnnounceAsync(stop.Token);
         var judging = JudgeAnswersAsync();
         try
@@ -335,6 +342,8 @@ internal sealed partial class NodeSession : INodeSession
             _answers.Writer.TryComplete();
             // First of all: clients wait for it, and an announcement may take as long as a database does.
             FailAllLeases();
+            if (!_isClogged) await writing.WaitAsync(LastWords, _time, aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await cut.CancelAsync();
             await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await WithdrawAsync();
             // What the node has signed it has signed, also when it left at once.
@@ -386,15 +395,20 @@ internal sealed partial class NodeSession : INodeSession
         _ended.Cancel();
     }
 
-    private async Task WriteAsync(IServerStreamWriter<HubMessage> outbound, CancellationToken stop)
+    /// <summary>Writes what waits for the node, in order.</summary>
+    /// <param name="outbound">The node's line.</param>
+    /// <param name="stop">Nothing more is begun.</param>
+    /// <param name="cut">What is being written is given up, and the call with it.</param>
+    private async Task WriteAsync(IServerStreamWriter<HubMessage> outbound, CancellationToken stop, CancellationToken cut)
     {
         try
         {
             await foreach (var message in _outbound.Reader.ReadAllAsync(stop))
             {
+                if (stop.IsCancellationRequested) return;
                 // What waits already shares a flush with what goes before.
                 outbound.WriteOptions = _outbound.Reader.TryPeek(out _) ? Coalesced : null;
-                await outbound.WriteAsync(message, stop);
+                await outbound.WriteAsync(message, cut);
                 if (message.Ping is { Number: LinePing }) _watch.Asked();
             }
         }
@@ -423,6 +437,8 @@ internal sealed partial class NodeSession : INodeSession
             case NodeMessage.MessageOneofCase.Done:
                 TakeDone(message.Done);
                 return ValueTask.CompletedTask;
+            case NodeMessage.MessageOneofCase.Bundle:
+                return TakeBundleAsync(message.Bundle);
             case NodeMessage.MessageOneofCase.Failed:
                 EndLease(LeaseOf(message.Failed.LeaseId), new LeaseEvent.Failed(Failures.FromWire(message.Failed.Reason), Shorten(message.Failed.Detail)));
                 return ValueTask.CompletedTask;
@@ -476,6 +492,17 @@ internal sealed partial class NodeSession : INodeSession
                 return ValueTask.CompletedTask;
             default:
                 throw new InvalidOperationException($"Message {message.MessageCase} is not handled.");
+        }
+    }
+
+    /// <summary>Each as if it had come alone. What a lease's consumer is told at once wakes it once.</summary>
+    private async ValueTask TakeBundleAsync(Bundle bundle)
+    {
+        if (bundle.Messages.Count == 0) throw Violation(StatusCode.InvalidArgument, "a bundle of nothing");
+        foreach (var message in bundle.Messages)
+        {
+            if (message.MessageCase is NodeMessage.MessageOneofCase.Bundle) throw Violation(StatusCode.InvalidArgument, "a bundle in a bundle");
+            await HandleAsync(message);
         }
     }
 

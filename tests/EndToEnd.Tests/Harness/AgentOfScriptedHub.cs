@@ -59,7 +59,8 @@ public sealed class AgentOfScriptedHub : IAsyncLifetime
             {
                 lease = Lease(NextLeaseId());
                 await Line.SendAsync(new HubMessage { Assign = lease });
-                return (await AnswerToAsync(lease.LeaseId)).Accept is not null;
+                // It may begin without having said that it takes the lease.
+                return (await Line.NextAsync(message => (message.Accept?.LeaseId ?? message.Head?.LeaseId ?? message.Refuse?.LeaseId) == lease.LeaseId, "an answer to a lease")).Refuse is null;
             },
             "the agent to take a lease");
         var end = await Line.NextAsync(message => message.Done?.LeaseId == lease!.LeaseId || message.Failed?.LeaseId == lease.LeaseId, "the end of a lease");
@@ -69,9 +70,6 @@ public sealed class AgentOfScriptedHub : IAsyncLifetime
         Assert.Equal("42", JsonNode.Parse(answer.ToString())!["choices"]![0]!["message"]!["content"]!.ToString());
         return lease!;
     }
-
-    /// <summary>Whether the agent takes the lease.</summary>
-    internal Task<NodeMessage> AnswerToAsync(string leaseId) => Line.NextAsync(message => message.Accept?.LeaseId == leaseId || message.Refuse?.LeaseId == leaseId, "an answer to a lease");
 
     public async Task DisposeAsync()
     {
@@ -126,7 +124,7 @@ public abstract class ScriptedHubTest(AgentOfScriptedHub shared, ITestOutputHelp
     private protected async Task ExpectRefusalAsync(Assign lease, RefuseReason reason, string words)
     {
         await Line.SendAsync(new HubMessage { Assign = lease });
-        var answer = await shared.AnswerToAsync(lease.LeaseId);
+        var answer = await Line.NextAsync(message => (message.Refuse?.LeaseId ?? message.Accept?.LeaseId ?? message.Done?.LeaseId) == lease.LeaseId, "an answer to a lease");
         Assert.True(answer.Refuse is not null, "The agent took the lease.");
         Assert.Equal((reason, words), (answer.Refuse.Reason, answer.Refuse.Detail));
     }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 using System.Text;
 using Federation.NodeAgent.Engines;
 using Federation.NodeAgent.Link;
@@ -13,8 +14,11 @@ namespace Federation.NodeAgent.Tests.Link;
 public sealed class LeaseRunTests
 {
     private readonly List<NodeMessage> _said = [];
+    private readonly ManualTime _time = new();
 
-    private IEnumerable<string> Chunks => _said.Where(message => message.MessageCase is MessageOneofCase.Chunk).Select(message => message.Chunk.Data.ToStringUtf8());
+    private IEnumerable<NodeMessage> Said => _said.SelectMany(message => message.Bundle?.Messages.AsEnumerable() ?? [message]);
+
+    private IEnumerable<string> Chunks => Said.Where(message => message.MessageCase is MessageOneofCase.Chunk).Select(message => message.Chunk.Data.ToStringUtf8());
 
     [Fact]
     public async Task What_the_engine_has_written_goes_in_one_message_and_waits_for_nothing_more()
@@ -58,10 +62,83 @@ public sealed class LeaseRunTests
     [Fact]
     public async Task A_window_smaller_than_a_message_makes_the_messages_smaller()
     {
-        await RunAsync(window: 2_000, maxChunk: 64_000, [.. Enumerable.Repeat(Here(new string('x', 300)), 6)]);
+        await RunAsync(new Terms(Window: 2_000, MaxChunk: 64_000), [.. Enumerable.Repeat(Here(new string('x', 300)), 6)]);
 
         Assert.Equal(1_800, Chunks.Sum(chunk => chunk.Length));
         Assert.All(Chunks, chunk => Assert.InRange(chunk.Length, 1, 500));
+    }
+
+    [Fact]
+    public async Task A_short_whole_answer_is_one_message_however_the_engine_writes_it()
+    {
+        var more = new TaskCompletionSource<byte[]>();
+        var running = RunAsync(Whole, Here("a"), more.Task, LaterAsync("c"));
+        await _time.UntilSetAsync(TimeSpan.FromMilliseconds(250));
+        Assert.Empty(_said);
+
+        more.SetResult("b"u8.ToArray());
+        await running;
+
+        Assert.Equal([MessageOneofCase.Head, MessageOneofCase.Chunk, MessageOneofCase.Done], Assert.Single(_said).Bundle.Messages.Select(message => message.MessageCase));
+        Assert.Equal(["abc"], Chunks);
+        Assert.Equal(SHA256.HashData("abc"u8), Said.Last().Done.OutputSha256.ToByteArray());
+        Assert.All(Said, message => Assert.Equal("job_1.1", message.Head?.LeaseId ?? message.Chunk?.LeaseId ?? message.Done.LeaseId));
+    }
+
+    [Fact]
+    public async Task What_is_there_of_a_whole_answer_goes_when_the_rest_is_slow()
+    {
+        var more = new TaskCompletionSource<byte[]>();
+        var running = RunAsync(Whole, Here("a"), more.Task);
+        await _time.UntilSetAsync(TimeSpan.FromMilliseconds(250));
+        _time.Advance(TimeSpan.FromMilliseconds(250));
+        await UntilAsync(() => _said.Count > 0);
+
+        Assert.Equal([MessageOneofCase.Head, MessageOneofCase.Chunk], Assert.Single(_said).Bundle.Messages.Select(message => message.MessageCase));
+        more.SetResult("b"u8.ToArray());
+        await running;
+        Assert.Equal(["a", "b"], Chunks);
+        Assert.Equal([MessageOneofCase.Chunk, MessageOneofCase.Done], _said[^1].Bundle.Messages.Select(message => message.MessageCase));
+        Assert.Equal(SHA256.HashData("ab"u8), Said.Last().Done.OutputSha256.ToByteArray());
+    }
+
+    [Fact]
+    public async Task A_whole_answer_that_breaks_off_says_what_came_and_that_it_failed()
+    {
+        await RunAsync(Whole, Here("a"), FailAsync());
+        Assert.Equal([MessageOneofCase.Head, MessageOneofCase.Chunk, MessageOneofCase.Failed], Said.Select(message => message.MessageCase));
+
+        static async Task<byte[]> FailAsync()
+        {
+            await Task.Yield();
+            throw new IOException("gone");
+        }
+    }
+
+    [Fact]
+    public async Task A_hub_that_takes_no_bundles_is_sent_none_and_an_answer_without_words_has_a_beginning_and_an_end()
+    {
+        var more = new TaskCompletionSource<byte[]>();
+        var running = RunAsync(Whole with { BundleBytes = 0 }, Here("a"), more.Task);
+        more.SetResult("b"u8.ToArray());
+        await running;
+        Assert.Equal([MessageOneofCase.Head, MessageOneofCase.Chunk, MessageOneofCase.Chunk, MessageOneofCase.Done], _said.Select(message => message.MessageCase));
+
+        _said.Clear();
+        await RunAsync(Whole);
+        Assert.Equal([MessageOneofCase.Head, MessageOneofCase.Done], Said.Select(message => message.MessageCase));
+        Assert.Equal(SHA256.HashData([]), Said.Last().Done.OutputSha256.ToByteArray());
+    }
+
+    private static readonly Terms Whole = new(Window: 1 << 20, MaxChunk: 64_000, Stream: false, BundleBytes: 64_000);
+
+    private static async Task UntilAsync(Func<bool> isSo)
+    {
+        for (var turn = 0; !isSo(); turn++)
+        {
+            Assert.True(turn < 100_000, "It never came about.");
+            await Task.Yield();
+        }
     }
 
     private static Task<byte[]> Here(string text) => Task.FromResult(Encoding.UTF8.GetBytes(text));
@@ -72,17 +149,17 @@ public sealed class LeaseRunTests
         return Encoding.UTF8.GetBytes(text);
     }
 
-    private Task RunAsync(params Task<byte[]>[] pieces) => RunAsync(window: 1 << 20, maxChunk: 1_024, pieces);
+    private Task RunAsync(params Task<byte[]>[] pieces) => RunAsync(new Terms(Window: 1 << 20, MaxChunk: 1_024), pieces);
 
-    private async Task RunAsync(uint window, uint maxChunk, Task<byte[]>[] pieces)
+    private async Task RunAsync(Terms terms, params Task<byte[]>[] pieces)
     {
         LeaseRun? granting = null;
-        var assign = new Assign { LeaseId = "job_1.1", JobId = "job_1", Model = "llama", Stream = true, DeadlineMs = 60_000 };
+        var assign = new Assign { LeaseId = "job_1.1", JobId = "job_1", Model = "llama", Stream = terms.Stream, DeadlineMs = 60_000 };
         using var run = new LeaseRun(
             assign,
             JobKind.Chat,
             new WritingEngine(pieces),
-            new Welcome { InitialWindowBytes = window, MaxChunkBytes = maxChunk },
+            new Welcome { InitialWindowBytes = terms.Window, MaxChunkBytes = terms.MaxChunk, MaxBundleBytes = terms.BundleBytes },
             (message, _) =>
             {
                 _said.Add(message);
@@ -91,11 +168,14 @@ public sealed class LeaseRunTests
                 return ValueTask.CompletedTask;
             },
             new WorkLog(10),
-            new RevealLog(1 << 20, TimeSpan.FromHours(3), new ManualTime()),
+            new RevealLog(1 << 20, TimeSpan.FromHours(3), _time),
+            _time,
             NullLogger.Instance);
         granting = run;
         await run.RunAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30));
     }
+
+    private sealed record Terms(uint Window, uint MaxChunk, bool Stream = true, uint BundleBytes = 0);
 
     /// <summary>Answers with these bytes, each as soon as it is there.</summary>
     private sealed class WritingEngine(Task<byte[]>[] pieces) : IEngine

@@ -163,6 +163,8 @@ internal static class Says
     public static NodeMessage Done(string lease, uint prompt = 0, uint completion = 0, string finish = "", byte[]? hash = null, byte[]? commitment = null)
         => new() { Done = new Done { LeaseId = lease, Usage = new Usage { PromptTokens = prompt, CompletionTokens = completion }, FinishReason = finish, OutputSha256 = ByteString.CopyFrom(hash ?? []), LogprobCommitment = ByteString.CopyFrom(commitment ?? []) } };
 
+    public static NodeMessage Bundle(params NodeMessage[] messages) => new() { Bundle = new Bundle { Messages = { messages } } };
+
     public static NodeMessage Failed(string lease, FailReason reason = FailReason.EngineError) => new() { Failed = new Failed { LeaseId = lease, Reason = reason, Detail = "it broke" } };
 
     public static NodeMessage Reveal(string lease, uint count, params RevealedToken[] tokens) => new() { AuditReveal = new AuditReveal { LeaseId = lease, Count = count, Tokens = { tokens } } };

@@ -41,6 +41,13 @@ public sealed class NodeSessionTests
         { "an oversized chunk", [Says.Head(Lease1), Says.Chunk(Lease1, 0, new byte[1025])], StatusCode.ResourceExhausted, "a chunk of 1025 bytes; at most 1024" },
         { "more than the window", [Says.Head(Lease1), .. Enumerable.Range(0, 17).Select(index => Says.Chunk(Lease1, (ulong)index, new byte[1000]))], StatusCode.ResourceExhausted, "more than its window" },
         { "empty chunks without end", [Says.Head(Lease1), .. Enumerable.Range(0, 257).Select(index => Says.Chunk(Lease1, (ulong)index, ""))], StatusCode.ResourceExhausted, "more than its window" },
+        { "a bundle of nothing", [Says.Bundle()], StatusCode.InvalidArgument, "a bundle of nothing" },
+        { "a bundle in a bundle", [Says.Bundle(Says.Bundle(Says.Heartbeat()))], StatusCode.InvalidArgument, "a bundle in a bundle" },
+        { "a bundled chunk before the head", [Says.Bundle(Says.Chunk(Lease1, 0, "x"), Says.Head(Lease1))], StatusCode.InvalidArgument, "a chunk before the head" },
+        { "an unknown lease in a bundle", [Says.Bundle(Says.Head(Lease1), Says.Head("job_9.1"))], StatusCode.PermissionDenied, "lease 'job_9.1' was not given to this node" },
+        { "an oversized chunk in a bundle", [Says.Bundle(Says.Head(Lease1), Says.Chunk(Lease1, 0, new byte[1025]))], StatusCode.ResourceExhausted, "a chunk of 1025 bytes; at most 1024" },
+        { "a bundle of more than the window", [Says.Bundle([Says.Head(Lease1), .. Enumerable.Range(0, 17).Select(index => Says.Chunk(Lease1, (ulong)index, new byte[1000]))])], StatusCode.ResourceExhausted, "more than its window" },
+        { "more in a bundle than may be said at once", [Says.Bundle([.. Enumerable.Repeat(Says.Heartbeat(), 2_001)])], StatusCode.ResourceExhausted, "messages a second" },
         { "more tokens than can be", [Says.Head(Lease1), Says.Done(Lease1, prompt: 1u << 31)], StatusCode.InvalidArgument, "token counts out of range" },
         { "a short commitment", [Says.Head(Lease1), Says.Done(Lease1, commitment: new byte[31])], StatusCode.InvalidArgument, "a commitment of 31 bytes" },
         { "a reveal nobody asked for", [Says.Reveal(Lease1, 1)], StatusCode.PermissionDenied, "a reveal of lease 'job_1.1', which nobody asked for" },
@@ -87,6 +94,20 @@ public sealed class NodeSessionTests
         var done = Assert.IsType<LeaseEvent.Done>(await LastAsync(lease));
         Assert.Equal((3, 2, "stop"), (done.PromptTokens, done.CompletionTokens, done.FinishReason));
         Assert.Equal([9], done.OutputHash.ToArray());
+        Assert.Equal(0, node.Session.RunningLeases);
+    }
+
+    [Fact]
+    public async Task A_bundle_counts_as_its_messages_and_an_acceptance_may_be_left_out()
+    {
+        await using var node = new ScriptedSession();
+        var (lease, other) = (node.Assign(Lease1), node.Assign("job_2.1"));
+        node.Start().Say(Says.Bundle(Says.Head(Lease1, 200, "application/json"), Says.Head("job_2.1"), Says.Chunk(Lease1, 0, "one"), Says.Done(Lease1, 3, 2, "stop", [9]), Says.Failed("job_2.1")));
+
+        Assert.Equal(new LeaseEvent.Failed(LeaseFailure.EngineError, "it broke"), await LastAsync(other));
+        Assert.Equal(new LeaseEvent.Head(200, "application/json"), await lease.Events.ReadAsync().AsTask().WithinPatienceAsync());
+        Assert.Equal("one"u8.ToArray(), Assert.IsType<LeaseEvent.Chunk>(await lease.Events.ReadAsync().AsTask().WithinPatienceAsync()).Data.ToArray());
+        Assert.Equal([9], Assert.IsType<LeaseEvent.Done>(await LastAsync(lease)).OutputHash.ToArray());
         Assert.Equal(0, node.Session.RunningLeases);
     }
 
@@ -221,6 +242,34 @@ public sealed class NodeSessionTests
         for (var message = 0; message < 20; message++) await node.Session.OfferReceipts([[1]]);
         var end = await node.EndAsync();
         Assert.Equal((StatusCode.ResourceExhausted, "more than 16 messages wait for the node"), (end.StatusCode, end.Detail));
+    }
+
+    [Fact]
+    public async Task A_message_that_is_being_written_when_the_hub_ends_the_session_is_not_given_up_at_once()
+    {
+        await using var node = new ScriptedSession();
+        var taken = new TaskCompletionSource();
+        node.TakesMessages = taken.Task;
+        node.Assign(Lease1);
+        node.Start().Say(Says.Accept("job_9.1"));
+        await Eventually.TrueAsync(() => node.Session.Ended.IsCancellationRequested, "the session to end");
+
+        taken.SetResult();
+
+        Assert.Equal(Lease1, (await node.NextAsync(MessageOneofCase.Assign)).Assign.LeaseId);
+        Assert.Equal(StatusCode.PermissionDenied, (await node.EndAsync()).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_node_that_takes_no_messages_does_not_hold_up_the_end_of_its_session()
+    {
+        await using var node = new ScriptedSession();
+        node.TakesMessages = new TaskCompletionSource().Task;
+        node.Assign(Lease1);
+        node.Start().Say(Says.Accept("job_9.1"));
+        await node.Clock.UntilWaitedForAsync(TimeSpan.FromSeconds(1));
+        node.Clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(StatusCode.PermissionDenied, (await node.EndAsync()).StatusCode);
     }
 
     [Fact]
