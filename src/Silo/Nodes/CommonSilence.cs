@@ -21,7 +21,7 @@ internal sealed class CommonSilence(NodeLinkOptions options, TimeProvider time)
     private long? _since;
 
     /// <summary>A line is given up: looks whether it is one of many.</summary>
-    /// <param name="heardAt">When each node that owes an answer said something last, this one's with them: timestamps.</param>
+    /// <param name="heardAt">When each node that owes an answer was heard last, by a message or by bytes of one, this one's with them: timestamps.</param>
     public void Judge(IReadOnlyCollection<long> heardAt)
     {
         var now = time.GetTimestamp();
@@ -30,7 +30,7 @@ internal sealed class CommonSilence(NodeLinkOptions options, TimeProvider time)
     }
 
     /// <summary>Whether a line that is given up fell silent with many others.</summary>
-    /// <param name="heardAt">When its node said something last: timestamp.</param>
+    /// <param name="heardAt">When its node was heard last, likewise: timestamp.</param>
     public bool Covers(long heardAt) => heardAt <= _since;
 
     private static TimeSpan Max(TimeSpan one, TimeSpan other) => one > other ? one : other;

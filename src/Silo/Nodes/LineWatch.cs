@@ -77,8 +77,11 @@ internal sealed class LineWatcher(NodeSessions sessions, IOptions<NodeLinkOption
     {
         var dead = sessions.All.Where(session => session.Look() is LineState.Dead).ToList();
         if (dead.Count == 0) return Task.CompletedTask;
-        _silence.Judge([.. sessions.All.Where(session => session.OwesAnswer).Select(session => session.LastHeard)]);
-        foreach (var session in dead) session.GiveUp(_silence.Covers(session.LastHeard));
+        _silence.Judge([.. sessions.All.Where(session => session.OwesAnswer).Select(HeardAt)]);
+        foreach (var session in dead) session.GiveUp(_silence.Covers(HeardAt(session)));
         return Task.CompletedTask;
     }
+
+    /// <summary>By what a line lives: words, and bytes of words that are not whole yet.</summary>
+    private static long HeardAt(NodeSession session) => Math.Max(session.LastHeard, session.Bytes?.At ?? 0);
 }

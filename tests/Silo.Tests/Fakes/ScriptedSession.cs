@@ -22,7 +22,7 @@ internal sealed class ScriptedSession : IAsyncDisposable
     private readonly CancellationTokenSource _aborted = new();
     private readonly Writer _writer;
 
-    public ScriptedSession(string node = "a", NodeLinkOptions? options = null, FakeGrains? grains = null, TestClock? clock = null, int slots = 2, PoolOptions? pool = null)
+    public ScriptedSession(string node = "a", NodeLinkOptions? options = null, FakeGrains? grains = null, TestClock? clock = null, int slots = 2, PoolOptions? pool = null, HeardBytes? bytes = null)
     {
         Options = options ?? new NodeLinkOptions();
         Options.Gather = TimeSpan.Zero;
@@ -30,7 +30,8 @@ internal sealed class ScriptedSession : IAsyncDisposable
         Clock = clock ?? new TestClock();
         NodeId = $"nd_{node}";
         Session = new NodeSession(
-            NodeId, $"ns_{node}", ReportOf(slots, Model), Options, Grains.ForSessions(pool), Clock, NullLogger<NodeSession>.Instance);
+            NodeId, $"ns_{node}", ReportOf(slots, Model), Options, Grains.ForSessions(pool), Clock, NullLogger<NodeSession>.Instance)
+        { Bytes = bytes };
         Session.Reference = Session;
         _writer = new Writer(_outbound.Writer);
     }

@@ -246,6 +246,48 @@ public sealed class LineWatchTests
     }
 
     [Fact]
+    public async Task A_node_that_falls_silent_while_others_are_in_the_middle_of_long_messages_is_blamed()
+    {
+        var sessions = new NodeSessions(Options.Create(new NodeLinkOptions()));
+        var watcher = new LineWatcher(sessions, Options.Create(new NodeLinkOptions()), _clock, NullLogger<LineWatcher>.Instance);
+        List<Func<Task>> senders = [];
+        List<ScriptedSession> nodes = [];
+        for (var number = 0; number < 3; number++)
+        {
+            var pipe = new Pipe();
+            var connection = new DefaultConnectionContext($"n{number}", new Ends(pipe.Reader, pipe.Writer), new Ends(pipe.Reader, pipe.Writer));
+            HeardBytes.Attach(connection, _clock);
+            nodes.Add(new ScriptedSession($"n{number}", clock: _clock, bytes: connection.Features.Get<HeardBytes>()));
+            senders.Add(async () =>
+            {
+                await pipe.Writer.WriteAsync(new byte[1_448]);
+                connection.Transport.Input.AdvanceTo((await connection.Transport.Input.ReadAsync()).Buffer.End);
+            });
+        }
+        var leases = nodes.Select(node => node.Assign()).ToList();
+        foreach (var node in nodes) Assert.True(sessions.TryAdd(node.Start().Session));
+        await nodes[0].HeardAsync();
+
+        // No message of any ends, and bytes come of all but one.
+        for (var look = 0; look < 20; look++)
+        {
+            foreach (var send in senders.Skip(1)) await send();
+            _clock.Advance(LineWatch.Period);
+            await watcher.LookAsync(CancellationToken.None);
+            foreach (var node in nodes.Where(node => !node.Session.Ended.IsCancellationRequested))
+            {
+                // What is written before it is written when it is.
+                await node.Session.Pull("any", "model");
+                await node.NextAsync(MessageOneofCase.PullModel);
+            }
+        }
+
+        Assert.Equal(LeaseFailure.NodeLost, Assert.IsType<LeaseEvent.Failed>(await leases[0].Events.ReadAsync().AsTask().WithinPatienceAsync()).Reason);
+        Assert.All(nodes.Skip(1), node => Assert.False(node.Session.Ended.IsCancellationRequested));
+        foreach (var node in nodes) await node.DisposeAsync();
+    }
+
+    [Fact]
     public void Whoever_falls_silent_after_the_hub_was_cut_off_is_blamed_again()
     {
         var silence = new CommonSilence(new NodeLinkOptions(), _clock);
