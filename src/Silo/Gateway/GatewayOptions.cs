@@ -85,6 +85,12 @@ internal sealed class GatewayOptions
     [Range(0, 1L << 40)]
     public long MaxKeptBytes { get; set; } = 64L << 20;
 
+    /// <summary>
+    /// What of that memory the answers of one account may take together, bytes per silo: an account with many long streams takes it from nobody else's. A hub that serves one account alone may give it all. Default 8 MiB.
+    /// </summary>
+    [Range(0, 1L << 40)]
+    public long MaxKeptBytesPerAccount { get; set; } = 8L << 20;
+
     /// <summary>How long the client of a stream that broke waits for a node that can go on with it. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:09:00", ParseLimitsInInvariantCulture = true)]
     public TimeSpan RescuePatience { get; set; } = TimeSpan.FromSeconds(10);

@@ -268,14 +268,14 @@ internal sealed partial class InferenceRun(
             using var limit = new CancellationTokenSource(options.AnswerTimeout, time);
             using var leaving = ClientGone.UnsafeRegister(static limit => ((CancellationTokenSource)limit!).Cancel(), limit);
             var lot = 1.0;
-            using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), room, dispatchedAt, limit.Token)
+            using var answer = new Answer(member, lease!, new AnswerMeter(_part.Body.Length), dispatchedAt, limit.Token)
             {
                 // Whoever audits an answer reads the request: another's machine, be it a trusted one.
                 MayBeAudited = request.Privacy is not Privacy.Own && audited.TryDraw(request.Kind, _part.Body.Length, out lot),
                 AuditLot = lot,
                 MayBeRescued = request.Head.Stream && options.MaxRescues > 0 && options.RescueBytes > 0,
             };
-            if (answer.MayBeAudited || answer.MayBeRescued) answer.Pieces = ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>();
+            if (answer.MayBeAudited || answer.MayBeRescued) answer.KeepIn(room.Of(request.Caller.AccountId));
             try
             {
                 return await RelayAsync(answer);
@@ -476,12 +476,13 @@ internal sealed partial class InferenceRun(
         var rest = answer.Held.WrittenCount == 0 && said is not null ? RestBehind(answer, said) : null;
         var isAllSaid = rest is not null && (said!.FinishReason is not null || rest.CarriedTokens >= Terms.TokensMax);
         var goesOn = rest is not null && !isAllSaid;
-        Charge? share = null;
-        if (goesOn && !said!.IsNothing && request.Payment is { } payment) (share, goesOn) = await payment.DivideAsync(OwnPromptTokens(answer), answer.Meter.CompletionTokens);
         // The engine was done, and only the node's own last word is missing; or all was said but that it was all.
         var ending = answer.Held.WrittenCount > 0 ? answer.Held.WrittenMemory : isAllSaid ? EndOf(said!, rest!) : (ReadOnlyMemory<byte>?)null;
-        // A node that had not said a word is not paid, as everywhere.
-        if (said is not { IsNothing: true }) Settle(answer, JobStatus.Failed, ending is { } kept ? () => sink.KeepEnd(HeadOf(answer), kept) : null, share);
+        // A node that had not said a word is not paid, as everywhere: where nothing is kept of what it said, or it was no text, the meter knows. Usage is no word.
+        var isPaid = said is not { IsNothing: true } && (answer.Meter.TextBytes > 0 || ending is not null);
+        Charge? share = null;
+        if (goesOn && isPaid && request.Payment is { } payment) (share, goesOn) = await payment.DivideAsync(OwnPromptTokens(answer), answer.Meter.CompletionTokens);
+        if (isPaid) Settle(answer, JobStatus.Failed, ending is { } kept ? () => sink.KeepEnd(HeadOf(answer), kept) : null, share);
         if (goesOn)
         {
             _parts++;
@@ -647,8 +648,10 @@ internal sealed partial class InferenceRun(
         public static AttemptEnd Elsewhere(LeaseEnd lease, string why) => new(false, lease, why);
     }
 
-    private sealed class Answer(PoolMember member, LeaseStream lease, AnswerMeter meter, PieceRoom room, DateTimeOffset dispatchedAt, CancellationToken cancelled) : IDisposable
+    private sealed class Answer(PoolMember member, LeaseStream lease, AnswerMeter meter, DateTimeOffset dispatchedAt, CancellationToken cancelled) : IDisposable
     {
+        private PieceRoom.Share? _share;
+
         public PoolMember Member { get; } = member;
 
         public LeaseStream Lease { get; } = lease;
@@ -671,7 +674,7 @@ internal sealed partial class InferenceRun(
         public DateTimeOffset LastAt { get; set; }
 
         /// <summary>What came, for an audit or a rescue; <see langword="null"/> when there will be neither.</summary>
-        public ImmutableArray<ReadOnlyMemory<byte>>.Builder? Pieces { get; set; }
+        public ImmutableArray<ReadOnlyMemory<byte>>.Builder? Pieces { get; private set; }
 
         public bool MayBeAudited { get; set; }
 
@@ -686,12 +689,15 @@ internal sealed partial class InferenceRun(
         /// <summary>What the pieces take of the room for them.</summary>
         public long KeptBytes { get; private set; }
 
+        /// <summary>From here on pieces are kept, out of the share of the account whose answer it is.</summary>
+        public void KeepIn(PieceRoom.Share share) => (_share, Pieces) = (share, ImmutableArray.CreateBuilder<ReadOnlyMemory<byte>>());
+
         /// <summary>Keeps a piece; without room none of the answer, which goes on all the same.</summary>
         public bool TryKeep(LeaseEvent.Chunk chunk)
         {
             if (Pieces is null) return false;
             var bytes = chunk.Data.Length + Nodes.Lease.ChunkOverheadBytes;
-            if (!room.TryTake(bytes))
+            if (!_share!.TryTake(bytes))
             {
                 Forget();
                 return false;
@@ -704,9 +710,8 @@ internal sealed partial class InferenceRun(
         /// <summary>Nobody will audit the answer, nor go on with it.</summary>
         public void Forget()
         {
-            (MayBeAudited, MayBeRescued, Pieces) = (false, false, null);
-            room.GiveBack(KeptBytes);
-            KeptBytes = 0;
+            _share?.Leave(KeptBytes);
+            (MayBeAudited, MayBeRescued, Pieces, _share, KeptBytes) = (false, false, null, null, 0);
         }
 
         public void Dispose()

@@ -588,8 +588,9 @@ public sealed class InferenceRunTests
         node.Say(Says.Head(Lease1));
         for (ulong chunk = 0; chunk < 4; chunk++)
         {
-            node.Say(Says.Chunk(Lease1, chunk, $"data: {chunk}\n\n"));
-            await scene.ReceivesAsync($"data: {chunk}\n\n");
+            var said = $$$"""data: {"choices":[{"delta":{"content":"{{{chunk}}}"}}]}""" + "\n\n";
+            node.Say(Says.Chunk(Lease1, chunk, said));
+            await scene.ReceivesAsync(said);
             node.Say(Says.Heartbeat());
             await node.HeardAsync();
             scene.Clock.Advance(TimeSpan.FromSeconds(6));

@@ -269,7 +269,7 @@ public sealed class RescueTests
     public async Task An_answer_that_finds_no_room_beside_others_goes_on_but_is_neither_rescued_nor_audited()
     {
         await using var scene = new InferenceScene(configure: options => options.MaxKeptBytes = 1_000, body: Body);
-        Assert.True(scene.Room.TryTake(700));
+        Assert.True(scene.Room.Of("acct_other").TryTake(700));
         await AssertInterruptedAsync(scene, Role + Chunk("1") + Chunk(" 2") + Chunk(" 3"));
         Assert.Null(scene.Audited.Find(InferenceScene.JobId));
         Assert.Equal(700, scene.Room.Taken);
@@ -278,23 +278,100 @@ public sealed class RescueTests
     [Fact]
     public async Task No_more_is_kept_of_all_answers_together_than_there_is_room_for()
     {
-        var room = new PieceRoom(Microsoft.Extensions.Options.Options.Create(new Federation.Silo.Gateway.GatewayOptions { MaxKeptBytes = 1_000 }));
+        var room = new PieceRoom(Create(new Federation.Silo.Gateway.GatewayOptions { MaxKeptBytes = 1_000 }));
         await Task.WhenAll(Enumerable.Range(1, 8).Select(seed => Task.Run(() =>
         {
             var random = new Random(seed);
             for (var step = 0; step < 1_000; step++)
             {
+                var share = room.Of($"acct_{random.Next(3)}");
                 var bytes = random.Next(1, 400);
-                if (!room.TryTake(bytes)) continue;
+                var isTaken = share.TryTake(bytes);
                 // Whoever is refused has its own in the count for a moment.
-                Assert.InRange(room.Taken, bytes, 1_000 + (8 * 400));
-                room.GiveBack(bytes);
+                if (isTaken) Assert.InRange(room.Taken, bytes, 1_000 + (8 * 400));
+                share.Leave(isTaken ? bytes : 0);
             }
         })));
-        Assert.Equal(0, room.Taken);
-        Assert.True(room.TryTake(1_000));
-        Assert.False(room.TryTake(1));
+        Assert.Equal((0L, 0), (room.Taken, room.Shares));
+        var last = room.Of("acct_ann");
+        Assert.True(last.TryTake(1_000));
+        Assert.False(last.TryTake(1));
         Assert.Equal(1_000, room.Taken);
+    }
+
+    [Fact]
+    public void An_account_with_many_long_streams_takes_its_share_of_the_room_and_leaves_the_rest_to_others()
+    {
+        var room = new PieceRoom(Create(new Federation.Silo.Gateway.GatewayOptions { MaxKeptBytes = 1_000, MaxKeptBytesPerAccount = 300 }));
+        PieceRoom.Share[] greedy = [.. Enumerable.Range(0, 64).Select(_ => room.Of("acct_ann"))];
+        Assert.Equal(3, greedy.Count(stream => stream.TryTake(100)));
+        var other = room.Of("acct_bob");
+        Assert.True(other.TryTake(250));
+        Assert.Equal((550L, 2), (room.Taken, room.Shares));
+
+        // What one of them gives back is its account's again, and a stream that has left takes nothing with it that it did not take.
+        greedy[0].Leave(100);
+        Assert.True(greedy[63].TryTake(100));
+        Assert.False(greedy[63].TryTake(1));
+        for (var stream = 1; stream < greedy.Length; stream++) greedy[stream].Leave(stream is 1 or 2 or 63 ? 100 : 0);
+        Assert.Equal((250L, 1), (room.Taken, room.Shares));
+        other.Leave(250);
+        Assert.Equal((0L, 0), (room.Taken, room.Shares));
+    }
+
+    [Fact]
+    public async Task An_answer_of_an_account_that_has_its_share_of_the_room_already_is_not_kept_however_much_is_left()
+    {
+        await using var scene = new InferenceScene(configure: options => options.MaxKeptBytesPerAccount = 1_000, body: Body);
+        Assert.True(scene.Room.Of("acct_ann").TryTake(700));
+        await AssertInterruptedAsync(scene, Role + Chunk("1") + Chunk(" 2") + Chunk(" 3"));
+        Assert.Equal((700L, 1), (scene.Room.Taken, scene.Room.Shares));
+    }
+
+    public static TheoryData<string, long, string> Wordless() => new()
+    {
+        { "all is kept", 64 << 20, Usage(1_000_000, 1_000_000) },
+        { "no room", 0, Usage(1_000_000, 1_000_000) },
+        { "no room, and a role", 0, Role + Usage(1_000_000, 1_000_000) },
+        { "an error and no text", 64 << 20, "data: {\"error\":{\"message\":\"no\"},\"usage\":{\"prompt_tokens\":1000000,\"completion_tokens\":1000000}}\n\n" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Wordless))]
+    public async Task A_node_that_says_no_word_and_breaks_off_is_not_paid_whether_what_it_said_was_kept_or_not(string why, long room, string said)
+    {
+        await using var scene = new InferenceScene(configure: options => (options.MaxNodes, options.MaxKeptBytes) = (1, room), body: Body);
+        var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, 9));
+        var node = scene.GrantNext("a");
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, said));
+        await scene.ReceivesAsync(said);
+        node.Break();
+        await scene.EndAsync();
+        await scene.Settled.WithinPatienceAsync();
+        await payment.ReleaseAsync();
+
+        Assert.Contains("stream_interrupted", scene.Received, StringComparison.Ordinal);
+        Assert.True(scene.Grains.Jobs.Settled.IsEmpty, why);
+        Assert.Equal((10_000_000L, 0L), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
+    }
+
+    [Fact]
+    public async Task A_node_whose_words_found_no_room_is_paid_for_them()
+    {
+        await using var scene = new InferenceScene(configure: options => (options.MaxNodes, options.MaxKeptBytes) = (1, 0), body: Body);
+        var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, 9));
+        var node = scene.GrantNext("a");
+        scene.Start();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Role + Chunk("1") + Chunk(" 2")));
+        await scene.ReceivesAsync(Chunk(" 2"));
+        node.Break();
+        await scene.EndAsync();
+        await scene.Settled.WithinPatienceAsync();
+        await payment.ReleaseAsync();
+        Assert.Equal((10_000_000L - 20_000, 0L), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
     }
 
     [Fact]
