@@ -33,7 +33,7 @@ internal sealed class GatewayOptions
     [Range(1024, 64 * 1024 * 1024)]
     public int MaxEventBytes { get; set; } = 1024 * 1024;
 
-    /// <summary>Nodes that are asked for one answer before the client hears that none could give it. Default 4.</summary>
+    /// <summary>Nodes that are asked for one answer before the client hears that none could give it; one that is asked again for another of its engines counts again. Default 4.</summary>
     [Range(1, 100)]
     public int MaxNodes { get; set; } = 4;
 

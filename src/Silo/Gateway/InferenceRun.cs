@@ -59,8 +59,8 @@ internal sealed partial class InferenceRun(
     private readonly DateTimeOffset _queuedAt = time.GetUtcNow();
     private readonly RequestTrace _trace = traces.Begin(request);
     private readonly ImmutableArray<ulong> _prefixes = request.Kind is JobKind.Embedding || pool.MaxSticky == 0 ? [] : ConversationPrefix.Of(request.Body.Span, request.Caller.AccountId);
-    // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance.
-    private ImmutableArray<string> _failedSessions = [];
+    // Connections, not nodes: one that was cut off with its silo and has dialled anew deserves another chance. Where an engine failed, it and not the others behind the same connection.
+    private ImmutableArray<string> _failed = [];
     private InferenceRequest? _limited;
     private AnswerPart _part = AnswerPart.Whole(request);
     private int _attempt;
@@ -135,9 +135,9 @@ internal sealed partial class InferenceRun(
                 _trace.Ended(end.Why.Length > 0 ? end.Why : "answered");
             }
             if (end.IsOver) return;
-            if (end.Lease is not LeaseEnd.NoSlot) _failedSessions = _failedSessions.Add(grant.Member!.SessionId);
+            if (end.Lease is not LeaseEnd.NoSlot) _failed = _failed.Add(end.Lease is LeaseEnd.EngineFailed ? grant.Member!.Id : grant.Member!.SessionId);
             LogTryElsewhere(request.JobId, grant.Member!.NodeId, end.Why);
-            if (_failedSessions.Length >= options.MaxNodes)
+            if (_failed.Length >= options.MaxNodes)
             {
                 await GiveUpAsync(OpenAiError.NoAnswer());
                 return;
@@ -161,7 +161,7 @@ internal sealed partial class InferenceRun(
                 _attempt,
                 request.QueueName,
                 request.Admission.Weight,
-                _failedSessions,
+                _failed,
                 patience > TimeSpan.Zero ? patience : TimeSpan.Zero,
                 request.Kind)
             {

@@ -117,7 +117,8 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         }
         else
         {
-            _members.Add(member.Id, known = new Member(member) { Granted = _leases.Values.Count(lease => lease.MemberId == member.Id) });
+            var node = _members.Values.FirstOrDefault(other => other.Info.SessionId == member.SessionId)?.Node ?? new Turns();
+            _members.Add(member.Id, known = new Member(member, node) { Granted = _leases.Values.Count(lease => lease.MemberId == member.Id) });
             LogJoined(this.GetPrimaryKeyString(), member.NodeId, member.Slots);
         }
         known.LastHeard = time.GetTimestamp();
@@ -158,7 +159,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         foreach (var member in _members.Values)
         {
             if (!member.HasFreeSlot || !MayServe(waiter, member)) continue;
-            var facts = member.FactsFor(waiter.Request, sticky, usual, Rests(member));
+            var facts = member.FactsFor(waiter.Request, sticky, usual, Rests(member) || HasFailed(waiter.Request, member.Info.SessionId));
             if (best is null) (best, bestFacts) = (member, facts);
             else if (NodeChoice.Compare(facts, bestFacts) < 0) (best, bestFacts, next) = (member, facts, bestFacts);
             else if (next is not { } second || NodeChoice.Compare(facts, second) < 0) next = facts;
@@ -169,6 +170,16 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     /// <summary>Its engine failed a moment ago: one that refuses at once would always be the first with a free slot.</summary>
     private bool Rests(Member member) => member.FailedAt is { } at && time.GetElapsedTime(at) < _options.FailureRest;
 
+    /// <summary>An engine of the same node failed at this request: what it failed by may be the node's, so other nodes come first.</summary>
+    private static bool HasFailed(LeaseRequest request, string sessionId)
+    {
+        foreach (var id in request.Excluded)
+        {
+            if (PoolMember.IsOf(id, sessionId)) return true;
+        }
+        return false;
+    }
+
     private string? StickyFor(Waiter waiter) => _sticky.Find(waiter.Request.Prefixes, id => _members.TryGetValue(id, out var member) && member.HasFreeSlot && MayServe(waiter, member));
 
     private static bool MayServe(Waiter waiter, Member member) => WhyNot(waiter.Request, member) is null;
@@ -176,7 +187,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
     /// <summary>Why a member may not have the request, in words for its owner; <see langword="null"/> when it may.</summary>
     private static string? WhyNot(LeaseRequest request, Member member)
         => WhyNotAllowed(request, member)
-            ?? (request.ExcludedSessions.Contains(member.Info.SessionId) ? "failed before"
+            ?? (request.Excluded.Contains(member.Info.SessionId) || request.Excluded.Contains(member.Id) ? "failed before"
             : request.Continues && !member.Info.Model.Continues.Contains(request.Kind.Word()) ? "cannot go on with a begun answer"
             : request.Digest.Length > 0 && member.Info.Model.Digest.Length > 0 && member.Info.Model.Digest != request.Digest ? "other weights"
             : null);
@@ -209,7 +220,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         // The same again, of two that waited under one id.
         TakeBack(waiter.LeaseId);
         member.Granted++;
-        member.LastGrant = ++_grants;
+        member.LastGrant = member.Node.LastGrant = ++_grants;
         _leases[waiter.LeaseId] = new Lease(member.Id, time.GetTimestamp());
         if (_options.MaxSticky > 0 && !waiter.Request.Prefixes.IsEmpty) _sticky.Note(waiter.Request.Prefixes, member.Id);
         return grant;
@@ -303,12 +314,20 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         public TaskCompletionSource<LeaseGrant> Granted { get; } = new();
     }
 
-    private sealed class Member(PoolMember info)
+    /// <summary>A node's turns, which its engines share: by naming many it has no more of them.</summary>
+    private sealed class Turns
+    {
+        public long LastGrant { get; set; }
+    }
+
+    private sealed class Member(PoolMember info, Turns node)
     {
         /// <summary>Whichever is announced, it stays this one's.</summary>
         public string Id { get; } = info.Id;
 
         public PoolMember Info { get; set; } = info;
+
+        public Turns Node { get; } = node;
 
         public int Granted { get; set; }
 
@@ -334,7 +353,7 @@ internal sealed partial class ModelPoolGrain(IOptions<PoolOptions> options, Time
         public int SourceFor(LeaseRequest request) => Info.AccountId == OperatorAccount.AccountId ? request.Sources.Own : request.Sources.Contributors;
 
         public NodeFacts FactsFor(LeaseRequest request, string? sticky, double usualSpeed, bool rests)
-            => new(SourceFor(request), rests, Id == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, LastGrant);
+            => new(SourceFor(request), rests, Id == sticky, Info.Model.Loaded, Granted, Info.Slots, TokensPerSecond > 0 ? TokensPerSecond : usualSpeed, Info.Standing, Info.RoundTrip, Node.LastGrant, LastGrant);
 
         public RouteCandidate Tell(string verdict) => new(Info.NodeId, verdict, Info.Model.Loaded, Granted, Info.Slots, Math.Round(TokensPerSecond, 1), Info.RoundTrip);
     }

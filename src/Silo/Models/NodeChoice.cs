@@ -4,7 +4,7 @@ namespace Federation.Silo.Models;
 
 /// <summary>What speaks for a node that could serve a request now.</summary>
 /// <param name="Source">Its place in the model's order of sources; the lower the better.</param>
-/// <param name="Rests">Its engine failed a moment ago.</param>
+/// <param name="Rests">Its engine failed a moment ago, or another of its node's at this very request.</param>
 /// <param name="IsSticky">It has read the beginning of this conversation.</param>
 /// <param name="IsLoaded">The model is in its memory.</param>
 /// <param name="Running">Leases it has from this pool.</param>
@@ -12,8 +12,9 @@ namespace Federation.Silo.Models;
 /// <param name="TokensPerSecond">Of one answer, as measured by the hub, above 0; where it was not yet, what is usual for the model.</param>
 /// <param name="Standing">What the hub thinks of it.</param>
 /// <param name="RoundTrip">How long it takes to take a lease; zero: not known yet.</param>
-/// <param name="LastGrant">The number of its last lease: the lower, the longer it has rested.</param>
-internal readonly record struct NodeFacts(int Source, bool Rests, bool IsSticky, bool IsLoaded, int Running, int Slots, double TokensPerSecond, Standing Standing, TimeSpan RoundTrip, long LastGrant);
+/// <param name="LastGrant">The number of the node's last lease, whichever of its engines had it: the lower, the longer it has rested.</param>
+/// <param name="EngineLastGrant">The same of the engine alone, for those of one node.</param>
+internal readonly record struct NodeFacts(int Source, bool Rests, bool IsSticky, bool IsLoaded, int Running, int Slots, double TokensPerSecond, Standing Standing, TimeSpan RoundTrip, long LastGrant, long EngineLastGrant);
 
 /// <summary>
 /// Which of two nodes is the better one. In this order: the model's order of sources, no failure lately, the model loaded, the conversation's beginning read, the speed that one more answer would find there, free slots, standing, nearness, rest.
@@ -44,7 +45,8 @@ internal static class NodeChoice
         if (((long)one.Running * other.Slots).CompareTo((long)other.Running * one.Slots) is not 0 and var share) return (share, "free slots");
         var (trusted, trustedToo) = (one.Standing is Standing.Trusted, other.Standing is Standing.Trusted);
         if (trusted != trustedToo) return (trusted ? -1 : 1, "standing");
-        return Steps(one.RoundTrip).CompareTo(Steps(other.RoundTrip)) is not 0 and var nearer ? (nearer, "nearness") : (one.LastGrant.CompareTo(other.LastGrant), "rested longest");
+        if (Steps(one.RoundTrip).CompareTo(Steps(other.RoundTrip)) is not 0 and var nearer) return (nearer, "nearness");
+        return (one.LastGrant.CompareTo(other.LastGrant) is not 0 and var rest ? rest : one.EngineLastGrant.CompareTo(other.EngineLastGrant), "rested longest");
     }
 
     /// <summary>Steps of the time that a token takes: a node whose slots are all taken is believed to be half as fast as when it is empty, so that one twice as fast is filled first [uncalibrated].</summary>

@@ -59,6 +59,10 @@ internal sealed class NodeLinkOptions
     [Range(1, 100_000)]
     public int MaxInventory { get; set; } = 1_024;
 
+    /// <summary>Engines of one node that may have the same model: each of them is one to choose from in the model's pool. A machine has one for each of its accelerators. Default 16.</summary>
+    [Range(1, 1_024)]
+    public int MaxEnginesPerModel { get; set; } = 16;
+
     /// <summary>Model pulls of one node whose progress is remembered. Default 16.</summary>
     [Range(1, 1_000)]
     public int MaxPulls { get; set; } = 16;

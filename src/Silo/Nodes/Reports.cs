@@ -94,7 +94,8 @@ internal static class Reports
                 if (model.Capabilities.Count > 16 || model.Capabilities.Any(capability => !IsName(capability))) return $"model {model.Name} has unusable capabilities";
             }
         }
-        return null;
+        var everywhere = inventory.Engines.SelectMany(engine => engine.Models).CountBy(model => model.Name, StringComparer.Ordinal).FirstOrDefault(model => model.Value > options.MaxEnginesPerModel).Key;
+        return everywhere is null ? null : $"model {everywhere} on more than {options.MaxEnginesPerModel} engines";
     }
 
     private static bool IsName(string text) => text.Length is > 0 and <= NameMax && !text.Any(char.IsControl);

@@ -352,7 +352,8 @@ public sealed class InferenceRunTests
         Assert.Equal((Lease2, 2u), (assign.LeaseId, assign.Attempt));
         Assert.Equal("2", scene.Http.Response.Headers["x-federation-attempts"].Single());
         Assert.Equal([(Lease1, end), (Lease2, LeaseEnd.Finished)], scene.Pool.Released);
-        Assert.Equal(first.Member.SessionId, Assert.Single(scene.Pool.Asked.Last().ExcludedSessions));
+        // An engine fails for itself, a connection with all that are behind it.
+        Assert.Equal(end is LeaseEnd.EngineFailed ? first.Member.Id : first.Member.SessionId, Assert.Single(scene.Pool.Asked.Last().Excluded));
         // The first node is not paid, and the job is settled once.
         Assert.Equal(("nd_b", 2), (scene.Grains.Jobs.Settled.Single().NodeId, scene.Grains.Jobs.Settled.Single().Attempt));
     }
@@ -400,7 +401,7 @@ public sealed class InferenceRunTests
         node.Say(Says.Head(Lease2), Says.Chunk(Lease2, 0, Event1 + End), Says.Done(Lease2));
         await scene.EndAsync();
         Assert.Equal([(Lease1, LeaseEnd.NoSlot), (Lease2, LeaseEnd.Finished)], scene.Pool.Released);
-        Assert.Empty(scene.Pool.Asked.Last().ExcludedSessions);
+        Assert.Empty(scene.Pool.Asked.Last().Excluded);
         Assert.Equal(Event1 + End, scene.Received);
     }
 
@@ -448,6 +449,31 @@ public sealed class InferenceRunTests
         Assert.Contains("no_node_answered", scene.Received, StringComparison.Ordinal);
         Assert.Equal(3, scene.Pool.Asked.Count);
         Assert.Empty(scene.Grains.Jobs.Settled);
+    }
+
+    [Fact]
+    public async Task Of_a_node_whose_engines_are_all_dead_no_more_are_tried_than_nodes_would_be()
+    {
+        await using var scene = new InferenceScene(configure: options => options.MaxNodes = 3);
+        var node = scene.Node("a");
+        var engines = Enumerable.Range(0, 6).Select(number =>
+        {
+            var engine = new Engine { Name = $"gpu{number}", Kind = "ollama", Slots = 1 };
+            engine.Models.Add(new Model { Name = ScriptedSession.Model });
+            return engine;
+        }).ToArray();
+        node.Say(Says.Inventory(engines));
+        await node.HeardAsync();
+        foreach (var engine in engines) scene.Pool.ThenGrant(node.Member with { Engine = engine.Name });
+        scene.Start();
+        for (var attempt = 1; attempt <= 3; attempt++)
+        {
+            Assert.Equal($"gpu{attempt - 1}", (await node.NextAsync(MessageOneofCase.Assign)).Assign.Engine);
+            node.Say(Says.Failed($"job_1.{attempt}"));
+        }
+        await scene.EndAsync();
+        Assert.Contains("no_node_answered", scene.Received, StringComparison.Ordinal);
+        Assert.Equal(["", "ns_a/gpu0", "ns_a/gpu0 ns_a/gpu1"], scene.Pool.Asked.Select(asked => string.Join(' ', asked.Excluded)));
     }
 
     [Theory]

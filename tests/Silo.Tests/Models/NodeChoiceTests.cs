@@ -5,7 +5,7 @@ namespace Federation.Silo.Tests.Models;
 
 public sealed class NodeChoiceTests
 {
-    private static readonly NodeFacts Usual = new(Source: 1, Rests: false, IsSticky: false, IsLoaded: false, Running: 1, Slots: 2, TokensPerSecond: 50, Standing.Probation, TimeSpan.FromMilliseconds(120), LastGrant: 5);
+    private static readonly NodeFacts Usual = new(Source: 1, Rests: false, IsSticky: false, IsLoaded: false, Running: 1, Slots: 2, TokensPerSecond: 50, Standing.Probation, TimeSpan.FromMilliseconds(120), LastGrant: 5, EngineLastGrant: 5);
 
     [Fact]
     public void Of_two_nodes_that_differ_in_one_thing_the_better_one_is_taken_and_it_is_said_why()
@@ -19,7 +19,8 @@ public sealed class NodeChoiceTests
             ("free slots", Usual with { Running = 9, Slots = 20 }),
             ("standing", Usual with { Standing = Standing.Trusted }),
             ("nearness", Usual with { RoundTrip = TimeSpan.FromMilliseconds(40) }),
-            ("rested longest", Usual with { LastGrant = 4 }),
+            ("rested longest", Usual with { LastGrant = 4, EngineLastGrant = 9 }),
+            ("rested longest", Usual with { EngineLastGrant = 4 }),
         ];
         foreach (var (why, node) in better)
         {
@@ -62,7 +63,7 @@ public sealed class NodeChoiceTests
         for (var round = 0; round < 2_000; round++)
         {
             var nodes = Enumerable.Range(0, 6).Select(number => new NodeFacts(
-                random.Next(2), random.Next(4) == 0, random.Next(3) == 0, random.Next(2) == 0, random.Next(4), random.Next(1, 5), Math.Exp(random.NextDouble() * 3), (Standing)random.Next(2), TimeSpan.FromMilliseconds(random.Next(200)), number)).ToArray();
+                random.Next(2), random.Next(4) == 0, random.Next(3) == 0, random.Next(2) == 0, random.Next(4), random.Next(1, 5), Math.Exp(random.NextDouble() * 3), (Standing)random.Next(2), TimeSpan.FromMilliseconds(random.Next(200)), number / 2, number)).ToArray();
             var best = Best(nodes);
             random.Shuffle(nodes);
             Assert.Equal(best, Best(nodes));

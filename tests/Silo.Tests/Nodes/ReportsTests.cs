@@ -5,10 +5,13 @@ namespace Federation.Silo.Tests.Nodes;
 
 public sealed class ReportsTests
 {
-    private static readonly NodeLinkOptions Options = new() { MaxInventory = 10, MaxSlots = 8, MaxModelBytes = 1_000_000 };
+    private static readonly NodeLinkOptions Options = new() { MaxInventory = 10, MaxEnginesPerModel = 3, MaxSlots = 8, MaxModelBytes = 1_000_000 };
 
     [Fact]
     public void An_ordinary_inventory_is_in_order() => Assert.Null(Reports.WhyInvalid(Of(EngineOf("ollama", "llama3:8b", "qwen2"), EngineOf("vllm", "llama3:8b")), Options));
+
+    [Fact]
+    public void A_model_on_each_of_a_machines_accelerators_is_in_order() => Assert.Null(Reports.WhyInvalid(Of([.. Enumerable.Range(0, 3).Select(index => EngineOf($"gpu{index}", "llama"))]), Options));
 
     [Fact]
     public void A_node_without_engines_is_in_order() => Assert.Null(Reports.WhyInvalid(new Inventory(), Options));
@@ -17,6 +20,7 @@ public sealed class ReportsTests
     {
         { "more than 10 engines", Of([.. Enumerable.Range(0, 11).Select(index => EngineOf($"engine{index}"))]) },
         { "two engines of the same name", Of(EngineOf("ollama"), EngineOf("ollama")) },
+        { "model llama on more than 3 engines", Of([.. Enumerable.Range(0, 4).Select(index => EngineOf($"engine{index}", "qwen" + index, "llama"))]) },
         { "an engine without a usable name", Of(EngineOf("")) },
         { "an engine without a usable name", Of(EngineOf(new string('x', 257))) },
         { "an engine without a usable name", Of(EngineOf("a\nb")) },

@@ -81,6 +81,47 @@ public sealed class PoolRoutingTests
     });
 
     [Fact]
+    public void Where_one_engine_failed_another_node_is_asked_first_and_then_the_others_of_the_same() => Simulate(async pool =>
+    {
+        foreach (var engine in (string[])["gpu0", "gpu1", "gpu2"]) await pool.AnnounceAsync("a", with: member => member with { Engine = engine });
+        await pool.AnnounceAsync("ab", loaded: false);
+        var tried = new List<string> { "a/gpu1" };
+        for (var attempt = 0; attempt < 3; attempt++)
+        {
+            var grant = await pool.AcquireAsync(excluded: [.. tried]);
+            Assert.Equal(LeaseGrantStatus.Granted, grant.Status);
+            tried.Add(grant.Member!.Id);
+            await pool.Grain.Release(grant.LeaseId, LeaseEnd.EngineFailed);
+        }
+        Assert.Equal(("ab/ollama", "a/gpu0 a/gpu2"), (tried[1], string.Join(' ', tried.Skip(2).Order(StringComparer.Ordinal))));
+        var none = await pool.AcquireAsync(excluded: [.. tried]);
+        Assert.Equal((LeaseGrantStatus.NoNode, 4), (none.Status, none.Candidates.Count(candidate => candidate.Verdict == "failed before")));
+        // A session that is excluded is so with all its engines.
+        Assert.Equal("ab", (await pool.AcquireAsync(excluded: ["a"])).Member!.SessionId);
+    });
+
+    [Fact]
+    public void By_naming_many_engines_a_node_has_no_more_turns() => Simulate(async pool =>
+    {
+        await pool.AnnounceAsync("b");
+        for (var engine = 0; engine < 16; engine++) await pool.AnnounceAsync("a", with: member => member with { Engine = $"gpu{engine}" });
+        var granted = new List<PoolMember>();
+        for (var turn = 0; turn < 32; turn++)
+        {
+            var grant = await pool.AcquireAsync();
+            granted.Add(grant.Member!);
+            await pool.Grain.Release(grant.LeaseId, LeaseEnd.Finished);
+        }
+        Assert.Equal(16, granted.Count(member => member.SessionId == "b"));
+        // And each of them has its turn of the node's.
+        Assert.Equal(16, granted.Where(member => member.SessionId == "a").Select(member => member.Engine).Distinct().Count());
+        // Nor by naming one more.
+        await pool.AnnounceAsync("a", with: member => member with { Engine = "another" });
+        var last = granted[^1].SessionId;
+        Assert.NotEqual(last, (await pool.AcquireAsync()).Member!.SessionId);
+    });
+
+    [Fact]
     public void Sources_come_in_their_order_and_the_next_only_when_the_one_before_is_full() => Simulate(async pool =>
     {
         await pool.AnnounceAsync("theirs", slots: 4, with: member => member with { AccountId = "acct_1" });
@@ -97,13 +138,13 @@ public sealed class PoolRoutingTests
         await pool.AnnounceAsync("other", with: Able("sha256:other"));
         await pool.AnnounceAsync("same", with: Able("sha256:same"));
         Assert.Equal("same", (await pool.AcquireAsync(with: Begun)).Member!.SessionId);
-        var refused = pool.AcquireAsync(with: request => Begun(request) with { ExcludedSessions = ["same"] });
+        var refused = pool.AcquireAsync(with: request => Begun(request) with { Excluded = ["same"] });
         var heard = await refused;
         Assert.Equal(LeaseGrantStatus.NoNode, heard.Status);
         Assert.Equal(["cannot go on with a begun answer", "failed before", "other weights"], heard.Candidates.Select(candidate => candidate.Verdict).Order(StringComparer.Ordinal));
 
         var others = new List<Task<LeaseGrant>>();
-        for (var number = 0; number < 20; number++) others.Add(pool.AcquireAsync(with: request => request with { ExcludedSessions = ["old", "other"] }));
+        for (var number = 0; number < 20; number++) others.Add(pool.AcquireAsync(with: request => request with { Excluded = ["old", "other"] }));
         var begun = pool.AcquireAsync(job: "late", with: Begun);
         await pool.SettleAsync();
         await pool.Grain.Release("job1.1", LeaseEnd.Finished);

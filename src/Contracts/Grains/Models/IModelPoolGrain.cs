@@ -31,7 +31,7 @@ public interface IModelPoolGrain : IGrainWithStringKey
     Task Announce(PoolMember member);
 
     /// <summary>An engine of a session no longer serves this model.</summary>
-    [Alias("Withdraw")]
+    [Alias("WithdrawEngine")]
     Task Withdraw(string sessionId, string engine);
 }
 
@@ -62,17 +62,26 @@ public sealed record PoolMember(
 
     /// <inheritdoc cref="Id"/>
     public static string IdOf(string sessionId, string engine) => $"{sessionId}/{engine}";
+
+    /// <summary>Whether an <see cref="Id"/> is that of an engine of the session.</summary>
+    public static bool IsOf(string id, string sessionId) => id.Length > sessionId.Length && id[sessionId.Length] == '/' && id.StartsWith(sessionId, StringComparison.Ordinal);
 }
 
 /// <summary>A job that wants a node.</summary>
-
+/// <param name="JobId">The job, or the part of it that is still to be answered.</param>
+/// <param name="Attempt">Which try at it this is, from 1.</param>
+/// <param name="AccountId">Under what name it stands in the queue.</param>
+/// <param name="Weight">Its share of the turns, beside other accounts'.</param>
+/// <param name="Excluded">Who failed at it before: sessions by their id, or single engines of them by <see cref="PoolMember.Id"/>.</param>
+/// <param name="Patience">How long it waits.</param>
+/// <param name="Kind">What is asked.</param>
 [GenerateSerializer, Immutable, Alias("Federation.LeaseRequest")]
 public sealed record LeaseRequest(
     [property: Id(0)] string JobId,
     [property: Id(1)] int Attempt,
     [property: Id(2)] string AccountId,
     [property: Id(3)] double Weight,
-    [property: Id(4)] ImmutableArray<string> ExcludedSessions,
+    [property: Id(4)] ImmutableArray<string> Excluded,
     [property: Id(5)] TimeSpan Patience,
     [property: Id(6)] JobKind Kind)
 {
