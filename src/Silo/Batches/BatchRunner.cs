@@ -122,6 +122,12 @@ internal sealed partial class BatchRunner(
         var batch = run.Batch;
         if (batch.State == BatchStates.Validating)
         {
+            if (IsLate(batch))
+            {
+                // Not read any more: whatever kept its lines from being read until now could keep it from ending.
+                await FailAsync(batch, BatchStates.Expired, [new BatchError("batch_expired", "The requests could not be read before the completion window expired.", null, null)]);
+                return;
+            }
             if (await ValidateAsync(run) is not { } begun) return;
             batch = begun;
         }
@@ -154,23 +160,32 @@ internal sealed partial class BatchRunner(
         if (total == 0) errors.Add(new BatchError("empty_file", "The input file has no requests.", null, null));
         if (errors.Count > 0)
         {
-            // Cancelled meanwhile: the next look ends it.
-            if (!await store.FailAsync(run.Batch, errors, CancellationToken.None)) await TryReleaseAsync(run.Batch);
+            await FailAsync(run.Batch, BatchStates.Failed, errors);
             return null;
         }
         var (known, tokens) = (new List<string>(), new Dictionary<string, long>(StringComparer.Ordinal));
         foreach (var (model, count) in models)
         {
             var onNodes = await directory.FindModelAsync(model, run.Lost.Token);
-            if (onNodes is not null || !clouds.Find(model, run.Batch.Kind).IsEmpty) known.Add(model);
+            // What nobody knows is asked of no model, and anybody could think up names without end.
+            if (onNodes is null && clouds.Find(model, run.Batch.Kind).IsEmpty) continue;
+            known.Add(model);
             // Under one name, however its lines call it.
             var name = onNodes?.Name ?? model;
             tokens[name] = tokens.GetValueOrDefault(name) + count;
         }
         var (begun, refused) = await store.BeginAsync(run.Batch, total, known, tokens, CancellationToken.None);
         if (begun) return run.Batch with { State = BatchStates.InProgress, Total = total, Models = System.Text.Json.JsonSerializer.Serialize(known) };
-        if (refused is null || !await store.FailAsync(run.Batch, [refused], CancellationToken.None)) await TryReleaseAsync(run.Batch);
+        if (refused is null) await TryReleaseAsync(run.Batch);
+        else await FailAsync(run.Batch, BatchStates.Failed, [refused]);
         return null;
+    }
+
+    private async Task FailAsync(Batch batch, string state, IEnumerable<BatchError> errors)
+    {
+        if (await store.FailAsync(batch, state, errors, CancellationToken.None)) LogEnded(batch.Id, state);
+        // Cancelled meanwhile: the next look ends it.
+        else await TryReleaseAsync(batch);
     }
 
     /// <param name="batch">Whose line it is.</param>

@@ -118,7 +118,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
     /// <param name="batch">The claimed batch.</param>
     /// <param name="total">Its lines.</param>
     /// <param name="models">Models that the hub knows.</param>
-    /// <param name="tokens">What its prompts come to, by model.</param>
+    /// <param name="tokens">What its prompts come to, by model, of those that the hub knows.</param>
     /// <param name="cancellationToken">Ends the wait for the database.</param>
     /// <returns>False when the claim is lost or the batch was cancelled; an error where the account has too many tokens in batches that have not ended.</returns>
     public Task<(bool Begun, BatchError? Refused)> BeginAsync(Batch batch, long total, IEnumerable<string> models, IReadOnlyDictionary<string, long> tokens, CancellationToken cancellationToken) => database.WriteAsync<(bool, BatchError?)>(
@@ -137,13 +137,13 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
         },
         cancellationToken);
 
-    /// <summary>The lines are not sound: the batch has failed.</summary>
-    public Task<bool> FailAsync(Batch batch, IEnumerable<BatchError> errors, CancellationToken cancellationToken) => database.WriteAsync(
+    /// <summary>The lines are not sound, or were not read in time: the batch has ended before one of them was asked. False when the claim is lost or the batch was cancelled.</summary>
+    public Task<bool> FailAsync(Batch batch, string state, IEnumerable<BatchError> errors, CancellationToken cancellationToken) => database.WriteAsync(
         async (connection, transaction) =>
         {
             var failed = await connection.ExecuteAsync(
-                "UPDATE batches SET state = 'failed', finished_at = @now, owner = NULL, lease_until = NULL, errors = @errors WHERE id = @Id AND attempt = @Attempt AND state = 'validating'",
-                new { batch.Id, batch.Attempt, now = Ms(time.GetUtcNow()), errors = JsonSerializer.Serialize(errors, Answers.Options) },
+                "UPDATE batches SET state = @state, finished_at = @now, owner = NULL, lease_until = NULL, errors = @errors WHERE id = @Id AND attempt = @Attempt AND state = 'validating'",
+                new { batch.Id, batch.Attempt, state, now = Ms(time.GetUtcNow()), errors = JsonSerializer.Serialize(errors, Answers.Options) },
                 transaction);
             if (failed == 1) await TellEndAsync(connection, transaction, batch.Id);
             return failed == 1;
@@ -199,7 +199,7 @@ internal sealed class BatchStore(HubDatabase database, FileStore files, WebhookS
                 var now = Ms(time.GetUtcNow());
                 var ended = await connection.ExecuteAsync(
                     """
-                    UPDATE batches SET state = @state, finished_at = @now, owner = NULL, lease_until = NULL, output_file_id = @output, error_file_id = @error
+                    UPDATE batches SET state = @state, finished_at = @now, owner = NULL, lease_until = NULL, enqueued = NULL, output_file_id = @output, error_file_id = @error
                     WHERE id = @Id AND attempt = @Attempt AND state IN ('finalizing', 'cancelling')
                     """,
                     new { batch.Id, batch.Attempt, state, now, output = output?.Id, error = error?.Id },

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
+using Federation.Protocol;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
 
@@ -47,11 +48,11 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
     /// <summary>All answers together, as long as answers usually are.</summary>
     public long EstimatedCompletion(PricingOptions options) => Math.Min(MaxCompletion(options), Choices * (long)options.UsualCompletionTokens);
 
-    /// <summary>Reads a body that is known to be JSON; exactly one of the two results is set.</summary>
+    /// <summary>Reads a body; exactly one of the two results is set.</summary>
     /// <param name="body">OpenAI's JSON.</param>
     /// <param name="kind">What it asks for; vectors have no tokens.</param>
     /// <param name="tokens">What it comes to.</param>
-    /// <param name="error">A number that is none, or is beyond what can be priced; a name that is no text.</param>
+    /// <param name="error">No JSON, or nested too deep; a number that is none, or is beyond what can be priced; a name that is no text.</param>
     public static bool TryRead(ReadOnlySpan<byte> body, JobKind kind, [NotNullWhen(true)] out RequestTokens? tokens, [NotNullWhen(false)] out OpenAiError? error)
     {
         var scan = new Scan();
@@ -59,9 +60,9 @@ internal sealed record RequestTokens(long Bytes, long Images, long FileBytes, in
         {
             error = scan.Read(body, kind);
         }
-        catch (InvalidOperationException)
+        catch (Exception exception) when (exception.IsBadJson())
         {
-            // An escaped half of a surrogate pair, which is no text; engines read it each in their own way, so that nobody knows what it costs.
+            // Of an escaped half of a surrogate pair, too, nobody knows what it costs: it is no text, and engines read it each in their own way.
             error = OpenAiError.BadRequest("We could not parse the JSON body of your request.");
         }
         tokens = error is null ? scan.Result(body.Length, kind) : null;

@@ -134,6 +134,53 @@ public abstract class BatchRunnerTests(TestDatabase database) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_body_nested_too_deep_is_its_line_s_error_and_the_others_are_answered()
+    {
+        var silo = Silo();
+        silo.Answer = (body, _) => RequestHead.TryRead(Encoding.UTF8.GetBytes(body), JobKind.Chat, out RequestHead? _, out var error) ? Answer("{}") : Error(error);
+        var batch = await SubmitAsync(silo, Line("shallow", "llama") + string.Concat(Enumerable.Range(62, 5).Select(Nested)));
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Completed, 3L, 3L), (batch.State, batch.Completed, batch.Failed));
+        Assert.Equal(["shallow", "62", "63"], (await OutputAsync(silo, batch.OutputFileId!)).Select(line => line["custom_id"]!.ToString()));
+        var errors = await OutputAsync(silo, batch.ErrorFileId!);
+        Assert.Equal(["64", "65", "66"], errors.Select(line => line["custom_id"]!.ToString()));
+        Assert.All(errors, line => Assert.Equal(400, line["response"]!["status_code"]!.GetValue<int>()));
+
+        static string Nested(int arrays) => $$$"""{"custom_id":"{{{arrays}}}","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"hi"}],"model":"llama","x":{{{new string('[', arrays)}}}{{{new string(']', arrays)}}}}}""" + "\n";
+    }
+
+    [Fact]
+    public async Task A_batch_whose_lines_were_not_read_in_time_expires_unread()
+    {
+        var silo = Silo();
+        silo.Answer = (_, _) => throw new InvalidOperationException("Nothing should be asked.");
+        var batch = await SubmitAsync(silo, Lines(3));
+        _clock.Advance(_options.Window);
+        await silo.WorkAsync();
+        batch = await FindAsync(silo, batch);
+        Assert.Equal((BatchStates.Expired, 0L), (batch.State, batch.Total));
+        Assert.Equal("batch_expired", JsonElement.Parse(batch.Errors!)[0].GetProperty("code").GetString());
+    }
+
+    [Fact]
+    public async Task Tokens_are_counted_for_models_that_are_known_while_the_batch_has_not_ended()
+    {
+        var silo = Silo();
+        silo.Answer = (body, _) => body.Contains("\"llama\"", StringComparison.Ordinal) ? null : Error(OpenAiError.UnknownModel("x"));
+        var batch = await SubmitAsync(silo, Line("known", "llama") + Line("long", new string('x', 10_000)) + Line("mistyped", "typo"));
+        await silo.Runner.LookAsync(CancellationToken.None);
+        await Eventually.TrueAsync(() => silo.Stuck == 1, "the line of the known model to be asked");
+        Assert.Equal(["llama"], JsonElement.Parse((await EnqueuedAsync())!).EnumerateObject().Select(model => model.Name));
+        silo.Release();
+        await silo.Runner.WhenIdleAsync().WithinPatienceAsync();
+        Assert.Equal(BatchStates.Completed, (await FindAsync(silo, batch)).State);
+        Assert.Null(await EnqueuedAsync());
+
+        Task<string?> EnqueuedAsync() => database.Database.ReadAsync(connection => connection.QuerySingleAsync<string?>("SELECT enqueued FROM batches WHERE id = @Id", new { batch.Id }), CancellationToken.None);
+    }
+
+    [Fact]
     public async Task A_quota_that_is_used_up_is_the_line_s_error_and_not_waited_for()
     {
         var silo = Silo();
