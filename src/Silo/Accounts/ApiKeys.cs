@@ -41,7 +41,8 @@ internal sealed class ApiKeys(HubDatabase database, IOptions<ApiKeyOptions> opti
         if (_cache.TryGetValue(cacheKey, out var cached) && time.GetElapsedTime(cached.FetchedAt) < options.Value.CacheAge) return StillValid(cached);
         if (_unknown.TryGetValue(cacheKey, out var lookedUpAt) && time.GetElapsedTime(lookedUpAt) < options.Value.CacheAge) return null;
         var revocations = Interlocked.Read(ref _revocations);
-        var found = Wrong.IsSuspect(from) ? await FindInTurnAsync(hash, cancellationToken) : await FindAsync(hash, cancellationToken);
+        // Of a key that opened something before, nobody made it up: it waits for no others.
+        var found = cached is null && Wrong.IsSuspect(from) ? await FindInTurnAsync(hash, cancellationToken) : await FindAsync(hash, cancellationToken);
         if (found is null)
         {
             _cache.TryRemove(cacheKey, out _);

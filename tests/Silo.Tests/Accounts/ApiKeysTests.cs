@@ -195,6 +195,41 @@ public abstract class ApiKeysTests(TestDatabase database)
     }
 
     [Fact]
+    public async Task A_right_key_that_opened_before_waits_for_none_of_the_keys_that_are_looked_up_in_turn()
+    {
+        var keys = Keys(wrongPerMinute: 1);
+        var ((_, right), (_, inTurn)) = (await NewAsync(keys), await NewAsync(keys));
+        var from = IPAddress.Parse("203.0.113.7");
+        Assert.NotNull(await keys.AuthenticateAsync(right, CancellationToken.None, from));
+        keys.Wrong.Note(from);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        // The moment is asked for twice: whether the address is suspect, and when the row was read. Then the turn is held.
+        var (held, asked) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), 0);
+        using var goOn = new ManualResetEventSlim();
+        _clock.OnTimestamp = () =>
+        {
+            if (++asked < 2) return;
+            _clock.OnTimestamp = () => { };
+            held.SetResult();
+            goOn.Wait(Eventually.Patience);
+        };
+        var holder = Task.Run(async () => await keys.AuthenticateAsync(inTurn, CancellationToken.None, from));
+        await held.Task.WithinPatienceAsync();
+        var unknown = keys.AuthenticateAsync(Secrets.Create(ApiKeys.KeyPrefix), CancellationToken.None, from).AsTask();
+        try
+        {
+            Assert.NotNull(await keys.AuthenticateAsync(right, CancellationToken.None, from).AsTask().WaitAsync(Eventually.Patience / 2));
+            Assert.False(unknown.IsCompleted);
+        }
+        finally
+        {
+            goOn.Set();
+        }
+        Assert.NotNull(await holder.WithinPatienceAsync());
+        Assert.Null(await unknown.WithinPatienceAsync());
+    }
+
+    [Fact]
     public void Of_addresses_with_wrong_keys_only_so_many_are_counted()
     {
         var wrong = new WrongKeys(new ApiKeyOptions { WrongPerMinute = 1, MaxWrongAddresses = 100 }, _clock);
