@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Data.Common;
 using System.Globalization;
@@ -24,6 +25,9 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
     private const int RoundMax = 100;
 
     private readonly Claims _claims = new(database, "async_jobs", time);
+
+    // Whose kept jobs were counted here since jobs were last forgotten.
+    private readonly ConcurrentDictionary<string, bool> _counted = new(StringComparer.Ordinal);
 
     /// <summary>Whose job was claimed last here; empty at first.</summary>
     private string _servedLast = string.Empty;
@@ -215,13 +219,15 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
     public Task<int> ForgetAsync(CancellationToken cancellationToken) => database.WriteAsync(
         async (connection, transaction) =>
         {
+            _counted.Clear();
             var old = await connection.QueryAsync<(string Id, string AccountId)>(
                 $"SELECT id, account_id FROM async_jobs WHERE finished_at < @before LIMIT {RoundMax}", new { before = Ms(time.GetUtcNow() - options.Value.Retention) }, transaction);
             var deleted = 0;
             // In one order everywhere, and each account's total before its jobs, so that silos and ends of jobs never wait for each other.
             foreach (var account in old.GroupBy(job => job.AccountId, job => job.Id).OrderBy(account => account.Key, StringComparer.Ordinal))
             {
-                await connection.ExecuteScalarAsync<long>($"SELECT jobs FROM kept_jobs WHERE account_id = @Key {database.Dialect.ForUpdate}", new { account.Key }, transaction);
+                await AddAsync(connection, transaction, account.Key, jobs: 0, bytes: 0);
+                await CountAsync(connection, transaction, account.Key);
                 deleted += await DeleteAsync(connection, transaction, account.Key, account);
             }
             return deleted;
@@ -275,14 +281,10 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
     /// <summary>Counts one more job that has ended; of what its account then has too much of the oldest go, never the latest. By a total, since an account may keep very many.</summary>
     private async Task KeepAsync(DbConnection connection, DbTransaction transaction, string accountId, long bytes)
     {
-        var (jobs, held) = await connection.QuerySingleAsync<(long Jobs, long Bytes)>(
-            """
-            INSERT INTO kept_jobs (account_id, jobs, bytes) VALUES (@accountId, 1, @bytes)
-            ON CONFLICT (account_id) DO UPDATE SET jobs = kept_jobs.jobs + 1, bytes = kept_jobs.bytes + excluded.bytes RETURNING jobs, bytes
-            """,
-            new { accountId, bytes },
-            transaction);
+        var (jobs, held) = await AddAsync(connection, transaction, accountId, jobs: 1, bytes);
         if (IsRoom()) return;
+        // Nothing is deleted by a total that is wrong; but an account that is full is not counted at each end.
+        if (!_counted.ContainsKey(accountId)) (jobs, held) = await CountAsync(connection, transaction, accountId);
         var oldest = await connection.QueryAsync<(string Id, long Bytes)>(
             $"SELECT id, bytes FROM async_jobs WHERE account_id = @accountId AND finished_at IS NOT NULL ORDER BY finished_at, id LIMIT {RoundMax}", new { accountId }, transaction);
         var tooMuch = new List<string>();
@@ -292,9 +294,28 @@ internal sealed class AsyncJobStore(HubDatabase database, WebhookStore webhooks,
             (jobs, held) = (jobs - 1, held - old.Bytes);
         }
         await DeleteAsync(connection, transaction, accountId, tooMuch);
+        _counted[accountId] = true;
 
         bool IsRoom() => jobs <= options.Value.MaxKeptPerAccount && held <= options.Value.MaxBytesPerAccount;
     }
+
+    /// <summary>Adds to an account's total, and locks it until the transaction ends.</summary>
+    private static Task<(long Jobs, long Bytes)> AddAsync(DbConnection connection, DbTransaction transaction, string accountId, long jobs, long bytes) => connection.QuerySingleAsync<(long Jobs, long Bytes)>(
+        """
+        INSERT INTO kept_jobs (account_id, jobs, bytes) VALUES (@accountId, @jobs, @bytes)
+        ON CONFLICT (account_id) DO UPDATE SET jobs = kept_jobs.jobs + excluded.jobs, bytes = kept_jobs.bytes + excluded.bytes RETURNING jobs, bytes
+        """,
+        new { accountId, jobs, bytes },
+        transaction);
+
+    /// <summary>Sets a total, which the transaction has locked, to what there is: a hub of a version that knew no totals may have ended jobs, or deleted some.</summary>
+    private static Task<(long Jobs, long Bytes)> CountAsync(DbConnection connection, DbTransaction transaction, string accountId) => connection.QuerySingleAsync<(long Jobs, long Bytes)>(
+        """
+        UPDATE kept_jobs SET (jobs, bytes) = (SELECT count(*), CAST(COALESCE(sum(bytes), 0) AS bigint) FROM async_jobs WHERE account_id = @accountId AND finished_at IS NOT NULL)
+        WHERE account_id = @accountId RETURNING jobs, bytes
+        """,
+        new { accountId },
+        transaction);
 
     /// <summary>Deletes jobs of one account that have ended, whose total the transaction has locked.</summary>
     private async Task<int> DeleteAsync(DbConnection connection, DbTransaction transaction, string accountId, IEnumerable<string> jobs)

@@ -253,16 +253,16 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
         (_options.MaxKeptPerAccount, _options.MaxBytesPerAccount) = (3, 1_000);
         var (account, other) = (await AccountAsync(), await AccountAsync());
         var silo = Silo();
-        var jobs = new List<AsyncJob> { await EndedAsync(other, 900) };
-        foreach (var bytes in (int[])[10, 10, 10, 10]) jobs.Add(await EndedAsync(account, bytes));
+        var jobs = new List<AsyncJob> { await EndedAsync(silo, other, 900) };
+        foreach (var bytes in (int[])[10, 10, 10, 10]) jobs.Add(await EndedAsync(silo, account, bytes));
         Assert.Equal([true, false, true, true, true], await KeptAsync());
         // What still runs is not what is kept.
         var running = await SubmitAsync(account);
         Assert.Single(await silo.Store.ClaimAsync("silo_2", 1, CancellationToken.None));
-        jobs.Add(await EndedAsync(account, 985));
+        jobs.Add(await EndedAsync(silo, account, 985));
         Assert.Equal([true, false, false, false, true, true], await KeptAsync());
         // The latest is kept whatever it has.
-        jobs.Add(await EndedAsync(account, 2_000));
+        jobs.Add(await EndedAsync(silo, account, 2_000));
         Assert.Equal([true, false, false, false, false, false, true], await KeptAsync());
         Assert.Equal(AsyncJobState.Running, (await FindAsync(running)).State);
         // However they end or go, the totals are what there is.
@@ -273,30 +273,31 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
         _clock.Advance(_options.Retention + TimeSpan.FromSeconds(1));
         Assert.Equal(2, await silo.Store.ForgetAsync(CancellationToken.None));
         await AssertTotalsAsync(0);
-        await EndedAsync(other, 30);
+        await EndedAsync(silo, other, 30);
         await AssertTotalsAsync(1);
 
-        async Task AssertTotalsAsync(long all)
-        {
-            var (total, there) = await database.Database.ReadAsync(
-                async connection => (
-                    (await connection.QueryAsync<(string, long, long)>("SELECT account_id, jobs, bytes FROM kept_jobs WHERE jobs <> 0 OR bytes <> 0 ORDER BY account_id")).ToList(),
-                    (await connection.QueryAsync<(string, long, long)>("SELECT account_id, count(*), CAST(sum(bytes) AS bigint) FROM async_jobs WHERE finished_at IS NOT NULL GROUP BY account_id ORDER BY account_id")).ToList()),
-                CancellationToken.None);
-            Assert.Equal(there, total);
-            Assert.Equal(all, there.Sum(account => account.Item2));
-        }
-
-        async Task<AsyncJob> EndedAsync(ApiCaller of, int bytes)
-        {
-            _clock.Advance(TimeSpan.FromSeconds(1));
-            var job = await SubmitAsync(of);
-            var claimed = Assert.Single(await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None), one => one.AccountId == of.AccountId);
-            Assert.True(await silo.Store.EndAsync(claimed.Id, claimed.Attempt, new AsyncJobEnd(AsyncJobState.Completed, "job_1", null, 200, new byte[bytes]), CancellationToken.None));
-            return claimed;
-        }
-
         async Task<IEnumerable<bool>> KeptAsync() => await Task.WhenAll(jobs.Select(async job => await silo.Store.FindAsync(job.AccountId, job.Id, CancellationToken.None) is not null));
+    }
+
+    [Fact]
+    public async Task A_total_that_is_wrong_is_put_right_before_anything_is_deleted_by_it()
+    {
+        _options.MaxKeptPerAccount = 3;
+        var (account, silo) = (await AccountAsync(), Silo());
+        foreach (var bytes in (int[])[10, 20]) await EndedAsync(silo, account, bytes);
+        // As when a hub that knew no totals had deleted two.
+        await ExecuteAsync("UPDATE kept_jobs SET jobs = jobs + 2, bytes = bytes + 500");
+        await EndedAsync(silo, account, 30);
+        await AssertTotalsAsync(3);
+        await ExecuteAsync("UPDATE kept_jobs SET jobs = jobs - 1, bytes = bytes - 5");
+        _clock.Advance(_options.Retention - TimeSpan.FromSeconds(1));
+        Assert.Equal(1, await silo.Store.ForgetAsync(CancellationToken.None));
+        await AssertTotalsAsync(2);
+        // One that is missing is made.
+        await ExecuteAsync("DELETE FROM kept_jobs");
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, await silo.Store.ForgetAsync(CancellationToken.None));
+        await AssertTotalsAsync(1);
     }
 
     [Fact]
@@ -333,6 +334,27 @@ public abstract class AsyncJobRunnerTests(TestDatabase database) : IAsyncLifetim
         _clock.Advance(_options.MaxRetryDelay);
         await silo.Runner.LookAsync(CancellationToken.None);
         await silo.AnswerAsync(WholeAnswerSink.AnswerOf("job_1", error));
+    }
+
+    private async Task<AsyncJob> EndedAsync(TestSilo silo, ApiCaller of, int bytes)
+    {
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await SubmitAsync(of);
+        var claimed = Assert.Single(await silo.Store.ClaimAsync("silo_1", 1, CancellationToken.None), one => one.AccountId == of.AccountId);
+        Assert.True(await silo.Store.EndAsync(claimed.Id, claimed.Attempt, new AsyncJobEnd(AsyncJobState.Completed, "job_1", null, 200, new byte[bytes]), CancellationToken.None));
+        return claimed;
+    }
+
+    /// <summary>Each account's total is what there is; so many jobs have ended and are kept, of all accounts.</summary>
+    private async Task AssertTotalsAsync(long all)
+    {
+        var (total, there) = await database.Database.ReadAsync(
+            async connection => (
+                (await connection.QueryAsync<(string, long, long)>("SELECT account_id, jobs, bytes FROM kept_jobs WHERE jobs <> 0 OR bytes <> 0 ORDER BY account_id")).ToList(),
+                (await connection.QueryAsync<(string, long, long)>("SELECT account_id, count(*), CAST(sum(bytes) AS bigint) FROM async_jobs WHERE finished_at IS NOT NULL GROUP BY account_id ORDER BY account_id")).ToList()),
+            CancellationToken.None);
+        Assert.Equal(there, total);
+        Assert.Equal(all, there.Sum(account => account.Item2));
     }
 
     private Task<int> ExecuteAsync(string sql) => database.Database.WriteAsync((connection, transaction) => connection.ExecuteAsync(sql, transaction: transaction), CancellationToken.None);
