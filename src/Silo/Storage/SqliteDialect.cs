@@ -204,13 +204,19 @@ internal sealed class SqliteDialect : SqlDialect
     {
         public override ValueTask DisposeAsync()
         {
-            // A transaction that could not be undone would be the next writer's.
-            if (raw.sqlite3_get_autocommit(writer.Connection.Handle!) == 0)
+            try
             {
-                dialect._writer = null;
-                writer.Dispose();
+                // A transaction that could not be undone would be the next writer's; and so would a connection that was closed.
+                if (writer.Connection.Handle is not { } handle || raw.sqlite3_get_autocommit(handle) == 0)
+                {
+                    dialect._writer = null;
+                    writer.Dispose();
+                }
             }
-            dialect._turn.Release();
+            finally
+            {
+                dialect._turn.Release();
+            }
             return ValueTask.CompletedTask;
         }
     }

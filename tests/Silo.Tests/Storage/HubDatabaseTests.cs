@@ -3,6 +3,7 @@ using System.Data.Common;
 using Dapper;
 using Federation.Silo.Accounts.Ledger;
 using Federation.Silo.Storage;
+using Federation.Silo.Tests.Fakes;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Federation.Silo.Tests.Storage;
@@ -216,6 +217,14 @@ public sealed class SqliteHubDatabaseTests(SqliteTestDatabase home) : HubDatabas
                 CancellationToken.None);
         }
         Assert.Single(writers.Distinct());
+    }
+
+    [Fact]
+    public async Task A_write_whose_connection_was_closed_fails_and_the_next_has_one_of_its_own()
+    {
+        var database = home.Open();
+        await Assert.ThrowsAnyAsync<Exception>(() => database.WriteAsync((connection, _) => connection.CloseAsync(), CancellationToken.None));
+        await database.WriteAsync((connection, transaction) => connection.ExecuteAsync("DELETE FROM accounts WHERE id = 'nobody'", transaction: transaction), CancellationToken.None).WithinPatienceAsync();
     }
 
     [Fact]
