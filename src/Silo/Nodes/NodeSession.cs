@@ -64,7 +64,8 @@ internal sealed partial class NodeSession : INodeSession
     private long _announcements;
     private long _lastHeard;
     private volatile bool _listens = true;
-    private volatile bool _isClogged;
+    // Nothing that is said to the node gets there, as far as the hub knows.
+    private volatile bool _isUnreachable;
     private volatile bool _draining;
     private volatile bool _quarantined;
     private volatile Standing _standing;
@@ -297,7 +298,7 @@ internal sealed partial class NodeSession : INodeSession
     {
         if (_outbound.Writer.TryWrite(message)) return true;
         if (_ended.IsCancellationRequested) return false;
-        _isClogged = true;
+        _isUnreachable = true;
         End(new SessionStatus(StatusCode.ResourceExhausted, $"more than {_options.MaxOutbound} messages wait for the node"));
         return false;
     }
@@ -342,7 +343,7 @@ internal sealed partial class NodeSession : INodeSession
             _answers.Writer.TryComplete();
             // First of all: clients wait for it, and an announcement may take as long as a database does.
             FailAllLeases();
-            if (!_isClogged) await writing.WaitAsync(LastWords, _time, aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!_isUnreachable) await writing.WaitAsync(LastWords, _time, aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await cut.CancelAsync();
             await Task.WhenAll(writing, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await WithdrawAsync();
@@ -381,6 +382,7 @@ internal sealed partial class NodeSession : INodeSession
     /// <param name="withMany">Most of the hub's lines fell silent together: it is the hub that is cut off, and no node is blamed.</param>
     public void GiveUp(bool withMany)
     {
+        _isUnreachable = true;
         if (withMany) LogCutOff(NodeId, Silence.TotalSeconds, RunningLeases);
         else LogDead(NodeId, Silence.TotalSeconds, RunningLeases);
         End(withMany
