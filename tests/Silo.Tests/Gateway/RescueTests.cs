@@ -130,19 +130,26 @@ public sealed class RescueTests
     public async Task A_paid_stream_that_nobody_can_go_on_with_costs_what_came()
     {
         await using var scene = new InferenceScene(configure: options => options.MaxNodes = 1, body: Body);
+        var left = await LeftAfterBreakAsync(scene, Role + Chunk("1") + Chunk(" 2"));
+
+        Assert.Contains("stream_interrupted", scene.Received, StringComparison.Ordinal);
+        Assert.Equal((10_000_000 - 20_000, 0), left);
+    }
+
+    /// <summary>Runs a paid stream whose one node says this and breaks off; what its account has then, free and held.</summary>
+    private static async Task<(long Available, long Held)> LeftAfterBreakAsync(InferenceScene scene, string said)
+    {
         var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, 9));
-        var first = scene.GrantNext("a");
+        var node = scene.GrantNext("a");
         scene.Start();
-        await first.NextAsync(MessageOneofCase.Assign);
-        first.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Role + Chunk("1") + Chunk(" 2")));
-        await scene.ReceivesAsync(Chunk(" 2"));
-        first.Break();
+        await node.NextAsync(MessageOneofCase.Assign);
+        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, said));
+        await scene.ReceivesAsync(said);
+        node.Break();
         await scene.EndAsync();
         await scene.Settled.WithinPatienceAsync();
         await payment.ReleaseAsync();
-
-        Assert.Contains("stream_interrupted", scene.Received, StringComparison.Ordinal);
-        Assert.Equal((10_000_000 - 20_000, 0), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
+        return (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value);
     }
 
     /// <summary>Has the request cost a hundredth of a credit a token, which its account can pay.</summary>
@@ -341,37 +348,18 @@ public sealed class RescueTests
     public async Task A_node_that_says_no_word_and_breaks_off_is_not_paid_whether_what_it_said_was_kept_or_not(string why, long room, string said)
     {
         await using var scene = new InferenceScene(configure: options => (options.MaxNodes, options.MaxKeptBytes) = (1, room), body: Body);
-        var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, 9));
-        var node = scene.GrantNext("a");
-        scene.Start();
-        await node.NextAsync(MessageOneofCase.Assign);
-        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, said));
-        await scene.ReceivesAsync(said);
-        node.Break();
-        await scene.EndAsync();
-        await scene.Settled.WithinPatienceAsync();
-        await payment.ReleaseAsync();
+        var left = await LeftAfterBreakAsync(scene, said);
 
         Assert.Contains("stream_interrupted", scene.Received, StringComparison.Ordinal);
         Assert.True(scene.Grains.Jobs.Settled.IsEmpty, why);
-        Assert.Equal((10_000_000L, 0L), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
+        Assert.Equal((10_000_000L, 0L), left);
     }
 
     [Fact]
     public async Task A_node_whose_words_found_no_room_is_paid_for_them()
     {
         await using var scene = new InferenceScene(configure: options => (options.MaxNodes, options.MaxKeptBytes) = (1, 0), body: Body);
-        var (books, purse, payment) = await PayAsync(scene, RequestTokens.Exactly(20, 9));
-        var node = scene.GrantNext("a");
-        scene.Start();
-        await node.NextAsync(MessageOneofCase.Assign);
-        node.Say(Says.Head(Lease1), Says.Chunk(Lease1, 0, Role + Chunk("1") + Chunk(" 2")));
-        await scene.ReceivesAsync(Chunk(" 2"));
-        node.Break();
-        await scene.EndAsync();
-        await scene.Settled.WithinPatienceAsync();
-        await payment.ReleaseAsync();
-        Assert.Equal((10_000_000L - 20_000, 0L), (books.State.Accounts[purse].Available.Value, books.State.Accounts[purse].DebitsPending.Value));
+        Assert.Equal((10_000_000L - 20_000, 0L), await LeftAfterBreakAsync(scene, Role + Chunk("1") + Chunk(" 2")));
     }
 
     [Fact]
