@@ -1,3 +1,5 @@
+using Federation.Silo.Hosting;
+
 namespace Federation.Silo.Nodes;
 
 /// <summary>
@@ -17,7 +19,7 @@ internal sealed class CommonSilence(NodeLinkOptions options, TimeProvider time)
     /// <summary>Fewer than this may well fall out at once, each by itself.</summary>
     public const int LinesMin = 3;
 
-    private readonly TimeSpan _silence = Max(options.PingTimeout - (2 * LineWatch.Period), options.PingAfter + (2 * LineWatch.Period));
+    private readonly TimeSpan _silence = Durations.Longer(options.PingTimeout - (2 * LineWatch.Period), options.PingAfter + (2 * LineWatch.Period));
     private long? _since;
 
     /// <summary>A line is given up: looks whether it is one of many.</summary>
@@ -32,6 +34,4 @@ internal sealed class CommonSilence(NodeLinkOptions options, TimeProvider time)
     /// <summary>Whether a line that is given up fell silent with many others.</summary>
     /// <param name="heardAt">When its node was heard last, likewise: timestamp.</param>
     public bool Covers(long heardAt) => heardAt <= _since;
-
-    private static TimeSpan Max(TimeSpan one, TimeSpan other) => one > other ? one : other;
 }

@@ -1,3 +1,4 @@
+using Federation.Silo.Hosting;
 using Federation.Silo.Verification.Standings;
 
 namespace Federation.Silo.Verification.Accrual;
@@ -30,9 +31,7 @@ internal static class AccrualRules
     /// <param name="standing">What a small class is.</param>
     public static TimeSpan MaturityAge(DateTimeOffset creditedAt, DateTimeOffset enrolledAt, int peers, AccrualOptions accrual, StandingOptions standing)
     {
-        var age = peers < standing.SmallClassPeers ? Longer(accrual.MaturityAge, accrual.SmallClassMaturityAge) : accrual.MaturityAge;
-        return creditedAt - enrolledAt < accrual.NewNodeAge ? Longer(age, accrual.NewNodeMaturityAge) : age;
+        var age = peers < standing.SmallClassPeers ? Durations.Longer(accrual.MaturityAge, accrual.SmallClassMaturityAge) : accrual.MaturityAge;
+        return creditedAt - enrolledAt < accrual.NewNodeAge ? Durations.Longer(age, accrual.NewNodeMaturityAge) : age;
     }
-
-    private static TimeSpan Longer(TimeSpan a, TimeSpan b) => a > b ? a : b;
 }

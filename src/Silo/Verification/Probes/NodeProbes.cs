@@ -2,6 +2,7 @@ using System.Globalization;
 using Federation.Contracts.Nodes;
 using Federation.Protocol.OpenAi;
 using Federation.Silo.Gateway;
+using Federation.Silo.Hosting;
 using Federation.Silo.Nodes;
 using Federation.Silo.Verification.Accrual;
 using Microsoft.Extensions.Options;
@@ -68,7 +69,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
                 LogLost(session.NodeId, exception);
             }
             isRetry = retryAt is not null;
-            wait = retryAt is { } at ? Max(TimeSpan.Zero, at - room.Time.GetUtcNow()) : room.NextWait();
+            wait = retryAt is { } at ? Durations.Longer(TimeSpan.Zero, at - room.Time.GetUtcNow()) : room.NextWait();
         }
     }
 
@@ -112,7 +113,7 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
             LeaseEvent said;
             try
             {
-                said = await lease.ReadAsync(Max(TimeSpan.Zero, limit - room.Time.GetElapsedTime(sent)), room.Time, stop);
+                said = await lease.ReadAsync(Durations.Longer(TimeSpan.Zero, limit - room.Time.GetElapsedTime(sent)), room.Time, stop);
             }
             catch (TimeoutException)
             {
@@ -165,8 +166,6 @@ internal sealed partial class NodeProbes(ProbeRoom room, NodeSession session)
     private byte[] BodyFor(ModelReport model) => ChatBody.Greedy(model.Name, Format($"{room.Random.Next(1_000, 1_000_000)}+{room.Random.Next(1_000, 1_000_000)}="), room.Options.Tokens);
 
     private static ProbeResult Failed(string finding) => new(ProbeOutcome.Failed, finding);
-
-    private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
